@@ -1,0 +1,43 @@
+//! The seam between what drives a release and everything else.
+//!
+//! An engine is synchronous and does no I/O: objects in, model out; model and intent in, plan out.
+//! One root object makes one rollout (a Rollout, a Canary, a Service…), so a change costs one
+//! normalisation, not a fleet of them.
+
+pub mod plan;
+
+use crate::{
+    intent::Intent,
+    model::{EngineKind, Rollout, Text},
+    object::{Object, Objects, Resource, Selection},
+};
+
+pub use plan::{Change, Expectation, Goal, Patch, Plan, Progress, Refusal, Write};
+
+pub trait Engine: Sync {
+    fn kind(&self) -> EngineKind;
+
+    /// The kind of object that stands for one rollout; watched over the whole fleet.
+    fn root(&self) -> &'static Resource;
+
+    /// What else to watch while a rollout is open.
+    fn selections(&self, root: &Object) -> Vec<Selection>;
+
+    /// Objects to model. Never fails: an object that cannot be understood is a rollout in phase unknown.
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout;
+
+    /// The exact writes that would carry an intent out, or why not.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the intent makes no sense in this state, with what to do instead.
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: crate::model::Time) -> Result<Plan, Refusal>;
+
+    /// How far a plan's effect can be seen in the cluster's own words.
+    fn progress(&self, goal: &Goal, rollout: &Rollout, root: &Object) -> Progress;
+
+    /// Containers and images of the desired template, for the set-image prompt and the diff.
+    fn containers(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)>;
+
+    /// What differs between the old side's pod template and the new one's, one line each.
+    fn diff(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<Change>;
+}

@@ -1,0 +1,123 @@
+//! What would be written, on which condition, and what should be seen afterwards.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    intent::{Danger, Intent, Verb},
+    model::{Id, Notice, Text, Time},
+    object::Resource,
+};
+
+/// A patch body and its content type.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Patch {
+    /// RFC 6902: conditions are `test` operations inside the write itself.
+    Json(Vec<Value>),
+}
+
+/// One PATCH request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    pub resource: &'static Resource,
+    pub namespace: Text,
+    pub name: Text,
+    /// `status`, or none for the object itself.
+    pub subresource: Option<&'static str>,
+    pub patch: Patch,
+}
+
+/// One field of the card: old and new value in words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub field: Text,
+    pub from: Text,
+    pub to: Text,
+}
+
+/// The effect to look for, as data, so that the tracker needs no closure.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Goal {
+    /// The pause that began at this time is over.
+    PauseOver { index: Option<i64>, started: Option<Time> },
+    /// The step index has passed this one, or all steps are done.
+    StepPast(i64),
+    /// The hash is the stable one.
+    Stable(Text),
+    Paused,
+    Resumed,
+    Aborted,
+    Retried,
+    /// The desired template is the one with this hash (or any other than `not`).
+    Template { hash: Option<Text>, not: Option<Text> },
+    Restarting,
+    /// Users are on this hash.
+    Active(Text),
+}
+
+/// What should be seen afterwards, and how long that may take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    pub goal: Goal,
+    /// `weight 50 % applied`.
+    pub what: Text,
+    pub within: Duration,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    Nothing,
+    /// The controller has seen the write.
+    Observed,
+    Done,
+    /// Something else happened instead.
+    Diverted(Text),
+}
+
+/// The writes of one intent. Only `guard` can turn it into an `Approved<Plan>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub intent: Intent,
+    pub target: Id,
+    pub danger: Danger,
+    /// What it does, one human sentence.
+    pub sentence: Text,
+    /// In order; the next is sent only when the one before was accepted.
+    pub writes: Vec<Write>,
+    pub changes: Vec<Change>,
+    /// The conditions inside the writes, in words.
+    pub only_if: Vec<Text>,
+    pub expect: Expectation,
+    /// How to undo it.
+    pub back: Text,
+    /// What the person must know; `Danger` ones need an explicit override.
+    pub warnings: Vec<Notice>,
+    /// How many pods would carry what load, when that can be said.
+    pub capacity: Option<Text>,
+}
+
+/// Why an intent makes no sense now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub reason: Text,
+    /// What to do instead, in words.
+    pub instead: Option<Text>,
+    /// The command that does it.
+    pub try_verb: Option<Verb>,
+}
+
+impl Refusal {
+    pub fn because(reason: impl Into<Text>) -> Self {
+        Self { reason: reason.into(), instead: None, try_verb: None }
+    }
+
+    pub fn instead(mut self, words: impl Into<Text>, verb: Option<Verb>) -> Self {
+        self.instead = Some(words.into());
+        self.try_verb = verb;
+        self
+    }
+}

@@ -1,0 +1,264 @@
+//! The one table of commands: what can be asked for, by which key, how dangerous it is.
+//!
+//! Keymap, help, palette and the README's key table are all read from [`COMMANDS`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Text;
+
+/// What a person can ask a cluster to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    Promote,
+    PromoteFull,
+    Skip,
+    Pause,
+    Resume,
+    Abort,
+    Retry,
+    Undo,
+    Restart,
+    SetImage,
+    Flip,
+}
+
+impl Verb {
+    pub const ALL: [Self; 11] = [
+        Self::Promote,
+        Self::PromoteFull,
+        Self::Skip,
+        Self::Pause,
+        Self::Resume,
+        Self::Abort,
+        Self::Retry,
+        Self::Undo,
+        Self::Restart,
+        Self::SetImage,
+        Self::Flip,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::PromoteFull => "promote-full",
+            Self::Skip => "skip",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Abort => "abort",
+            Self::Retry => "retry",
+            Self::Undo => "undo",
+            Self::Restart => "restart",
+            Self::SetImage => "set-image",
+            Self::Flip => "flip",
+        }
+    }
+
+    /// Whether more users may meet the new version: such a step needs fresh evidence.
+    /// The way back never does.
+    pub fn moves_forward(self) -> bool {
+        matches!(self, Self::Promote | Self::PromoteFull | Self::Skip | Self::Resume | Self::Retry | Self::SetImage | Self::Flip)
+    }
+}
+
+/// What a person asks of one rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Intent {
+    Promote,
+    PromoteFull,
+    Skip,
+    Pause,
+    Resume,
+    Abort,
+    Retry,
+    /// To the pod template with this hash; `None` is the stable one.
+    Undo { to: Option<Text> },
+    Restart,
+    SetImage { container: Text, image: Text },
+    Flip,
+}
+
+impl Intent {
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Promote => Verb::Promote,
+            Self::PromoteFull => Verb::PromoteFull,
+            Self::Skip => Verb::Skip,
+            Self::Pause => Verb::Pause,
+            Self::Resume => Verb::Resume,
+            Self::Abort => Verb::Abort,
+            Self::Retry => Verb::Retry,
+            Self::Undo { .. } => Verb::Undo,
+            Self::Restart => Verb::Restart,
+            Self::SetImage { .. } => Verb::SetImage,
+            Self::Flip => Verb::Flip,
+        }
+    }
+}
+
+/// Everything a key or the palette can start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Command {
+    Down,
+    Up,
+    PageDown,
+    PageUp,
+    Top,
+    Bottom,
+    Open,
+    Back,
+    NextPane,
+    PreviousPane,
+    Zoom(u8),
+    Filter,
+    FindNext,
+    FindPrevious,
+    Palette,
+    Help,
+    WindowShorter,
+    WindowLonger,
+    Freeze,
+    Copy,
+    Diff,
+    Timeline,
+    Steady,
+    Act(Verb),
+    PauseOrResume,
+    Redraw,
+    Suspend,
+    Quit,
+}
+
+/// How much a command can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Danger {
+    /// Touches this screen only.
+    None,
+    /// Changes the cluster, and can be taken back.
+    Reversible,
+    /// Changes what users get, at once or without a quick way back.
+    Grave,
+}
+
+/// Where a command makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Anywhere,
+    Fleet,
+    Rollout,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    pub command: Command,
+    /// Name in the palette and in `[keys]` of the config.
+    pub name: &'static str,
+    /// Default keys, in the notation of the config: `ctrl-d`, `space`, `G`.
+    pub keys: &'static [&'static str],
+    pub help: &'static str,
+    pub danger: Danger,
+    pub place: Place,
+}
+
+const fn row(command: Command, name: &'static str, keys: &'static [&'static str], help: &'static str, place: Place) -> Row {
+    Row { command, name, keys, help, danger: Danger::None, place }
+}
+
+const fn act(verb: Verb, name: &'static str, keys: &'static [&'static str], help: &'static str, danger: Danger) -> Row {
+    Row { command: Command::Act(verb), name, keys, help, danger, place: Place::Anywhere }
+}
+
+use Danger::{Grave, Reversible};
+use Place::{Anywhere, Fleet, Rollout};
+
+pub const COMMANDS: &[Row] = &[
+    row(Command::Down, "down", &["j", "down"], "next row, or scroll the pane", Anywhere),
+    row(Command::Up, "up", &["k", "up"], "previous row", Anywhere),
+    row(Command::PageDown, "page-down", &["pagedown", "ctrl-d"], "a page down", Anywhere),
+    row(Command::PageUp, "page-up", &["pageup", "ctrl-u"], "a page up", Anywhere),
+    row(Command::Top, "top", &["g", "home"], "first row", Anywhere),
+    row(Command::Bottom, "bottom", &["G", "end"], "last row", Anywhere),
+    row(Command::Open, "open", &["enter"], "open the selected rollout", Fleet),
+    row(Command::Back, "back", &["esc"], "back, or cancel", Anywhere),
+    row(Command::NextPane, "next-pane", &["tab"], "next pane", Rollout),
+    row(Command::PreviousPane, "previous-pane", &["backtab"], "previous pane", Rollout),
+    row(Command::Zoom(1), "zoom-traffic", &["1"], "traffic on the whole screen", Rollout),
+    row(Command::Zoom(2), "zoom-steps", &["2"], "steps on the whole screen", Rollout),
+    row(Command::Zoom(3), "zoom-pods", &["3"], "pods on the whole screen", Rollout),
+    row(Command::Zoom(4), "zoom-errors", &["4"], "error rate on the whole screen", Rollout),
+    row(Command::Zoom(5), "zoom-latency", &["5"], "latency on the whole screen", Rollout),
+    row(Command::Zoom(6), "zoom-verdict", &["6"], "verdict on the whole screen", Rollout),
+    row(Command::Zoom(7), "zoom-analysis", &["7"], "analysis on the whole screen", Rollout),
+    row(Command::Timeline, "timeline", &["t", "8"], "timeline on the whole screen", Rollout),
+    row(Command::Zoom(9), "zoom-rate", &["9"], "request rate on the whole screen", Rollout),
+    row(Command::Filter, "filter", &["/"], "filter: words, ns: engine: phase: owner:", Fleet),
+    row(Command::FindNext, "find-next", &["n"], "next match", Fleet),
+    row(Command::FindPrevious, "find-previous", &["N"], "previous match", Fleet),
+    row(Command::Steady, "steady", &["s"], "show or fold rollouts that stand still", Fleet),
+    row(Command::Palette, "palette", &[":"], "every command by name, with why it is off", Anywhere),
+    row(Command::Help, "help", &["?"], "the keys that work here", Anywhere),
+    row(Command::WindowShorter, "window-shorter", &["["], "shorter time window", Rollout),
+    row(Command::WindowLonger, "window-longer", &["]"], "longer time window", Rollout),
+    row(Command::Freeze, "freeze", &["z"], "freeze the picture, or let it run again", Anywhere),
+    row(Command::Diff, "diff", &["d"], "what differs between the old and the new version", Rollout),
+    row(Command::Copy, "copy", &["c"], "copy what is selected (OSC 52)", Anywhere),
+    act(Verb::Promote, "promote", &["p"], "promote one step, or end the pause", Reversible),
+    act(Verb::PromoteFull, "promote-full", &["P"], "promote all the way: skips steps and analysis", Grave),
+    act(Verb::Skip, "skip", &[], "skip the step in progress", Grave),
+    row_act(Command::PauseOrResume, "pause", &["space"], "pause, or resume a manual pause", Reversible),
+    act(Verb::Abort, "abort", &["a"], "abort: all traffic back to the old version", Reversible),
+    act(Verb::Flip, "flip", &["f"], "flip blue-green, or flip back while the old pods live", Grave),
+    act(Verb::Retry, "retry", &["r"], "retry an aborted rollout from its first step", Reversible),
+    act(Verb::Undo, "undo", &["u"], "undo: back to the stable version's template", Reversible),
+    act(Verb::Restart, "restart", &["R"], "restart all pods, a few at a time", Grave),
+    act(Verb::SetImage, "set-image", &["i"], "set a container's image: begins a new rollout", Grave),
+    row(Command::Redraw, "redraw", &["ctrl-l"], "draw the whole screen anew", Anywhere),
+    row(Command::Suspend, "suspend", &["ctrl-z"], "put rolltop in the background", Anywhere),
+    row(Command::Quit, "quit", &["q", "ctrl-c"], "quit", Anywhere),
+];
+
+const fn row_act(command: Command, name: &'static str, keys: &'static [&'static str], help: &'static str, danger: Danger) -> Row {
+    Row { command, name, keys, help, danger, place: Place::Anywhere }
+}
+
+/// The row of a command.
+pub fn describe(command: Command) -> Option<&'static Row> {
+    COMMANDS.iter().find(|r| r.command == command)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_key_and_no_name_stands_twice() {
+        let mut seen = BTreeSet::new();
+        for row in COMMANDS {
+            assert!(seen.insert(row.name), "{} is listed twice", row.name);
+            for key in row.keys {
+                assert!(seen.insert(key), "key {key} is bound twice");
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_can_be_reached() {
+        for verb in Verb::ALL {
+            let by_toggle = matches!(verb, Verb::Pause | Verb::Resume);
+            assert!(by_toggle || describe(Command::Act(verb)).is_some(), "{verb:?} has no row");
+        }
+    }
+
+    #[test]
+    fn no_key_that_starts_an_action_also_confirms_it() {
+        for row in COMMANDS.iter().filter(|r| r.danger > Danger::None) {
+            for key in row.keys {
+                assert!(!["y", "o", "enter"].contains(key), "{} starts with a confirming key", row.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Everything that can change the picture, as data with a source and a time.
+
+use crate::{
+    act::Outcome,
+    engine::Plan,
+    model::{Link, Source, Text, Time, metrics::RolloutMetrics, Id},
+    object::{Object, Resource},
+};
+
+/// A message from a task to the reducer.
+#[derive(Debug, Clone)]
+pub struct Msg {
+    pub at: Time,
+    /// Messages of a stream opened for a rollout that has since been closed are dropped by this.
+    pub epoch: u64,
+    pub body: Body,
+}
+
+impl Msg {
+    pub fn now(body: Body) -> Self {
+        Self { at: chrono::Utc::now(), epoch: 0, body }
+    }
+
+    pub fn of_epoch(epoch: u64, body: Body) -> Self {
+        Self { at: chrono::Utc::now(), epoch, body }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// The state of a connection.
+    Link(Source, Link),
+    /// A list is complete: what is not in it no longer exists. `scope` tells one selection of a kind from another.
+    Snapshot { source: Source, resource: &'static Resource, scope: u32, objects: Vec<Object> },
+    /// An object appeared or changed.
+    Applied { source: Source, object: Box<Object> },
+    Deleted { source: Source, resource: &'static Resource, uid: Text },
+    /// Who the API server says we are.
+    Identity(Result<Identity, Text>),
+    /// Readings of one refresh, all rollouts.
+    Metrics(Vec<(Id, RolloutMetrics)>),
+    /// A chart's past, for the open rollout.
+    Backfill(Id, Box<RolloutMetrics>),
+    /// What the server says to a plan before it is carried out.
+    Rehearsed { card: u64, findings: Box<Findings> },
+    /// How a plan fares.
+    Acted { card: u64, outcome: Outcome },
+    /// Something the person should read once, on the status line.
+    Note(Text),
+}
+
+/// Result of asking `SelfSubjectReview`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    pub user: Text,
+    pub groups: Vec<Text>,
+}
+
+/// An answer that may also be missing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Check {
+    /// On its way.
+    #[default]
+    Pending,
+    Yes,
+    No(Text),
+    /// Could not be asked.
+    Unknown(Text),
+}
+
+/// What was learned about a plan without carrying it out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Findings {
+    /// The root object as it is on the server now, read for this card.
+    pub root: Option<Object>,
+    /// The server's answer to the same patches with `dryRun=All`.
+    pub dry_run: Check,
+    /// `SelfSubjectAccessReview` for every write.
+    pub rights: Check,
+    pub plan: Plan,
+}
