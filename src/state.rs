@@ -1,0 +1,131 @@
+//! What is known and what is shown: one struct, one reducer.
+//!
+//! Views read it, only [`update`](update::update) changes it. What must be done outside comes back as [`Effect`]s.
+
+pub mod card;
+pub mod filter;
+pub mod view;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use crate::{
+    intent::Command,
+    model::{Id, Links, Rollout, Text, Time, metrics::RolloutMetrics},
+    msg::Identity,
+    object::Objects,
+    settings::Settings,
+    timeline::Entry,
+    verdict::Verdict,
+};
+
+pub use card::{Card, Confirm, Stage};
+pub use filter::Filter;
+pub use view::{Overlay, Pane, Prompt, PromptKind, Screen, View, WINDOWS};
+
+/// Whether this session was built with the ability to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Interactive,
+    Watch,
+}
+
+/// Everything the screen is drawn from.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub mode: Mode,
+    /// Kubeconfig context; pinned at start, a change underneath is never followed.
+    pub context: Arc<str>,
+    /// What the header says about namespaces: a name, or `all namespaces`.
+    pub scope: Text,
+    pub settings: Settings,
+    pub identity: Option<Result<Identity, Text>>,
+    pub links: Links,
+    pub objects: Objects,
+    /// All rollouts by uid.
+    pub rollouts: BTreeMap<Text, Known>,
+    /// Uids in the order of the fleet screen, filter applied.
+    pub order: Vec<Text>,
+    pub metrics: HashMap<Text, RolloutMetrics>,
+    /// Events of the open rollout and what this session did, newest last.
+    pub timeline: VecDeque<Entry>,
+    pub view: View,
+    /// The action being confirmed or tracked.
+    pub card: Option<Card>,
+    /// One line for the person, with the time it was said.
+    pub note: Option<(Time, Text)>,
+    /// A picture kept by `freeze`; views draw this one instead while it is set.
+    pub frozen: Option<Box<State>>,
+    pub frozen_at: Option<Time>,
+    /// Counts openings of a rollout; messages of an earlier one are dropped.
+    pub epoch: u64,
+    pub next_card: u64,
+    /// Keys as configured: from notation to command.
+    pub keys: Arc<BTreeMap<String, Command>>,
+    /// Approved plans are only possible while this is there: it comes with the writer.
+    pub grant: Option<Arc<crate::guard::Grant>>,
+}
+
+/// A rollout and what was derived from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    pub rollout: Rollout,
+    pub verdict: Verdict,
+    /// Since when the controller has not seen the newest spec.
+    pub unobserved_since: Option<Time>,
+    /// Gone from the cluster while it was open.
+    pub deleted: Option<Time>,
+    /// Lower-case text the filter looks in.
+    pub haystack: Box<str>,
+}
+
+/// Counts for the fleet's second line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    pub waiting: usize,
+    pub failing: usize,
+    pub moving: usize,
+    pub steady: usize,
+}
+
+impl State {
+    pub fn get(&self, uid: &str) -> Option<&Known> {
+        self.rollouts.iter().find(|(k, _)| &***k == uid).map(|(_, v)| v)
+    }
+
+    /// The rollout the keys act on: the open one, or the selected row.
+    pub fn subject(&self) -> Option<&Known> {
+        match &self.view.screen {
+            Screen::Rollout(uid) => self.rollouts.get(uid),
+            Screen::Fleet => self.rollouts.get(self.order.get(self.view.selected)?),
+        }
+    }
+
+    /// The open rollout.
+    pub fn open(&self) -> Option<&Known> {
+        match &self.view.screen {
+            Screen::Rollout(uid) => self.rollouts.get(uid),
+            Screen::Fleet => None,
+        }
+    }
+
+    pub fn metrics_of(&self, id: &Id) -> Option<&RolloutMetrics> {
+        self.metrics.get(&Text::from(&*id.uid))
+    }
+
+    pub fn tally(&self) -> Tally {
+        use crate::model::Phase;
+        let mut t = Tally::default();
+        for known in self.rollouts.values().filter(|k| k.deleted.is_none()) {
+            match known.rollout.phase {
+                Phase::Waiting => t.waiting += 1,
+                Phase::Failing | Phase::Stuck | Phase::Aborted | Phase::Unknown => t.failing += 1,
+                Phase::Paused | Phase::Progressing => t.moving += 1,
+                Phase::Healthy => t.steady += 1,
+            }
+        }
+        t
+    }
+}
