@@ -1,6 +1,28 @@
-//! Writing: placeholder while the rooms around it are built.
+//! The only room that can write: dry run, conditional write, no retry.
+//!
+//! A [`Writer`] is built from a connection by the interactive session alone. The result of an action is
+//! not shown from here: the cluster's watches do that, or the card says that they have not.
 
-use crate::model::Text;
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, header::CONTENT_TYPE};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::{
+    cluster::Reader,
+    engine::{Patch, Plan, Write},
+    guard::Approved,
+    journal::{self, Event, Journal, Record},
+    model::{Id, Text},
+    msg::{Body, Check, Findings, Msg},
+    object::Resource,
+};
+
+/// How long a write may take before its outcome counts as unknown.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Shows in `managedFields`, so that people and we see who moved a rollout.
+const MANAGER: &str = "rolltop";
 
 /// How an approved plan fares, step by step.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,12 +31,254 @@ pub enum Outcome {
     Sent,
     /// The server took all writes; generation of the root object in its last answer.
     Accepted { generation: i64 },
-    /// A precondition no longer held (409 or 422): nothing of this write was stored.
+    /// A precondition no longer held (409 or 422): this write stored nothing; `done` writes before it did.
     Conflict { said: Text, done: usize },
-    /// The server refused for another reason: nothing of this write was stored.
+    /// The server refused for another reason: this write stored nothing.
     Refused { said: Text, done: usize },
-    /// No answer came: the watch decides what happened.
-    Unknown { said: Text },
+    /// No clear answer came: the watch decides what happened.
+    Unknown { said: Text, done: usize },
     /// It was not sent: the journal could not be written.
     NotSent { said: Text },
+}
+
+impl Outcome {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Accepted { .. } => "accepted",
+            Self::Conflict { .. } => "conflict",
+            Self::Refused { .. } => "refused",
+            Self::Unknown { .. } => "unknown",
+            Self::NotSent { .. } => "not sent",
+        }
+    }
+
+    fn said(&self) -> Option<Text> {
+        match self {
+            Self::Conflict { said, .. } | Self::Refused { said, .. } | Self::Unknown { said, .. } | Self::NotSent { said } => Some(said.clone()),
+            Self::Sent | Self::Accepted { .. } => None,
+        }
+    }
+
+    fn done(&self) -> usize {
+        match self {
+            Self::Conflict { done, .. } | Self::Refused { done, .. } | Self::Unknown { done, .. } => *done,
+            _ => 0,
+        }
+    }
+}
+
+/// The hands of an interactive session.
+#[derive(Clone)]
+pub struct Writer {
+    client: kube::Client,
+    reader: Reader,
+    journal: Journal,
+    context: Arc<str>,
+    identity: Arc<std::sync::Mutex<Option<Text>>>,
+    tx: mpsc::Sender<Msg>,
+}
+
+impl Writer {
+    pub fn new(client: kube::Client, reader: Reader, journal: Journal, context: Arc<str>, tx: mpsc::Sender<Msg>) -> Self {
+        Self { client, reader, journal, context, identity: Arc::default(), tx }
+    }
+
+    /// Who the journal names from now on.
+    pub fn known_as(&self, user: Text) {
+        if let Ok(mut identity) = self.identity.lock() {
+            *identity = Some(user);
+        }
+    }
+
+    pub fn record(&self, card: Option<u64>, rollout: Option<Id>, event: Event) -> Record {
+        Record {
+            at: chrono::Utc::now(),
+            session: self.journal.session.clone(),
+            context: self.context.clone(),
+            identity: self.identity.lock().ok().and_then(|i| i.clone()),
+            card,
+            rollout,
+            event,
+        }
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Asks the server what it would say: rights, the object as it is now, and the same patches as a dry run.
+    pub fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let findings = Box::new(this.findings(plan, root).await);
+            let _ = this.tx.send(Msg::now(Body::Rehearsed { card, findings })).await;
+        });
+    }
+
+    async fn findings(&self, plan: Plan, root: &'static Resource) -> Findings {
+        let (object, rights, dry_run) =
+            tokio::join!(self.reader.get(root, &plan.target.namespace, &plan.target.name), self.rights(&plan.writes), self.dry_run(&plan.writes));
+        Findings { root: object.ok(), dry_run, rights, plan }
+    }
+
+    async fn rights(&self, writes: &[Write]) -> Check {
+        for write in writes {
+            match self.reader.can_i("patch", write.resource, write.subresource, &write.namespace, &write.name).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let sub = write.subresource.map(|s| format!("/{s}")).unwrap_or_default();
+                    return Check::No(format!("patch {}{sub} in {}", write.resource.qualified(), write.namespace).into());
+                }
+                Err(error) => return Check::Unknown(error.to_string().into()),
+            }
+        }
+        Check::Yes
+    }
+
+    /// Each write is rehearsed alone: a later one must hold on the object as it is now as well.
+    async fn dry_run(&self, writes: &[Write]) -> Check {
+        for write in writes {
+            match self.send(write, true).await {
+                Ok(_) => {}
+                Err(Failure { kind: Kind::Unknown | Kind::Unreachable, said }) => return Check::Unknown(said),
+                Err(Failure { said, .. }) => return Check::No(said),
+            }
+        }
+        Check::Yes
+    }
+
+    /// Carries an approved plan out: journal first, then each write once.
+    pub fn carry_out(&self, card: u64, approved: Approved<Plan>) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let plan = approved.plan().clone();
+            let attempt = Event::Attempt {
+                intent: plan.intent.clone(),
+                sentence: plan.sentence.clone(),
+                writes: journal::writes(&plan),
+                overridden: approved.overridden().cloned(),
+            };
+            let record = this.record(Some(card), Some(plan.target.clone()), attempt);
+            let journal = this.journal.clone();
+            let committed = tokio::task::spawn_blocking(move || journal.commit(&record)).await;
+            let outcome = match committed {
+                Ok(Ok(())) => {
+                    this.report(card, Outcome::Sent).await;
+                    this.write_all(&plan).await
+                }
+                Ok(Err(error)) => Outcome::NotSent { said: format!("the journal cannot be written: {error}").into() },
+                Err(error) => Outcome::NotSent { said: error.to_string().into() },
+            };
+            let event = Event::Outcome { intent: plan.intent, outcome: outcome.name().into(), said: outcome.said(), writes_done: outcome.done() };
+            let record = this.record(Some(card), Some(plan.target), event);
+            if let Err(error) = this.journal.note(&record) {
+                tracing::error!(%error, "the outcome could not be journaled");
+            }
+            this.report(card, outcome).await;
+        });
+    }
+
+    async fn report(&self, card: u64, outcome: Outcome) {
+        let _ = self.tx.send(Msg::now(Body::Acted { card, outcome })).await;
+    }
+
+    async fn write_all(&self, plan: &Plan) -> Outcome {
+        let mut generation = 0;
+        for (done, write) in plan.writes.iter().enumerate() {
+            match self.send(write, false).await {
+                Ok(answer) => generation = answer.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(generation),
+                Err(Failure { kind, said }) => return kind.outcome(said, done),
+            }
+        }
+        Outcome::Accepted { generation }
+    }
+
+    async fn send(&self, write: &Write, dry: bool) -> Result<Value, Failure> {
+        let request = request(write, dry).map_err(|said| Failure { kind: Kind::Refused, said })?;
+        match tokio::time::timeout(PATIENCE, self.client.request::<Value>(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_) => Err(Failure { kind: Kind::Unknown, said: format!("no answer within {} s", PATIENCE.as_secs()).into() }),
+        }
+    }
+}
+
+fn request(write: &Write, dry: bool) -> Result<Request<Vec<u8>>, Text> {
+    let Patch::Json(operations) = &write.patch;
+    let resource = write.resource;
+    let base = if resource.group.is_empty() { format!("/api/{}", resource.version) } else { format!("/apis/{}/{}", resource.group, resource.version) };
+    let sub = write.subresource.map(|s| format!("/{s}")).unwrap_or_default();
+    let dry = if dry { "&dryRun=All" } else { "" };
+    let uri = format!("{base}/namespaces/{}/{}/{}{sub}?fieldManager={MANAGER}{dry}", write.namespace, resource.plural, write.name);
+    let body = serde_json::to_vec(operations).map_err(|e| Text::from(e.to_string()))?;
+    Request::patch(uri).header(CONTENT_TYPE, "application/json-patch+json").body(body).map_err(|e| Text::from(e.to_string()))
+}
+
+/// Why a write has no good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Conflict,
+    Refused,
+    Unknown,
+    Unreachable,
+}
+
+impl Kind {
+    fn outcome(self, said: Text, done: usize) -> Outcome {
+        match self {
+            Self::Conflict => Outcome::Conflict { said, done },
+            Self::Refused | Self::Unreachable => Outcome::Refused { said, done },
+            Self::Unknown => Outcome::Unknown { said, done },
+        }
+    }
+}
+
+struct Failure {
+    kind: Kind,
+    said: Text,
+}
+
+/// 409 is a stale version. 422 is a failed `test` or a value the schema does not take; either way nothing
+/// was stored. Any 5xx, and a connection lost after the request left, may hide a success.
+fn classify(error: &kube::Error) -> Failure {
+    let (kind, said) = match error {
+        kube::Error::Api(status) => (kind_of(status.code), Text::from(&status.message)),
+        kube::Error::Auth(e) => (Kind::Unreachable, Text::from(e.to_string())),
+        other if never_left(other) => (Kind::Unreachable, Text::from(format!("could not be sent: {other}"))),
+        other => (Kind::Unknown, Text::from(other.to_string())),
+    };
+    Failure { kind, said }
+}
+
+fn kind_of(code: u16) -> Kind {
+    match code {
+        409 | 422 => Kind::Conflict,
+        408 | 500..=599 => Kind::Unknown,
+        _ => Kind::Refused,
+    }
+}
+
+/// Whether the connection could not even be made.
+fn never_left(error: &kube::Error) -> bool {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(e) = source {
+        if e.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        source = e.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_no_counts_as_no() {
+        for (code, kind) in [(409, Kind::Conflict), (422, Kind::Conflict), (403, Kind::Refused), (429, Kind::Refused), (500, Kind::Unknown), (503, Kind::Unknown), (504, Kind::Unknown)] {
+            assert_eq!(kind_of(code), kind, "{code}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! One root object makes one rollout (a Rollout, a Canary, a Service…), so a change costs one
 //! normalisation, not a fleet of them.
 
+pub mod argo;
 pub mod plan;
 
 use crate::{
@@ -40,4 +41,17 @@ pub trait Engine: Sync {
 
     /// What differs between the old side's pod template and the new one's, one line each.
     fn diff(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<Change>;
+}
+
+/// Every engine rolltop knows. One is added by its file and a line here.
+pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO];
+
+/// The engine whose root objects are of this kind.
+pub fn of_root(resource: &Resource) -> Option<&'static dyn Engine> {
+    ENGINES.iter().copied().find(|e| e.root() == resource)
+}
+
+/// The engine of a rollout.
+pub fn of(kind: EngineKind) -> Option<&'static dyn Engine> {
+    ENGINES.iter().copied().find(|e| e.kind() == kind)
 }

@@ -1,5 +1,188 @@
-//! The one door to writing.
+//! The one door to writing: intent + rollout + mode + freshness + rights → refusal, or a card, or an
+//! approved plan.
+//!
+//! [`Approved`] has no public constructor besides [`approve`], and `approve` asks for a [`Grant`], which
+//! only a [`Writer`](crate::act::Writer) can give. A watch session has no writer, so nothing to check there.
 
-/// Proof that a writer exists. Only the act room makes one; a watch session has none.
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::{
+    act::Writer,
+    engine::{Engine, Plan, Refusal},
+    intent::{Danger, Intent, Verb},
+    model::{Links, Notice, Severity, Source, Text, Time, metrics::{Reading, RolloutMetrics}},
+    msg::Check,
+    object::{Object, Objects},
+    settings::Settings,
+    state::{Card, Confirm, Known, Mode},
+    verdict::{Advice, Verdict},
+};
+
+/// How long a card must have been readable before an answer counts. A paste or a held key is faster.
+pub const READING_TIME: Duration = Duration::from_millis(300);
+
+/// Proof that a writer exists.
 #[derive(Debug)]
 pub struct Grant(());
+
+impl Grant {
+    pub fn from_writer(_: &Writer) -> Self {
+        Self(())
+    }
+
+    /// For tests of the reducer, which have no cluster to write to.
+    #[cfg(test)]
+    pub fn for_test() -> Self {
+        Self(())
+    }
+}
+
+/// A plan that a person confirmed after the guard let it through. Not to be cloned: one consent, one write.
+#[derive(Debug)]
+pub struct Approved<T> {
+    inner: T,
+    by_override: Option<Text>,
+}
+
+impl Approved<Plan> {
+    pub fn plan(&self) -> &Plan {
+        &self.inner
+    }
+
+    /// What was overridden, for the journal.
+    pub fn overridden(&self) -> Option<&Text> {
+        self.by_override.as_ref()
+    }
+}
+
+/// What the guard looks at besides the rollout.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground<'a> {
+    pub mode: Mode,
+    pub frozen: bool,
+    pub links: &'a Links,
+    pub settings: &'a Settings,
+    pub metrics: Option<&'a RolloutMetrics>,
+    pub verdict: &'a Verdict,
+    pub now: Time,
+}
+
+/// Everything that can forbid an intent before a plan is made, in the order it is asked.
+type Rule = (fn(&Ground<'_>, &Known, Verb) -> bool, &'static str, &'static str);
+
+const RULES: &[Rule] = &[
+    (|g, _, _| g.mode == Mode::Watch, "this is a watch session: it was built without the ability to write", "start `rolltop` without `watch` or --read-only"),
+    (|g, _, _| g.frozen, "the picture is frozen, the cluster is not", "press z to let it run again"),
+    (|_, k, _| k.deleted.is_some(), "this rollout no longer exists", "press esc to go back to the fleet"),
+    (
+        |_, k, verb| k.rollout.unobserved && verb != Verb::Abort && verb != Verb::Undo,
+        "the controller has not yet acted on the last change",
+        "wait until it has; a second change now could skip a step",
+    ),
+];
+
+/// The plan of an intent, or why there is none.
+///
+/// # Errors
+/// The first rule that forbids it, else the engine's own refusal.
+pub fn consider(ground: &Ground<'_>, engine: &dyn Engine, known: &Known, root: &Object, objects: &Objects, intent: &Intent) -> Result<Plan, Refusal> {
+    for (forbids, reason, instead) in RULES {
+        if forbids(ground, known, intent.verb()) {
+            return Err(Refusal::because(*reason).instead(*instead, None));
+        }
+    }
+    engine.plan(&known.rollout, root, objects, intent, ground.now)
+}
+
+/// What speaks against a plan so loudly that it must be overridden by hand.
+pub fn objections(ground: &Ground<'_>, known: &Known, plan: &Plan) -> Vec<Notice> {
+    let verb = plan.intent.verb();
+    let mut found: Vec<Notice> = plan.warnings.iter().filter(|w| w.severity == Severity::Danger).cloned().collect();
+    let mut object = |text: String| found.push(Notice { severity: Severity::Danger, text: text.into() });
+    if !verb.moves_forward() {
+        return found;
+    }
+    if ground.verdict.is == Advice::Abort {
+        object(format!("ABORT is advised: {}", ground.verdict.because));
+    }
+    if !ground.links.fresh(Source::Fleet, ground.now, ground.settings.fresh.kubernetes) {
+        object("what the API server last said is stale".into());
+    }
+    if needs_metrics(verb)
+        && ground.settings.prometheus
+        && known.rollout.in_flight()
+        && let Some(words) = blind_spot(ground)
+    {
+        object(words);
+    }
+    found
+}
+
+/// Verbs that bring more users to the new version on the strength of its metrics.
+fn needs_metrics(verb: Verb) -> bool {
+    matches!(verb, Verb::Promote | Verb::PromoteFull | Verb::Skip | Verb::Flip)
+}
+
+/// Why the metrics cannot speak for the new version now.
+fn blind_spot(ground: &Ground<'_>) -> Option<String> {
+    let limit = ground.settings.fresh.prometheus;
+    if !ground.links.fresh(Source::Prometheus, ground.now, limit) {
+        return Some("Prometheus does not answer: nothing says how the new version does".into());
+    }
+    let Some(metrics) = ground.metrics else {
+        return Some("Prometheus has no series of this rollout".into());
+    };
+    let age = metrics.at.map(|at| ground.now - at);
+    if age.is_none_or(|a| a > TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX)) {
+        return Some("the readings of this rollout are stale".into());
+    }
+    match metrics.new.errors {
+        Reading::Value(_) => None,
+        // A preview has no users yet: that is its point, and the card says so elsewhere.
+        Reading::NoTraffic | Reading::NoData if ground.settings.prometheus && no_users(ground) => None,
+        other => Some(format!("the new version's error rate: {}", other.word())),
+    }
+}
+
+fn no_users(ground: &Ground<'_>) -> bool {
+    ground.metrics.is_some_and(|m| m.old.errors.value().is_some() && m.measured_share.is_none_or(|s| s == 0.0))
+}
+
+/// Turns a confirmed card into the permission to write, once.
+///
+/// # Errors
+/// Why this key press is no consent yet, one phrase for the card.
+pub fn approve(card: &Card, _: &Grant, now: Time) -> Result<Approved<Plan>, Text> {
+    if !matches!(card.stage, crate::state::Stage::Asking) {
+        return Err("it was already answered".into());
+    }
+    let plan = card.plan.clone().ok_or_else(|| Text::from("there is no plan"))?;
+    match card.confirm() {
+        Confirm::Ready => {}
+        Confirm::Checking => return Err("still asking the server".into()),
+        Confirm::Impossible => return Err("the server would refuse it".into()),
+        Confirm::Override => return Err("press o first to override".into()),
+        Confirm::TypeName => return Err("type the rollout's name first".into()),
+    }
+    let readable = card.ready_at.and_then(|at| (now - at).to_std().ok()).unwrap_or_default();
+    if readable < READING_TIME {
+        return Err("too fast to have been read: press y again".into());
+    }
+    let by_override = card.overridden.then(|| card.objections.iter().map(|n| n.text.to_string()).collect::<Vec<_>>().join("; ").into());
+    Ok(Approved { inner: plan, by_override })
+}
+
+/// Whether a card in this context asks for the rollout's name. The safe direction never does.
+pub fn asks_for_name(settings: &Settings, plan: &Plan) -> bool {
+    settings.protected && plan.danger > Danger::None && plan.intent.verb() != Verb::Abort
+}
+
+/// A check that could not be asked counts as an objection, not as a yes.
+pub fn doubts(check: &Check, what: &str) -> Option<Notice> {
+    match check {
+        Check::Unknown(why) => Some(Notice { severity: Severity::Danger, text: format!("{what} could not be asked: {why}").into() }),
+        _ => None,
+    }
+}

@@ -1,14 +1,48 @@
 //! rolltop: `top` for rollouts.
+//!
+//! Data flows one way. Kubernetes watches ([`cluster`]) and Prometheus queries ([`prometheus`]) send
+//! messages ([`msg`]); an engine ([`engine`]) turns objects ([`object`]) into the words of the product
+//! ([`model`]); one reducer ([`state`]) keeps them; views ([`ui`]) read `&State` and draw. A key becomes a
+//! command ([`intent`]), a command an intent, the engine makes a plan of it, the guard ([`guard`]) lets it
+//! through as a card a person must confirm, and only then exists the `Approved<Plan>` that [`act`] carries
+//! out. What an action did is never painted by the action: it comes back through the watches.
+//!
+//! The walls:
+//! - Views own no clock and do no I/O; `now` is an argument everywhere.
+//! - Engines are pure. One root object makes one rollout, so a change costs one normalisation.
+//! - Only [`act::Writer`] can write, only its existence gives a [`guard::Grant`], and only with a grant does
+//!   the guard approve. `rolltop watch` builds no writer: there is no per-key check to forget.
+//! - Text from a cluster becomes [`model::Text`] on arrival and cannot steer a terminal.
+//!
+//! Where this differs from the first map of the house, and why:
+//! - Objects are kept as pruned JSON text and parsed by the engine that reads them: a thousand rollouts stay
+//!   small, and a plan can quote the original value exactly.
+//! - The list-watch loop is our own over kube's client: bookmarks are evidence of life, every reconnection
+//!   is paced, and a 410 always ends in a new list, none of which kube's runtime offers.
+//! - [`session`] joins the reading tasks once, for the screen ([`run`]) and for headless commands
+//!   ([`headless`]).
 
 pub mod act;
+pub mod cli;
+pub mod cluster;
+pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod guard;
+pub mod headless;
 pub mod intent;
+pub mod journal;
+pub mod keys;
 pub mod model;
 pub mod msg;
 pub mod object;
+pub mod prometheus;
+pub mod report;
+pub mod run;
+pub mod session;
 pub mod settings;
 pub mod state;
+pub mod term;
 pub mod timeline;
+pub mod ui;
 pub mod verdict;

@@ -1,1 +1,206 @@
-fn main(){}
+//! Arguments to one command, the command to a documented exit code.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Parser;
+use color_eyre::eyre::{Result, WrapErr, eyre};
+use etcetera::{BaseStrategy, choose_base_strategy};
+use rolltop::{
+    act::Writer,
+    cli::{Cli, Command},
+    cluster::{self, Connection},
+    config::{CEILING, Config, Sources},
+    headless::{self, Form, Look},
+    journal::{Event, Journal},
+    prometheus, report, run,
+    session::{self, Session},
+    state::Mode,
+    term,
+};
+
+/// Exit codes of all commands.
+mod exit {
+    pub const OK: u8 = 0;
+    pub const FAILED: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const UNREACHABLE: u8 = 3;
+    pub const NOT_ALLOWED: u8 = 4;
+    pub const UNKNOWN: u8 = 13;
+}
+
+fn main() -> ExitCode {
+    // Before any client is built: the tree carries one TLS provider, and it must be named.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Err(error) = color_eyre::config::HookBuilder::default().display_env_section(false).install() {
+        return fail(exit::FAILED, &error.to_string());
+    }
+    term::restore_on_panic();
+    let cli = Cli::parse();
+    let config = match load(&cli) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(exit::USAGE, &mistakes),
+    };
+    let _log = log(&config);
+    match execute(&cli, &config) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            tracing::error!("{error:?}");
+            fail(exit::FAILED, &format!("{error:?}"))
+        }
+    }
+}
+
+fn fail(code: u8, text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "rolltop: {}", text.trim_end());
+    ExitCode::from(code)
+}
+
+fn say(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // `rolltop status | head` is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn load(cli: &Cli) -> Result<Config, String> {
+    let named = cli.global.config.clone().or_else(|| std::env::var_os("ROLLTOP_CONFIG").map(PathBuf::from));
+    let usual = choose_base_strategy().ok().map(|dirs| dirs.config_dir().join("rolltop/config.toml"));
+    let sources = Sources { ceiling: Some(CEILING.into()), named: named.is_some(), file: named.or(usual), flags: cli.global.settings() };
+    Config::load(&sources, |name| std::env::var(name).ok()).map_err(|m| format!("the settings have mistakes:\n{m}"))
+}
+
+fn state_dir() -> Option<PathBuf> {
+    let dirs = choose_base_strategy().ok()?;
+    Some(dirs.state_dir().unwrap_or_else(|| dirs.data_dir()).join("rolltop"))
+}
+
+/// Logs go to a file, a new one each day, and never to the screen. Without a place to log there is no log.
+fn log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
+    let folder = state_dir()?;
+    std::fs::create_dir_all(&folder).ok()?;
+    let file = tracing_appender::rolling::Builder::new()
+        .rotation(tracing_appender::rolling::Rotation::DAILY)
+        .max_log_files(7)
+        .filename_prefix("rolltop")
+        .filename_suffix("log")
+        .build(folder)
+        .ok()?;
+    let (writer, guard) = tracing_appender::non_blocking(file);
+    let level = config.text("log.level").unwrap_or("info");
+    // kube logs every URL at debug; hyper every frame.
+    let filter = tracing_subscriber::EnvFilter::new(format!("warn,rolltop={level}"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).try_init().ok()?;
+    Some(guard)
+}
+
+fn execute(cli: &Cli, config: &Config) -> Result<u8> {
+    if let Some(Command::Config { example }) = &cli.command {
+        say(&if *example { rolltop::config::fields::example() } else { config.effective() })?;
+        return Ok(exit::OK);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let code = runtime.block_on(connected(cli, config));
+    // A query that still hangs must not keep the shell waiting.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    code
+}
+
+async fn connected(cli: &Cli, config: &Config) -> Result<u8> {
+    let options = cluster::Options {
+        kubeconfig: config.path("cluster.kubeconfig"),
+        context: config.text("cluster.context").map(str::to_owned),
+        timeout: config.duration("cluster.timeout"),
+    };
+    let connection = match Connection::load(options).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            fail(exit::UNREACHABLE, &error.to_string());
+            return Ok(exit::UNREACHABLE);
+        }
+    };
+    match &cli.command {
+        Some(Command::Status { rollout, json, line }) => {
+            let form = if *json { Form::Json } else if *line { Form::Line } else { Form::Table };
+            status(config, &connection, rollout.as_deref(), form).await
+        }
+        Some(Command::Watch { rollout, json: true }) => follow(config, &connection, rollout.as_deref()).await,
+        Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, rollout.clone(), Mode::Watch).await,
+        _ => {
+            let mode = if config.flag("safety.read-only") { Mode::Watch } else { Mode::Interactive };
+            supervise(config, &connection, cli.rollout.clone(), mode).await
+        }
+    }
+}
+
+fn sampler(config: &Config) -> Result<Option<prometheus::Settings>> {
+    prometheus::Settings::from_config(config).wrap_err("the [prometheus] settings")
+}
+
+/// The screen. A watch session never builds a [`Writer`]: there is nothing in it that could write.
+async fn supervise(config: &Config, connection: &Connection, open: Option<String>, mode: Mode) -> Result<u8> {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        fail(exit::USAGE, "the screen needs a terminal; for pipes there are `rolltop status` and `rolltop watch --json`");
+        return Ok(exit::USAGE);
+    }
+    let wanted = session::wanted(config, connection, open.as_deref());
+    let settings = config.settings(connection.context(), |name| std::env::var(name).ok());
+    let state = session::state(mode, connection, &wanted, settings, config.keys.clone());
+    let session = Session::start(connection, &wanted, sampler(config)?);
+    match mode {
+        Mode::Watch => run::run(state, session, &run::NoHands, open).await?,
+        Mode::Interactive => {
+            let path = config.path("safety.journal").or_else(|| state_dir().map(|d| d.join("journal.jsonl"))).ok_or_else(|| eyre!("no home folder: name a journal with ROLLTOP_SAFETY_JOURNAL"))?;
+            let journal = Journal::open(&path).wrap_err_with(|| format!("the journal {} cannot be opened; without it nothing may be written, so use `rolltop watch`", path.display()))?;
+            let writer = Writer::new(connection.write_client()?, session.reader.clone(), journal, Arc::from(connection.context()), session.tx.clone());
+            let started = Event::SessionStarted { version: env!("CARGO_PKG_VERSION"), mode: "interactive" };
+            writer.journal().note(&writer.record(None, None, started))?;
+            run::run(state, session, &writer, open).await?
+        }
+    };
+    Ok(exit::OK)
+}
+
+async fn status(config: &Config, connection: &Connection, named: Option<&str>, form: Form) -> Result<u8> {
+    let (mut state, mut session) = headless_session(config, connection, named)?;
+    let look = headless::look(&mut state, &mut session, named, config.duration("cluster.timeout")).await;
+    let rows = headless::shown(&state, named);
+    match look {
+        Look::Known if named.is_some() && rows.is_empty() => {
+            fail(exit::UNKNOWN, &format!("no rollout {} in {}", named.unwrap_or_default(), state.scope));
+            Ok(exit::UNKNOWN)
+        }
+        Look::Known => {
+            say(&headless::print(&state, &rows, form)?)?;
+            Ok(report::exit_code(&rows))
+        }
+        Look::Unreachable | Look::NotAllowed => {
+            let link = state.links.get(rolltop::model::Source::Fleet);
+            let code = if look == Look::NotAllowed { exit::NOT_ALLOWED } else { exit::UNREACHABLE };
+            fail(code, &rolltop::ui::link_sentence(&link, chrono::Utc::now()));
+            Ok(code)
+        }
+    }
+}
+
+async fn follow(config: &Config, connection: &Connection, named: Option<&str>) -> Result<u8> {
+    let (mut state, mut session) = headless_session(config, connection, named)?;
+    match headless::stream(&mut state, &mut session, named, std::io::stdout()).await {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(exit::OK),
+    }
+}
+
+fn headless_session(config: &Config, connection: &Connection, named: Option<&str>) -> Result<(rolltop::state::State, Session)> {
+    let wanted = session::wanted(config, connection, named);
+    let settings = config.settings(connection.context(), |name| std::env::var(name).ok());
+    let state = session::state(Mode::Watch, connection, &wanted, settings, config.keys.clone());
+    let session = Session::start(connection, &wanted, sampler(config)?);
+    Ok((state, session))
+}

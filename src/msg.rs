@@ -33,7 +33,7 @@ pub enum Body {
     /// A list is complete: what is not in it no longer exists. `scope` tells one selection of a kind from another.
     Snapshot { source: Source, resource: &'static Resource, scope: u32, objects: Vec<Object> },
     /// An object appeared or changed.
-    Applied { source: Source, object: Box<Object> },
+    Applied { source: Source, scope: u32, object: Box<Object> },
     Deleted { source: Source, resource: &'static Resource, uid: Text },
     /// Who the API server says we are.
     Identity(Result<Identity, Text>),

@@ -118,9 +118,7 @@ impl Objects {
     }
 
     pub fn remove(&mut self, resource: &'static Resource, uid: &str) -> Option<Arc<Object>> {
-        let kind = self.kinds.get_mut(resource)?;
-        let key = kind.keys().find(|k| &***k == uid)?.clone();
-        kind.remove(&key)
+        self.kinds.get_mut(resource)?.remove(uid)
     }
 
     pub fn clear(&mut self, resource: &'static Resource) {
@@ -135,7 +133,7 @@ impl Objects {
         self.kinds.get(resource).map_or(0, HashMap::len)
     }
 
-    pub fn uid(&self, resource: &'static Resource, uid: &Text) -> Option<&Arc<Object>> {
+    pub fn uid(&self, resource: &'static Resource, uid: &str) -> Option<&Arc<Object>> {
         self.kinds.get(resource)?.get(uid)
     }
 

@@ -2,8 +2,14 @@
 //!
 //! Views read it, only [`update`](update::update) changes it. What must be done outside comes back as [`Effect`]s.
 
+pub mod action;
+pub mod available;
 pub mod card;
 pub mod filter;
+pub mod ingest;
+pub mod input;
+pub mod order;
+pub mod update;
 pub mod view;
 
 use std::{
@@ -23,6 +29,7 @@ use crate::{
 
 pub use card::{Card, Confirm, Stage};
 pub use filter::Filter;
+pub use update::{Effect, Event, Key, update};
 pub use view::{Overlay, Pane, Prompt, PromptKind, Screen, View, WINDOWS};
 
 /// Whether this session was built with the ability to write.
@@ -66,6 +73,10 @@ pub struct State {
     pub keys: Arc<BTreeMap<String, Command>>,
     /// Approved plans are only possible while this is there: it comes with the writer.
     pub grant: Option<Arc<crate::guard::Grant>>,
+    /// Which stream each object came by, so that a new list of one stream leaves the others' objects alone.
+    pub streams: HashMap<Text, u32>,
+    /// Fleet order must be made anew before the next picture.
+    pub unsorted: bool,
 }
 
 /// A rollout and what was derived from it.
@@ -91,8 +102,35 @@ pub struct Tally {
 }
 
 impl State {
+    pub fn new(mode: Mode, context: &str, scope: &str, settings: Settings, keys: BTreeMap<String, Command>) -> Self {
+        Self {
+            mode,
+            context: context.into(),
+            scope: scope.into(),
+            settings,
+            identity: None,
+            links: Links::default(),
+            objects: Objects::default(),
+            rollouts: BTreeMap::new(),
+            order: Vec::new(),
+            metrics: HashMap::new(),
+            timeline: VecDeque::new(),
+            view: View::default(),
+            card: None,
+            note: None,
+            frozen: None,
+            frozen_at: None,
+            epoch: 0,
+            next_card: 1,
+            keys: Arc::new(keys),
+            grant: None,
+            streams: HashMap::new(),
+            unsorted: true,
+        }
+    }
+
     pub fn get(&self, uid: &str) -> Option<&Known> {
-        self.rollouts.iter().find(|(k, _)| &***k == uid).map(|(_, v)| v)
+        self.rollouts.get(uid)
     }
 
     /// The rollout the keys act on: the open one, or the selected row.
@@ -112,7 +150,7 @@ impl State {
     }
 
     pub fn metrics_of(&self, id: &Id) -> Option<&RolloutMetrics> {
-        self.metrics.get(&Text::from(&*id.uid))
+        self.metrics.get(&*id.uid)
     }
 
     pub fn tally(&self) -> Tally {

@@ -33,6 +33,8 @@ pub struct Card {
     pub others: Text,
     /// Set when the card's checks came in; a key sooner than a person can read is no answer.
     pub ready_at: Option<Time>,
+    /// Out of the way: tracked on, drawn as one line.
+    pub folded: bool,
     /// Generation the server answered with.
     pub generation: Option<i64>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Filter;
-use crate::{intent::Verb, model::Text};
+use crate::model::Text;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Screen {
@@ -97,6 +97,8 @@ pub struct View {
     pub screen: Screen,
     /// Row of the fleet.
     pub selected: usize,
+    /// The rollout of that row: the selection stays on it when rows move. `None` until a person has moved it.
+    pub selected_uid: Option<Text>,
     /// First row drawn; the view keeps the selection inside.
     pub offset: usize,
     pub filter: Filter,
@@ -114,6 +116,6 @@ pub struct View {
     pub overlay: Option<Overlay>,
     /// Last known size, columns and rows.
     pub size: (u16, u16),
-    /// Last refusal, shown like a card: verb and the words.
-    pub refused: Option<(Verb, crate::engine::Refusal)>,
+    /// What differs between the two sides, made when the pane is opened.
+    pub diff: Vec<crate::engine::Change>,
 }

@@ -1,0 +1,250 @@
+//! Settings from defaults, files, environment and flags; every mistake at once, each value with its origin.
+
+pub mod fields;
+pub mod keys;
+pub mod layer;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    intent::Command,
+    settings::{Colours, Freshness, Look, Settings, Zone},
+};
+
+use fields::{FIELDS, Kind};
+use layer::{Layer, Mistake, Origin, Value};
+
+/// The administrator's file: read first, and its `[safety]` section cannot be loosened.
+pub const CEILING: &str = "/etc/rolltop/config.toml";
+
+/// All settings, merged.
+#[derive(Debug, Clone)]
+pub struct Config {
+    values: Layer,
+    pub keys: BTreeMap<String, Command>,
+}
+
+/// Every mistake found, one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for mistake in &self.0 {
+            writeln!(f, "{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// What is read, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    pub ceiling: Option<PathBuf>,
+    pub file: Option<PathBuf>,
+    /// The file was named by hand: it must exist.
+    pub named: bool,
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Config {
+    /// Reads and merges all sources.
+    ///
+    /// # Errors
+    /// All mistakes of all sources, each with its place.
+    pub fn load(sources: &Sources, environment: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let ceiling = sources.ceiling.as_deref().map(|p| read(p, false, &mut mistakes)).unwrap_or_default();
+        let file = sources.file.as_deref().map(|p| read(p, sources.named, &mut mistakes)).unwrap_or_default();
+        let environment = layer::from_environment(environment, &mut mistakes);
+        let flags = from_flags(&sources.flags, &mut mistakes);
+        let mut values = layer::defaults();
+        for layer in [ceiling.clone(), file, environment, flags] {
+            values.extend(layer);
+        }
+        cap(&mut values, &ceiling);
+        let keys = keys::bind(table(&values, "keys"), values.get("keys").map(|(_, o)| o), &mut mistakes);
+        if mistakes.is_empty() {
+            return Ok(Self { values, keys });
+        }
+        mistakes.sort_by_key(|m| match &m.origin {
+            Origin::File(file, line) => (0, file.clone(), *line),
+            Origin::Variable(name) => (1, name.clone(), 0),
+            Origin::Default | Origin::Flag(_) => (2, String::new(), 0),
+        });
+        Err(Mistakes(mistakes))
+    }
+
+    pub fn text(&self, path: &str) -> Option<&str> {
+        match self.values.get(path) {
+            Some((Value::Text(text), _)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A path, with `~/` expanded.
+    pub fn path(&self, path: &str) -> Option<PathBuf> {
+        let text = self.text(path)?;
+        match text.strip_prefix("~/") {
+            Some(rest) => std::env::home_dir().map(|home| home.join(rest)),
+            None => Some(text.into()),
+        }
+    }
+
+    pub fn flag(&self, path: &str) -> bool {
+        matches!(self.values.get(path), Some((Value::Bool(true), _)))
+    }
+
+    pub fn duration(&self, path: &str) -> Duration {
+        match self.values.get(path) {
+            Some((Value::Duration(d), _)) => *d,
+            _ => Duration::default(),
+        }
+    }
+
+    pub fn list(&self, path: &str) -> &[String] {
+        match self.values.get(path) {
+            Some((Value::List(list), _)) => list,
+            _ => &[],
+        }
+    }
+
+    /// Names and texts of a table.
+    pub fn table(&self, path: &str) -> BTreeMap<String, Vec<String>> {
+        table(&self.values, path)
+    }
+
+    /// Whether actions in this context ask for the rollout's name.
+    pub fn protects(&self, context: &str) -> bool {
+        self.list("safety.protected-contexts").iter().any(|pattern| wildcard(pattern, context))
+    }
+
+    /// What reducer and views need.
+    pub fn settings(&self, context: &str, environment: impl Fn(&str) -> Option<String>) -> Settings {
+        Settings {
+            look: Look {
+                theme: self.text("display.theme").unwrap_or("default").to_owned(),
+                colours: colours(self.text("display.colours").unwrap_or("auto"), &environment),
+                ascii: ascii(self.text("display.ascii").unwrap_or("auto"), &environment),
+                zone: if self.text("display.time") == Some("utc") { Zone::Utc } else { Zone::Local },
+            },
+            fresh: Freshness { kubernetes: self.duration("freshness.kubernetes"), prometheus: self.duration("freshness.prometheus") },
+            protected: self.protects(context),
+            mouse: self.flag("display.mouse"),
+            prometheus: self.text("prometheus.url").is_some(),
+        }
+    }
+
+    /// Every setting with its value and origin, one line each; secrets stay out.
+    pub fn effective(&self) -> String {
+        FIELDS
+            .iter()
+            .map(|field| match self.values.get(field.path) {
+                Some((_, origin)) if field.secret => format!("{} = (hidden)  # {origin}\n", field.path),
+                Some((value, origin)) => format!("{} = {}  # {origin}\n", field.path, show(value)),
+                None => format!("# {} is not set\n", field.path),
+            })
+            .collect()
+    }
+}
+
+fn read(path: &Path, must_exist: bool, mistakes: &mut Vec<Mistake>) -> Layer {
+    match std::fs::read_to_string(path) {
+        Ok(text) => layer::from_toml(path, &text, mistakes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => Layer::new(),
+        Err(error) => {
+            mistakes.push(Mistake { origin: Origin::File(path.display().to_string(), 1), text: format!("cannot be read: {error}") });
+            Layer::new()
+        }
+    }
+}
+
+fn from_flags(flags: &[(&'static str, &'static str, String)], mistakes: &mut Vec<Mistake>) -> Layer {
+    let mut layer = Layer::new();
+    for (path, flag, text) in flags {
+        let Some(field) = fields::find(path) else { continue };
+        match layer::parse(field, text) {
+            Ok(value) => drop(layer.insert(field.path, (value, Origin::Flag(flag)))),
+            Err(text) => mistakes.push(Mistake { origin: Origin::Flag(flag), text }),
+        }
+    }
+    layer
+}
+
+/// Puts back what the administrator demands: read-only stays on, protected contexts add up.
+fn cap(values: &mut Layer, ceiling: &Layer) {
+    if let Some((Value::Bool(true), origin)) = ceiling.get("safety.read-only") {
+        values.insert("safety.read-only", (Value::Bool(true), origin.clone()));
+    }
+    if let Some((Value::List(demanded), origin)) = ceiling.get("safety.protected-contexts") {
+        let mut all = demanded.clone();
+        if let Some((Value::List(own), _)) = values.get("safety.protected-contexts") {
+            all.extend(own.iter().filter(|c| !demanded.contains(c)).cloned());
+        }
+        values.insert("safety.protected-contexts", (Value::List(all), origin.clone()));
+    }
+    if let Some(journal) = ceiling.get("safety.journal") {
+        values.insert("safety.journal", journal.clone());
+    }
+}
+
+fn table(values: &Layer, path: &str) -> BTreeMap<String, Vec<String>> {
+    match values.get(path) {
+        Some((Value::Table(table), _)) => table.clone(),
+        _ => BTreeMap::new(),
+    }
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Text(text) => format!("{text:?}"),
+        Value::Bool(b) => b.to_string(),
+        Value::Duration(d) => format!("\"{}\"", humantime::format_duration(*d)),
+        Value::List(list) => format!("{list:?}"),
+        Value::Table(table) => format!("{table:?}"),
+    }
+}
+
+/// `*` stands for any run of characters.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| (0..=tail.len()).filter(|i| tail.is_char_boundary(*i)).any(|i| wildcard(rest, &tail[i..]))),
+    }
+}
+
+fn colours(wanted: &str, environment: &impl Fn(&str) -> Option<String>) -> Colours {
+    match wanted {
+        "none" => Colours::None,
+        "16" => Colours::Sixteen,
+        "true" => Colours::True,
+        _ if environment("NO_COLOR").is_some_and(|v| !v.is_empty()) => Colours::None,
+        _ if environment("TERM").is_some_and(|t| t == "dumb") => Colours::None,
+        _ if environment("COLORTERM").is_some_and(|v| v == "truecolor" || v == "24bit") => Colours::True,
+        _ => Colours::Sixteen,
+    }
+}
+
+fn ascii(wanted: &str, environment: &impl Fn(&str) -> Option<String>) -> bool {
+    match wanted {
+        "yes" => true,
+        "no" => false,
+        _ => {
+            let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|v| environment(v)).find(|v| !v.is_empty());
+            // No locale at all is how containers and cron look: they pass UTF-8 through.
+            locale.is_some_and(|l| !l.to_uppercase().replace('-', "").contains("UTF8"))
+        }
+    }
+}
+
+/// Checks that every field of kind choice has its default among the choices; used by tests.
+pub fn defaults_are_valid() -> bool {
+    FIELDS.iter().all(|f| !matches!(f.kind, Kind::Choice(_)) || layer::parse(f, f.default.trim_matches('"')).is_ok())
+}

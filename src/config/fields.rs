@@ -1,0 +1,147 @@
+//! Every setting there is, as a table: the loader, the environment, `config.example.toml` and
+//! `rolltop config` are all read from it.
+
+/// What a value may look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// A file; `~/` is the home folder.
+    Path,
+    Bool,
+    /// `500ms`, `5s`, `2m`.
+    Duration,
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    List,
+    /// Names and texts, a table in TOML.
+    Table,
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// `section.name`.
+    pub path: &'static str,
+    pub kind: Kind,
+    /// The default as TOML; empty when there is none.
+    pub default: &'static str,
+    /// An example for `config.example.toml` where there is no default.
+    pub example: &'static str,
+    pub help: &'static str,
+    /// Never shown: a value or a header that may carry credentials.
+    pub secret: bool,
+}
+
+const fn field(path: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Field {
+    Field { path, kind, default, example: "", help, secret: false }
+}
+
+const fn unset(path: &'static str, kind: Kind, example: &'static str, help: &'static str) -> Field {
+    Field { path, kind, default: "", example, help, secret: false }
+}
+
+/// Sections in the order of the example file, with what they are about.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("cluster", "Which cluster and what of it. Defaults come from the kubeconfig."),
+    ("prometheus", "Where error rates and latencies come from. Without a url the panes say so."),
+    ("prometheus.headers", "Extra headers, such as a tenant. Values are never shown or logged."),
+    ("prometheus.custom", "Queries of the profile `custom`; see the README for the placeholders."),
+    ("freshness", "When evidence is too old to act on without an override."),
+    ("safety", "What may be written to, and how hard it is to say yes."),
+    ("display", "How the screen looks."),
+    ("keys", "Other keys for a command: name = [\"key\", …]. `?` in the program lists names and keys."),
+    ("log", "The log file; nothing is ever logged to the screen."),
+];
+
+pub const FIELDS: &[Field] = &[
+    unset("cluster.kubeconfig", Kind::Path, "\"~/.kube/config\"", "kubeconfig file, instead of $KUBECONFIG"),
+    unset("cluster.context", Kind::Text, "\"prod-eu\"", "kubeconfig context, instead of the current one"),
+    unset("cluster.namespace", Kind::Text, "\"shop\"", "namespace to show"),
+    field("cluster.all-namespaces", Kind::Bool, "true", "show all namespaces unless one is named"),
+    field("cluster.timeout", Kind::Duration, "\"10s\"", "how long a single request, or a credential plugin, may take"),
+    unset("prometheus.url", Kind::Text, "\"http://prometheus.monitoring:9090\"", "address with any path prefix, or k8s:namespace/service:port to go through the API server"),
+    field("prometheus.profile", Kind::Choice(&["auto", "istio", "ingress-nginx", "custom"]), "\"auto\"", "whose metric names to ask for"),
+    field("prometheus.interval", Kind::Duration, "\"5s\"", "time between two refreshes"),
+    field("prometheus.window", Kind::Duration, "\"1m\"", "window of rate(); at least four scrape intervals"),
+    field("prometheus.timeout", Kind::Duration, "\"5s\"", "how long a query may take"),
+    unset("prometheus.bearer-token-file", Kind::Path, "\"/run/secrets/prometheus-token\"", "token file, read again when it changes"),
+    unset("prometheus.username", Kind::Text, "\"rolltop\"", "user for basic authentication"),
+    unset("prometheus.password-file", Kind::Path, "\"~/.config/rolltop/password\"", "password file for basic authentication"),
+    unset("prometheus.ca-file", Kind::Path, "\"/etc/ssl/corp-ca.pem\"", "certificate authority to trust, PEM"),
+    unset("prometheus.cert-file", Kind::Path, "\"client.pem\"", "client certificate for mTLS, PEM"),
+    unset("prometheus.key-file", Kind::Path, "\"client-key.pem\"", "its private key, PEM"),
+    Field { secret: true, ..unset("prometheus.headers", Kind::Table, "X-Scope-OrgID = \"team-shop\"", "extra request headers") },
+    unset("prometheus.custom", Kind::Table, "rate = 'sum by (namespace, service) (rate(http_requests_total[{window}]))'", "queries: rate, errors, p50, p95, p99, labels"),
+    field("freshness.kubernetes", Kind::Duration, "\"30s\"", "age from which the API server's word is stale"),
+    field("freshness.prometheus", Kind::Duration, "\"30s\"", "age from which Prometheus' word is stale"),
+    field("safety.read-only", Kind::Bool, "false", "build every session without the ability to write"),
+    field("safety.protected-contexts", Kind::List, "[]", "contexts (with * as wildcard) in which an action asks for the rollout's name"),
+    unset("safety.journal", Kind::Path, "\"~/.local/state/rolltop/journal.jsonl\"", "where every attempt is recorded, instead of the XDG state folder"),
+    field("display.theme", Kind::Choice(&["default", "high-contrast", "mono"]), "\"default\"", "colours; all are safe for colour-blind eyes"),
+    field("display.colours", Kind::Choice(&["auto", "none", "16", "true"]), "\"auto\"", "auto asks NO_COLOR, COLORTERM and TERM"),
+    field("display.ascii", Kind::Choice(&["auto", "yes", "no"]), "\"auto\"", "only ASCII glyphs; auto asks the locale"),
+    field("display.time", Kind::Choice(&["local", "utc"]), "\"local\"", "zone of the times shown"),
+    field("display.mouse", Kind::Bool, "false", "let a click select a row; takes the terminal's own selection away"),
+    unset("keys", Kind::Table, "abort = [\"A\"]", "keys of a command"),
+    field("log.level", Kind::Choice(&["error", "warn", "info", "debug"]), "\"info\"", "how much is written to the log file"),
+];
+
+/// The field of a path.
+pub fn find(path: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|f| f.path == path)
+}
+
+impl Field {
+    pub fn section(&self) -> &'static str {
+        match self.kind {
+            Kind::Table => self.path,
+            _ => self.path.rsplit_once('.').map_or(self.path, |(section, _)| section),
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
+    }
+
+    /// `ROLLTOP_PROMETHEUS_URL`.
+    pub fn variable(&self) -> String {
+        format!("ROLLTOP_{}", self.path.to_uppercase().replace(['.', '-'], "_"))
+    }
+
+    /// What a value must be, for error messages.
+    pub fn expects(&self) -> String {
+        match self.kind {
+            Kind::Text => "a text in quotes".into(),
+            Kind::Path => "a path in quotes".into(),
+            Kind::Bool => "true or false".into(),
+            Kind::Duration => "a duration such as \"5s\" or \"2m\"".into(),
+            Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
+            Kind::List => "a list of texts".into(),
+            Kind::Table => "a table of names and texts".into(),
+        }
+    }
+}
+
+/// `config.example.toml`, whole.
+pub fn example() -> String {
+    let mut out = String::from("# rolltop's settings, with their defaults. What has none is commented out.\n# Put this into $XDG_CONFIG_HOME/rolltop/config.toml (usually ~/.config/rolltop/config.toml).\n# Order: defaults < this file < ROLLTOP_* variables < flags. /etc/rolltop/config.toml comes first of all files;\n# its [safety] section is a ceiling that nobody can raise.\n");
+    for (section, about) in SECTIONS {
+        out.push_str(&format!("\n# {about}\n[{section}]\n"));
+        for f in FIELDS.iter().filter(|f| f.section() == *section) {
+            out.push_str(&line(f));
+        }
+    }
+    out
+}
+
+fn line(f: &Field) -> String {
+    if f.kind == Kind::Table {
+        return format!("# {}\n", f.example);
+    }
+    let choices = match f.kind {
+        Kind::Choice(c) => format!(" ({})", c.join(", ")),
+        _ => String::new(),
+    };
+    let value = if f.default.is_empty() { format!("# {} = {}", f.name(), f.example) } else { format!("{} = {}", f.name(), f.default) };
+    format!("# {}{choices}\n{value}\n", f.help)
+}

@@ -1,0 +1,203 @@
+//! One source of settings: a file, the environment, or the flags.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::fields::{FIELDS, Field, Kind, find};
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    /// File and line.
+    File(String, usize),
+    Variable(String),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(file, line) => write!(f, "{file}:{line}"),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A checked value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Text(String),
+    Bool(bool),
+    Duration(std::time::Duration),
+    List(Vec<String>),
+    Table(BTreeMap<String, Vec<String>>),
+}
+
+/// A mistake, with its place and the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    pub origin: Origin,
+    pub text: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.text)
+    }
+}
+
+/// Values by path, each with its origin.
+pub type Layer = BTreeMap<&'static str, (Value, Origin)>;
+
+/// Checks one value given as text (environment, flags, defaults).
+///
+/// # Errors
+/// What it should have been.
+pub fn parse(field: &Field, text: &str) -> Result<Value, String> {
+    let wrong = || format!("{} = '{text}' is not {}", field.path, field.expects());
+    match field.kind {
+        Kind::Text | Kind::Path => Ok(Value::Text(text.to_owned())),
+        Kind::Bool => match text {
+            "true" | "1" | "yes" => Ok(Value::Bool(true)),
+            "false" | "0" | "no" => Ok(Value::Bool(false)),
+            _ => Err(wrong()),
+        },
+        Kind::Duration => humantime::parse_duration(text).map(Value::Duration).map_err(|_| wrong()),
+        Kind::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
+        Kind::Choice(_) => Err(wrong()),
+        Kind::List => Ok(Value::List(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect())),
+        Kind::Table => Err(format!("{} can only be set in a file", field.path)),
+    }
+}
+
+/// Reads a file's text, collecting every mistake.
+pub fn from_toml(file: &Path, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
+    let name = file.display().to_string();
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let line = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count() + 1;
+    for error in errors {
+        let at = error.span().map_or(1, |s| line(s.start));
+        mistakes.push(Mistake { origin: Origin::File(name.clone(), at), text: error.message().to_owned() });
+    }
+    let mut reader = Reader { name, line: &line, mistakes, layer: Layer::new() };
+    reader.table("", table.get_ref());
+    reader.layer
+}
+
+struct Reader<'a> {
+    name: String,
+    line: &'a dyn Fn(usize) -> usize,
+    mistakes: &'a mut Vec<Mistake>,
+    layer: Layer,
+}
+
+impl Reader<'_> {
+    fn origin(&self, at: usize) -> Origin {
+        Origin::File(self.name.clone(), (self.line)(at))
+    }
+
+    fn wrong(&mut self, at: usize, text: String) {
+        let origin = self.origin(at);
+        self.mistakes.push(Mistake { origin, text });
+    }
+
+    fn table(&mut self, prefix: &str, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let path = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            match (find(&path), value.get_ref()) {
+                (Some(field), _) => self.field(field, value),
+                (None, DeValue::Table(inner)) if is_section(&path) => self.table(&path, inner),
+                (None, _) => self.unknown(key.span().start, prefix, &path),
+            }
+        }
+    }
+
+    fn unknown(&mut self, at: usize, prefix: &str, path: &str) {
+        let mut known: Vec<&str> = FIELDS.iter().filter(|f| f.section() == prefix || f.path == prefix).map(Field::name).collect();
+        if known.is_empty() {
+            known = super::fields::SECTIONS.iter().map(|(s, _)| *s).collect();
+        }
+        self.wrong(at, format!("unknown setting '{path}'; known here: {}", known.join(", ")));
+    }
+
+    fn field(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
+        let at = value.span().start;
+        match convert(field, value.get_ref()) {
+            Ok(checked) => {
+                let origin = self.origin(at);
+                self.layer.insert(field.path, (checked, origin));
+            }
+            Err(text) => self.wrong(at, text),
+        }
+    }
+}
+
+fn is_section(path: &str) -> bool {
+    super::fields::SECTIONS.iter().any(|(s, _)| *s == path)
+}
+
+fn convert(field: &Field, value: &DeValue<'_>) -> Result<Value, String> {
+    match (field.kind, value) {
+        (Kind::Bool, DeValue::Boolean(b)) => Ok(Value::Bool(*b)),
+        (Kind::Bool, _) => Err(format!("{} must be {}", field.path, field.expects())),
+        (Kind::List, DeValue::Array(_)) => texts(value).map(Value::List).ok_or_else(|| format!("{} must be {}", field.path, field.expects())),
+        (Kind::Table, DeValue::Table(table)) => table_of(field, table),
+        (Kind::List | Kind::Table, _) => Err(format!("{} must be {}", field.path, field.expects())),
+        (_, DeValue::String(text)) => parse(field, text),
+        _ => Err(format!("{} must be {}", field.path, field.expects())),
+    }
+}
+
+fn table_of(field: &Field, table: &DeTable<'_>) -> Result<Value, String> {
+    let mut out = BTreeMap::new();
+    for (key, value) in table {
+        let texts = texts(value.get_ref()).ok_or_else(|| format!("{}.{} must be a text or a list of texts", field.path, key.get_ref()))?;
+        out.insert(key.get_ref().to_string(), texts);
+    }
+    Ok(Value::Table(out))
+}
+
+fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
+    match value {
+        DeValue::String(s) => Some(vec![s.to_string()]),
+        DeValue::Array(items) => items.iter().map(|i| i.get_ref().as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+/// Reads `ROLLTOP_*` variables.
+pub fn from_environment(lookup: impl Fn(&str) -> Option<String>, mistakes: &mut Vec<Mistake>) -> Layer {
+    let mut layer = Layer::new();
+    for field in FIELDS {
+        let name = field.variable();
+        let Some(text) = lookup(&name) else { continue };
+        match parse(field, &text) {
+            Ok(value) => drop(layer.insert(field.path, (value, Origin::Variable(name)))),
+            Err(text) => mistakes.push(Mistake { origin: Origin::Variable(name), text }),
+        }
+    }
+    layer
+}
+
+/// The built-in values.
+pub fn defaults() -> Layer {
+    let mut layer = Layer::new();
+    let mut mistakes = Vec::new();
+    let text: String = FIELDS
+        .iter()
+        .filter(|f| !f.default.is_empty())
+        .map(|f| format!("{} = {}\n", f.path, f.default))
+        .collect();
+    for (path, (value, _)) in from_toml(Path::new("defaults"), &text, &mut mistakes) {
+        layer.insert(path, (value, Origin::Default));
+    }
+    debug_assert!(mistakes.is_empty(), "{mistakes:?}");
+    layer
+}

@@ -1,0 +1,147 @@
+//! The same reducer without a screen: `status` and `watch --json`.
+
+use std::{collections::HashMap, io::Write, time::Duration};
+
+use crate::{
+    model::{LinkState, Source, Text},
+    report,
+    session::Session,
+    state::{Effect, Event, Known, State, input, update},
+};
+
+/// How a headless look ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The fleet is known.
+    Known,
+    /// Not in time, or not at all.
+    Unreachable,
+    NotAllowed,
+}
+
+/// How `status` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Table,
+    Json,
+    Line,
+}
+
+/// Takes one look: waits until the fleet (and a named rollout's details, and one set of readings) is there.
+pub async fn look(state: &mut State, session: &mut Session, named: Option<&str>, patience: Duration) -> Look {
+    let deadline = tokio::time::Instant::now() + patience;
+    let mut opened = false;
+    loop {
+        if let Some(look) = verdict(state, opened || named.is_none()) {
+            return look;
+        }
+        let Ok(Some(msg)) = tokio::time::timeout_at(deadline, session.rx.recv()).await else {
+            return if synced(state, Source::Fleet) { Look::Known } else { Look::Unreachable };
+        };
+        step(state, session, Event::Msg(msg));
+        if !opened && synced(state, Source::Fleet) {
+            opened = true;
+            if let Some(uid) = named.and_then(|name| find(state, name)) {
+                let mut effects = Vec::new();
+                input::open(state, &uid, chrono::Utc::now(), &mut effects);
+                perform(state, session, effects);
+            }
+        }
+    }
+}
+
+/// Whether waiting longer can still bring something.
+fn verdict(state: &State, opened: bool) -> Option<Look> {
+    let fleet = state.links.get(Source::Fleet);
+    match fleet.state {
+        LinkState::Forbidden { .. } => return Some(Look::NotAllowed),
+        LinkState::Refused | LinkState::BadCertificate | LinkState::NoRoute | LinkState::Expired { .. } | LinkState::Garbage => return Some(Look::Unreachable),
+        // No such kind: there are no rollouts, and that is an answer.
+        LinkState::CrdMissing { .. } => return Some(Look::Known),
+        _ => {}
+    }
+    let measured = !state.settings.prometheus
+        || state.rollouts.is_empty()
+        || !state.metrics.is_empty()
+        || !matches!(state.links.get(Source::Prometheus).state, LinkState::Connecting | LinkState::Live);
+    let detailed = !crate::run::is_open(state) || state.open().is_some_and(|k| k.rollout.detailed);
+    (synced(state, Source::Fleet) && opened && measured && detailed).then_some(Look::Known)
+}
+
+fn synced(state: &State, source: Source) -> bool {
+    state.links.get(source).synced.is_some()
+}
+
+fn step(state: &mut State, session: &mut Session, event: Event) {
+    let effects = update(state, event, chrono::Utc::now());
+    perform(state, session, effects);
+}
+
+/// Only reading effects exist here: without a writer no card is ever approved.
+fn perform(state: &State, session: &mut Session, effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::Watch { epoch, selections } => session.watch(epoch, selections),
+            Effect::Measure => session.measure(state),
+            Effect::Focus => {}
+            _ => {}
+        }
+    }
+}
+
+fn find(state: &State, name: &str) -> Option<Text> {
+    state.rollouts.iter().find(|(_, k)| k.rollout.id.path() == name || *k.rollout.id.name == *name).map(|(uid, _)| uid.clone())
+}
+
+/// The rollouts a command is about, most urgent first.
+pub fn shown<'a>(state: &'a State, named: Option<&str>) -> Vec<&'a Known> {
+    let mut rows: Vec<&Known> = state.rollouts.values().filter(|k| named.is_none_or(|n| k.rollout.id.path() == n || *k.rollout.id.name == *n)).collect();
+    rows.sort_by_key(|k| (k.rollout.phase.urgency(), k.rollout.id.path()));
+    rows
+}
+
+/// `status` as text.
+///
+/// # Errors
+/// Never in practice: every part of a report can be written as JSON.
+pub fn print(state: &State, rows: &[&Known], form: Form) -> serde_json::Result<String> {
+    let now = chrono::Utc::now();
+    Ok(match form {
+        Form::Table => report::table(state, rows),
+        Form::Line => report::line(state, rows) + "\n",
+        Form::Json => {
+            let all: Vec<_> = rows.iter().map(|k| report::report(state, k, now)).collect();
+            serde_json::to_string_pretty(&all)? + "\n"
+        }
+    })
+}
+
+/// `watch --json`: one object per line and change, until the reader goes or the process is asked to end.
+///
+/// # Errors
+/// When a report cannot be written as JSON.
+pub async fn stream(state: &mut State, session: &mut Session, named: Option<&str>, mut out: impl Write) -> std::io::Result<()> {
+    let mut last: HashMap<Text, String> = HashMap::new();
+    while let Some(msg) = session.rx.recv().await {
+        step(state, session, Event::Msg(msg));
+        let now = chrono::Utc::now();
+        for (uid, known) in &state.rollouts {
+            if named.is_some_and(|n| known.rollout.id.path() != n && *known.rollout.id.name != *n) {
+                continue;
+            }
+            // Ages change with every look; a change of them alone is no change.
+            let mut value = serde_json::to_value(report::report(state, known, now))?;
+            let evidence = value.as_object_mut().and_then(|o| o.remove("evidence"));
+            let key = value.to_string();
+            if last.get(uid) != Some(&key) {
+                last.insert(uid.clone(), key);
+                if let (Some(object), Some(evidence)) = (value.as_object_mut(), evidence) {
+                    object.insert("evidence".into(), evidence);
+                }
+                writeln!(out, "{value}")?;
+            }
+        }
+        out.flush()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The append-only record of what was asked, refused, sent and answered.
+//!
+//! One JSON object a line. An attempt is on disk before its request leaves the machine, so that even a
+//! crash in between leaves a trace. Private to the user (0600).
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use serde::Serialize;
+
+use crate::{
+    engine::{Patch, Plan},
+    intent::Intent,
+    model::{Id, Text, Time},
+};
+
+/// What a line is about.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    SessionStarted { version: &'static str, mode: &'static str },
+    Refused { intent: Intent, reason: Text },
+    CardOpened { intent: Intent },
+    Cancelled { intent: Intent },
+    /// Written and synced before the request is sent.
+    Attempt { intent: Intent, sentence: Text, writes: Vec<WriteRecord>, overridden: Option<Text> },
+    Outcome { intent: Intent, outcome: String, said: Option<Text>, writes_done: usize },
+    Effect { intent: Intent, seen: String },
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WriteRecord {
+    pub resource: String,
+    pub namespace: Text,
+    pub name: Text,
+    pub subresource: Option<&'static str>,
+    pub patch: Patch,
+}
+
+/// One line.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    pub at: Time,
+    /// The same for all lines of one run.
+    pub session: Arc<str>,
+    pub context: Arc<str>,
+    /// As the API server named us, if it did.
+    pub identity: Option<Text>,
+    /// The card's number within the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Id>,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The writes of a plan as the journal keeps them.
+pub fn writes(plan: &Plan) -> Vec<WriteRecord> {
+    plan.writes
+        .iter()
+        .map(|w| WriteRecord {
+            resource: w.resource.qualified(),
+            namespace: w.namespace.clone(),
+            name: w.name.clone(),
+            subresource: w.subresource,
+            patch: w.patch.clone(),
+        })
+        .collect()
+}
+
+/// An open journal. Clones write to the same file.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    file: Arc<Mutex<File>>,
+    path: Arc<PathBuf>,
+    pub session: Arc<str>,
+}
+
+impl Journal {
+    /// Opens (or begins) the journal and its folder.
+    ///
+    /// # Errors
+    /// When the folder or the file cannot be made or opened for appending.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        let session = format!("{:08x}", fastrand::u32(..)).into();
+        Ok(Self { file: Arc::new(Mutex::new(file)), path: Arc::new(path.into()), session })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends a line; it may still be in the page cache afterwards.
+    ///
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn note(&self, record: &Record) -> io::Result<()> {
+        self.append(record).map(drop)
+    }
+
+    /// Appends a line and returns only when the disk has it.
+    ///
+    /// # Errors
+    /// When the disk does not take it: then nothing may be sent.
+    pub fn commit(&self, record: &Record) -> io::Result<()> {
+        self.append(record)?.sync_data()
+    }
+
+    fn append(&self, record: &Record) -> io::Result<File> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        let mut file = self.file.lock().map_err(|_| io::Error::other("a writer of the journal panicked"))?;
+        // One write call: lines of two sessions never mix in an O_APPEND file.
+        file.write_all(&line)?;
+        file.try_clone()
+    }
+}

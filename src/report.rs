@@ -1,0 +1,211 @@
+//! What machines and prompts read: the JSON contract, the table, the line, and the exit code.
+
+use serde::Serialize;
+
+use crate::{
+    model::{Owner, Phase, Rollout, Source, Text, Time, Track, Wait, metrics::{Reading, TrackReadings}},
+    state::{Known, State},
+    verdict::Verdict,
+};
+
+/// One rollout as `status --json` and `watch --json` print it. Unknown is `null`, never a made-up zero.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    context: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    kind: &'a str,
+    engine: &'static str,
+    uid: &'a str,
+    phase: Phase,
+    phase_detail: &'a Text,
+    step: Option<StepReport<'a>>,
+    wait: Option<&'a Wait>,
+    tracks: Vec<TrackReport<'a>>,
+    next: &'a Text,
+    next_at: Option<Time>,
+    way_back: BackReport,
+    verdict: &'a Verdict,
+    owner: Option<&'a Owner>,
+    evidence: Ages,
+}
+
+#[derive(Debug, Serialize)]
+struct StepReport<'a> {
+    index: usize,
+    of: usize,
+    label: Option<&'a Text>,
+}
+
+#[derive(Debug, Serialize)]
+struct TrackReport<'a> {
+    role: crate::model::Role,
+    revision: Option<&'a Text>,
+    hash: &'a Text,
+    images: &'a [Text],
+    desired: u32,
+    ready: u32,
+    traffic: TrafficReport,
+    requests_per_second: Option<f64>,
+    error_ratio: Option<f64>,
+    latency_seconds: Quantiles,
+}
+
+#[derive(Debug, Serialize)]
+struct TrafficReport {
+    desired: Option<f64>,
+    applied: Option<f64>,
+    replica_share: Option<f64>,
+    measured: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Quantiles {
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct BackReport {
+    action: Option<&'static str>,
+    seconds: Option<u32>,
+    until: Option<Time>,
+}
+
+/// Seconds since each source was last heard.
+#[derive(Debug, Serialize)]
+struct Ages {
+    kubernetes_age_seconds: Option<f64>,
+    prometheus_age_seconds: Option<f64>,
+}
+
+/// Makes the report of one rollout.
+pub fn report<'a>(state: &'a State, known: &'a Known, now: Time) -> Report<'a> {
+    let r = &known.rollout;
+    Report {
+        context: &r.id.context,
+        namespace: &r.id.namespace,
+        name: &r.id.name,
+        kind: &r.id.kind,
+        engine: r.engine.name(),
+        uid: &r.id.uid,
+        phase: r.phase,
+        phase_detail: &r.phase_detail,
+        step: r.steps.current.map(|index| StepReport { index, of: r.steps.items.len(), label: r.steps.items.get(index).map(|s| &s.label) }),
+        wait: r.wait.as_ref(),
+        tracks: r.tracks.iter().map(|t| track(state, r, t)).collect(),
+        next: &r.next.what,
+        next_at: r.next.at,
+        way_back: BackReport { action: r.way_back.action.map(|v| v.name()), seconds: r.way_back.seconds, until: r.way_back.until },
+        verdict: &known.verdict,
+        owner: r.owner.as_ref(),
+        evidence: Ages { kubernetes_age_seconds: age(state, Source::Fleet, now), prometheus_age_seconds: age(state, Source::Prometheus, now) },
+    }
+}
+
+fn age(state: &State, source: Source, now: Time) -> Option<f64> {
+    state.links.get(source).age(now).map(|d| (d.as_secs_f64() * 10.0).round() / 10.0)
+}
+
+fn track<'a>(state: &'a State, rollout: &Rollout, t: &'a Track) -> TrackReport<'a> {
+    let metrics = state.metrics_of(&rollout.id);
+    let serves = t.is_new || t.is(crate::model::Role::Stable) || t.is(crate::model::Role::Active);
+    let readings: TrackReadings = metrics.filter(|_| serves).map(|m| m.of(t.is_new, t.role()).clone()).unwrap_or_default();
+    let share = metrics.and_then(|m| m.measured_share);
+    let value = Reading::value;
+    TrackReport {
+        role: t.role(),
+        revision: t.revision.as_ref(),
+        hash: &t.hash,
+        images: &t.images,
+        desired: t.desired,
+        ready: t.ready,
+        traffic: TrafficReport {
+            desired: t.traffic.desired,
+            applied: t.traffic.applied,
+            replica_share: t.traffic.replica_share,
+            measured: share.filter(|_| serves).map(|s| if t.is_new { s } else { 1.0 - s }),
+        },
+        requests_per_second: value(readings.rate),
+        error_ratio: value(readings.errors),
+        latency_seconds: Quantiles { p50: value(readings.p50), p95: value(readings.p95), p99: value(readings.p99) },
+    }
+}
+
+/// `status` as people read it.
+pub fn table(state: &State, shown: &[&Known]) -> String {
+    let mut rows = vec![["ROLLOUT", "ENGINE", "PHASE", "STEP", "TRAFFIC", "READY", "ERR", "DETAIL"].map(str::to_owned)];
+    rows.extend(shown.iter().map(|k| row(state, k)));
+    let mut widths = [0; 8];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(unicode_width::UnicodeWidthStr::width(cell.as_str()));
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let pad = width - unicode_width::UnicodeWidthStr::width(cell.as_str());
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', pad + 2));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn row(state: &State, known: &Known) -> [String; 8] {
+    let r = &known.rollout;
+    let (ready, desired) = r.ready();
+    let step = r.steps.current.filter(|_| !r.steps.items.is_empty()).map_or("-".into(), |i| format!("{}/{}", (i + 1).min(r.steps.items.len()), r.steps.items.len()));
+    let traffic = r.new_side().and_then(|t| t.traffic.applied).map_or("-".into(), |w| format!("{:.0}%", w * 100.0));
+    let errors = state.metrics_of(&r.id).map(|m| if r.in_flight() { m.new.errors } else { m.old.errors });
+    let errors = match errors {
+        Some(Reading::Value(v)) => format!("{:.1}%", v * 100.0),
+        Some(other) => other.word().to_owned(),
+        None => "-".into(),
+    };
+    [
+        r.id.path(),
+        format!("{} {}", r.engine.name(), r.strategy.name()),
+        r.phase.name().into(),
+        step,
+        traffic,
+        format!("{ready}/{desired}"),
+        errors,
+        r.phase_detail.to_string(),
+    ]
+}
+
+/// `status --line`: for a prompt or tmux.
+pub fn line(state: &State, shown: &[&Known]) -> String {
+    match shown {
+        [one] => {
+            let r = &one.rollout;
+            let traffic = r.new_side().and_then(|t| t.traffic.applied).map(|w| format!(" {:.0}%", w * 100.0)).unwrap_or_default();
+            format!("{} {}{traffic}", r.id.path(), r.phase.name())
+        }
+        _ => {
+            let t = state.tally();
+            format!("{} wait · {} failing · {} moving · {} steady", t.waiting, t.failing, t.moving, t.steady)
+        }
+    }
+}
+
+/// The documented exit codes of `status`.
+pub fn exit_code(shown: &[&Known]) -> u8 {
+    shown.iter().map(|k| code(k.rollout.phase)).max().unwrap_or(0)
+}
+
+fn code(phase: Phase) -> u8 {
+    match phase {
+        Phase::Healthy => 0,
+        Phase::Progressing | Phase::Paused => 10,
+        Phase::Waiting => 11,
+        Phase::Failing | Phase::Aborted | Phase::Stuck => 12,
+        Phase::Unknown => 13,
+    }
+}

@@ -1,0 +1,292 @@
+//! The one event loop: keys and messages in, pictures and effects out.
+//!
+//! It awaits nothing but its one `select!`. Connections, queries and actions are tasks that send messages.
+
+use std::{io, time::Duration};
+
+use crossterm::event::EventStream;
+use futures::StreamExt;
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::{
+    act::Writer,
+    engine::Plan,
+    guard::{Approved, Grant},
+    journal,
+    keys,
+    model::{Id, Text, Time},
+    msg::{Body, Msg},
+    object::Resource,
+    session::Session,
+    state::{Effect, Event, Screen as Place, State, update, update::settle},
+    term::Screen,
+    ui,
+};
+
+/// What a session can do to a cluster. A watch session has [`NoHands`].
+pub trait Hands {
+    /// Permission for the guard to approve plans, where there is a writer.
+    fn grant(&self) -> Option<Grant>;
+    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource);
+    fn carry_out(&self, card: u64, approved: Approved<Plan>);
+    fn journal(&self, card: Option<u64>, rollout: Option<Id>, event: journal::Event);
+    fn known_as(&self, user: &Text);
+}
+
+impl Hands for Writer {
+    fn grant(&self) -> Option<Grant> {
+        Some(Grant::from_writer(self))
+    }
+
+    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource) {
+        Self::rehearse(self, card, plan, root);
+    }
+
+    fn carry_out(&self, card: u64, approved: Approved<Plan>) {
+        Self::carry_out(self, card, approved);
+    }
+
+    fn journal(&self, card: Option<u64>, rollout: Option<Id>, event: journal::Event) {
+        if let Err(error) = Writer::journal(self).note(&self.record(card, rollout, event)) {
+            tracing::error!(%error, "the journal does not take a line");
+        }
+    }
+
+    fn known_as(&self, user: &Text) {
+        Self::known_as(self, user.clone());
+    }
+}
+
+/// The hands of `rolltop watch`: none. There is nothing here that could write.
+pub struct NoHands;
+
+impl Hands for NoHands {
+    fn grant(&self) -> Option<Grant> {
+        None
+    }
+    fn rehearse(&self, _: u64, _: Plan, _: &'static Resource) {}
+    fn carry_out(&self, _: u64, _: Approved<Plan>) {}
+    fn journal(&self, _: Option<u64>, _: Option<Id>, _: journal::Event) {}
+    fn known_as(&self, _: &Text) {}
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Quit,
+    /// SIGTERM.
+    Asked,
+    /// SIGHUP, or the terminal is gone.
+    Gone,
+}
+
+/// Pictures a second after the first one: a slow link gets fewer.
+fn pace() -> Duration {
+    let remote = std::env::var_os("SSH_CONNECTION").is_some() || std::env::var_os("SSH_TTY").is_some();
+    Duration::from_millis(if remote { 250 } else { 100 })
+}
+
+struct Loop<'a, H> {
+    state: State,
+    session: Session,
+    screen: Screen,
+    hands: &'a H,
+    /// Rollout to open as soon as it is seen: `NS/NAME` or `NAME`.
+    open: Option<String>,
+    dirty: bool,
+    drawn: Instant,
+    pace: Duration,
+    end: Option<End>,
+}
+
+/// Draws and acts until the person quits, is gone, or the process is asked to end.
+///
+/// # Errors
+/// When the terminal cannot be taken.
+pub async fn run<H: Hands>(mut state: State, session: Session, hands: &H, open: Option<String>) -> io::Result<End> {
+    state.grant = hands.grant().map(std::sync::Arc::new);
+    let screen = Screen::enter(state.settings.mouse)?;
+    state.view.size = crossterm::terminal::size()?;
+    let pace = pace();
+    let mut this = Loop { state, session, screen, hands, open, dirty: true, drawn: Instant::now() - pace, pace, end: None };
+    this.turn().await
+}
+
+impl<H: Hands> Loop<'_, H> {
+    async fn turn(&mut self) -> io::Result<End> {
+        let mut keyboard = EventStream::new();
+        let mut signals = signals()?;
+        while self.end.is_none() {
+            if self.dirty && self.drawn.elapsed() >= self.pace && let Err(end) = self.draw() {
+                return Ok(end);
+            }
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                Some(signal) = signals.recv() => self.signal(signal),
+                input = keyboard.next() => self.input(input),
+                msg = self.session.rx.recv() => self.messages(msg),
+                () = tokio::time::sleep_until(wake) => self.event(Event::Tick),
+            }
+        }
+        Ok(self.end.unwrap_or(End::Quit))
+    }
+
+    /// When to wake if nobody calls: for a picture held back, or one that time alone changes.
+    fn wake(&self) -> Instant {
+        if self.dirty {
+            return self.drawn + self.pace;
+        }
+        let now = chrono::Utc::now();
+        let busy = self.state.card.is_some() || self.state.note.is_some() || self.state.rollouts.values().any(|k| k.rollout.unobserved);
+        let next = ui::next_change(&self.state, now).and_then(|at| (at - now).to_std().ok()).unwrap_or(Duration::from_secs(60));
+        let most = Duration::from_secs(if busy { 1 } else { 60 });
+        Instant::now() + next.min(most).max(Duration::from_millis(20))
+    }
+
+    fn draw(&mut self) -> Result<(), End> {
+        let now = chrono::Utc::now();
+        settle(&mut self.state, now);
+        self.dirty = false;
+        self.drawn = Instant::now();
+        self.screen.draw(&self.state, now).map_err(|_| End::Gone)
+    }
+
+    fn input(&mut self, input: Option<io::Result<crossterm::event::Event>>) {
+        match input {
+            Some(Ok(input)) => {
+                if let Some(event) = keys::translate(input) {
+                    self.event(event);
+                    // A key is answered at once, whatever the pace.
+                    self.drawn = Instant::now() - self.pace;
+                }
+            }
+            _ => self.end = Some(End::Gone),
+        }
+    }
+
+    fn messages(&mut self, first: Option<Msg>) {
+        let Some(first) = first else {
+            self.end = Some(End::Quit);
+            return;
+        };
+        self.message(first);
+        // Fold what is waiting, but come up for keys in between.
+        for _ in 0..256 {
+            match self.session.rx.try_recv() {
+                Ok(msg) => self.message(msg),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn message(&mut self, msg: Msg) {
+        if let Body::Identity(Ok(identity)) = &msg.body {
+            self.hands.known_as(&identity.user);
+        }
+        self.event(Event::Msg(msg));
+        self.open_wanted();
+    }
+
+    /// Opens the rollout named on the command line once it is known.
+    fn open_wanted(&mut self) {
+        let Some(wanted) = &self.open else { return };
+        let found = self.state.rollouts.iter().find(|(_, k)| k.rollout.id.path() == *wanted || *k.rollout.id.name == **wanted).map(|(uid, _)| uid.clone());
+        if let Some(uid) = found {
+            self.open = None;
+            let mut effects = Vec::new();
+            crate::state::input::open(&mut self.state, &uid, chrono::Utc::now(), &mut effects);
+            self.perform(effects);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let effects = update(&mut self.state, event, chrono::Utc::now());
+        self.dirty = true;
+        self.perform(effects);
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Watch { epoch, selections } => self.session.watch(epoch, selections),
+                Effect::Unwatch => self.session.unwatch(),
+                Effect::Measure => {
+                    self.session.measure(&self.state);
+                    self.session.focus(&self.state, chrono::Utc::now());
+                }
+                Effect::Focus => self.session.focus(&self.state, chrono::Utc::now()),
+                Effect::Rehearse { card, plan, root } => self.hands.rehearse(card, *plan, root),
+                Effect::Act { card, approved } => self.hands.carry_out(card, *approved),
+                Effect::Journal { card, rollout, event } => self.hands.journal(card, rollout, *event),
+                Effect::Copy(text) => self.terminal(|screen| screen.copy(&text)),
+                Effect::Bell => self.terminal(Screen::bell),
+                Effect::Redraw => self.terminal(Screen::redraw),
+                Effect::Suspend => self.terminal(Screen::suspend),
+                Effect::Quit => self.end = Some(End::Quit),
+            }
+        }
+    }
+
+    fn terminal(&mut self, does: impl FnOnce(&mut Screen) -> io::Result<()>) {
+        if does(&mut self.screen).is_err() {
+            self.end = Some(End::Gone);
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Hangup => self.end = Some(End::Gone),
+            Signal::Terminate => self.end = Some(End::Asked),
+            Signal::Stop => self.terminal(Screen::suspend),
+            Signal::Continue => self.terminal(Screen::retake),
+        }
+        self.dirty = true;
+    }
+}
+
+/// Whether the open rollout's screen is shown; used by the headless commands.
+pub fn is_open(state: &State) -> bool {
+    matches!(state.view.screen, Place::Rollout(_))
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Signal {
+    Hangup,
+    Terminate,
+    Stop,
+    Continue,
+}
+
+/// Signals as messages. A terminal that vanishes counts as a hang-up even where SIGHUP is ignored.
+fn signals() -> io::Result<mpsc::Receiver<Signal>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (tx, rx) = mpsc::channel(8);
+    let kinds = [
+        (SignalKind::hangup(), Signal::Hangup),
+        (SignalKind::terminate(), Signal::Terminate),
+        (SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()), Signal::Stop),
+        (SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()), Signal::Continue),
+    ];
+    for (kind, meaning) in kinds {
+        let mut stream = signal(kind)?;
+        let tx = tx.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                if tx.send(meaning).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    std::thread::Builder::new().name("hangup".into()).spawn(move || {
+        crate::term::until_hangup();
+        let _ = tx.blocking_send(Signal::Hangup);
+    })?;
+    Ok(rx)
+}
+
+/// The moment a loop of pure code takes for now.
+pub fn now() -> Time {
+    chrono::Utc::now()
+}

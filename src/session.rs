@@ -1,0 +1,173 @@
+//! One connected session: what runs beside the reducer, the same for the screen and for headless commands.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    cluster::{self, Connection, DetailWatch, Reader, Scope},
+    config::Config,
+    engine::ENGINES,
+    intent::Command,
+    model::{LinkState, Source, Text, Time, metrics::Side},
+    msg::{Body, Msg},
+    object::Selection,
+    prometheus::{self, Focus, Target},
+    settings::Settings,
+    state::{Mode, Screen, State, WINDOWS},
+};
+
+/// Messages waiting for the reducer before their senders must wait too.
+const QUEUE: usize = 4_096;
+
+/// Channels and tasks of a session. Dropping it ends them.
+pub struct Session {
+    pub reader: Reader,
+    pub tx: mpsc::Sender<Msg>,
+    pub rx: mpsc::Receiver<Msg>,
+    targets: watch::Sender<Arc<Vec<Target>>>,
+    focus: watch::Sender<Option<Focus>>,
+    detail: Option<DetailWatch>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+/// What a session looks at.
+pub struct Wanted {
+    pub scope: Scope,
+    /// The header's words for it.
+    pub label: String,
+}
+
+impl Session {
+    /// Starts the fleet's watches, the identity question, and the Prometheus sampler where one is configured.
+    pub fn start(connection: &Connection, wanted: &Wanted, sampler: Option<prometheus::Settings>) -> Self {
+        let (tx, rx) = mpsc::channel(QUEUE);
+        let (targets, targets_rx) = watch::channel(Arc::default());
+        let (focus, focus_rx) = watch::channel(None);
+        let reader = connection.reader();
+        let mut tasks = tokio::task::JoinSet::new();
+        let roots = ENGINES.iter().map(|e| e.root()).collect();
+        tasks.spawn(cluster::watch_fleet(reader.clone(), roots, wanted.scope.clone(), tx.clone()));
+        tasks.spawn(introduce(reader.clone(), tx.clone()));
+        if let Some(settings) = sampler {
+            tasks.spawn(sample(settings, reader.clone(), targets_rx, focus_rx, tx.clone()));
+        }
+        Self { reader, tx, rx, targets, focus, detail: None, tasks }
+    }
+
+    /// Watches what belongs to the open rollout, instead of what was watched before.
+    pub fn watch(&mut self, epoch: u64, selections: Vec<Selection>) {
+        self.detail = Some(cluster::watch_detail(&self.reader, epoch, selections, self.tx.clone()));
+    }
+
+    pub fn unwatch(&mut self) {
+        self.detail = None;
+    }
+
+    /// Tells the sampler whom to measure; says nothing when that is nothing new.
+    pub fn measure(&self, state: &State) {
+        let wanted = targets(state);
+        self.targets.send_if_modified(|current| {
+            let changed = **current != wanted;
+            if changed {
+                *current = Arc::new(wanted);
+            }
+            changed
+        });
+    }
+
+    pub fn focus(&self, state: &State, now: Time) {
+        let wanted = focus(state, now);
+        self.focus.send_if_modified(|current| {
+            let changed = *current != wanted;
+            *current = wanted;
+            changed
+        });
+    }
+
+    pub fn is_alone(&self) -> bool {
+        self.tasks.is_empty()
+    }
+}
+
+async fn introduce(reader: Reader, tx: mpsc::Sender<Msg>) {
+    let identity = reader.identity().await.map_err(|e| Text::from(e.to_string()));
+    let _ = tx.send(Msg::now(Body::Identity(identity))).await;
+}
+
+async fn sample(
+    settings: prometheus::Settings,
+    reader: Reader,
+    targets: watch::Receiver<Arc<Vec<Target>>>,
+    focus: watch::Receiver<Option<Focus>>,
+    tx: mpsc::Sender<Msg>,
+) {
+    let proxy = match &settings.url {
+        prometheus::Address::Service(path) => Some(reader.service_proxy(&path.namespace, &path.service, path.port)),
+        prometheus::Address::Http(_) => None,
+    };
+    match prometheus::Client::new(&settings, proxy) {
+        Ok(client) => prometheus::run(client, settings, targets, focus, tx).await,
+        Err(error) => {
+            let mut link = crate::model::Link { state: LinkState::NoRoute, ..Default::default() };
+            link.detail = error.to_string().into();
+            let _ = tx.send(Msg::now(Body::Link(Source::Prometheus, link))).await;
+        }
+    }
+}
+
+/// A state with nothing known yet.
+pub fn state(mode: Mode, connection: &Connection, wanted: &Wanted, settings: Settings, keys: BTreeMap<String, Command>) -> State {
+    let mut state = State::new(mode, connection.context(), &wanted.label, settings, keys);
+    state.links.entry(Source::Fleet).state = LinkState::Connecting;
+    if state.settings.prometheus {
+        state.links.entry(Source::Prometheus).state = LinkState::Connecting;
+    }
+    state
+}
+
+/// Which part of the cluster the flags and the kubeconfig ask for.
+pub fn wanted(config: &Config, connection: &Connection, rollout: Option<&str>) -> Wanted {
+    let named = rollout.and_then(|r| r.split_once('/')).map(|(ns, _)| ns.to_owned());
+    let namespace = named.or_else(|| config.text("cluster.namespace").filter(|n| !n.is_empty()).map(str::to_owned));
+    match namespace {
+        Some(namespace) => Wanted { label: namespace.clone(), scope: Scope::Namespaces(vec![namespace]) },
+        None if rollout.is_some() || !config.flag("cluster.all-namespaces") => {
+            let namespace = connection.default_namespace().to_owned();
+            Wanted { label: namespace.clone(), scope: Scope::Namespaces(vec![namespace]) }
+        }
+        None => Wanted { label: "all namespaces".into(), scope: Scope::All },
+    }
+}
+
+/// Whom the sampler measures: every rollout that has services or hashes to tell its requests by.
+pub fn targets(state: &State) -> Vec<Target> {
+    state.rollouts.values().filter(|k| k.deleted.is_none()).map(|k| target(&k.rollout)).collect()
+}
+
+fn target(r: &crate::model::Rollout) -> Target {
+    Target {
+        id: r.id.clone(),
+        namespace: Text::from(&*r.id.namespace),
+        name: Text::from(&*r.id.name),
+        stable_service: r.subject.stable_service.clone(),
+        canary_service: r.subject.canary_service.clone(),
+        ingresses: r.subject.ingresses.clone(),
+        new_hash: r.new_side().map(|t| t.hash.clone()),
+        old_hash: r.old_side().map(|t| t.hash.clone()),
+        in_flight: r.in_flight(),
+    }
+}
+
+/// The chart in view. Its span is rounded so that the passing of time alone asks for nothing new.
+fn focus(state: &State, now: Time) -> Option<Focus> {
+    let Screen::Rollout(uid) = &state.view.screen else { return None };
+    let r = &state.rollouts.get(uid)?.rollout;
+    let since_start = || r.started.and_then(|s| (now - s).to_std().ok()).unwrap_or_default().max(std::time::Duration::from_secs(300));
+    let window = WINDOWS.get(state.view.window).copied().flatten().unwrap_or_else(since_start);
+    let own = r.analyses.iter().filter(|a| a.current).flat_map(|a| &a.metrics).filter_map(|m| Some((m.name.clone(), m.query.clone()?))).collect();
+    Some(Focus { id: r.id.clone(), window, points: 120, own })
+}
+
+/// Both sides, in the order they are drawn.
+pub const SIDES: [Side; 2] = [Side::New, Side::Old];

@@ -1,0 +1,469 @@
+//! The life of an action card: opened, checked, confirmed, tracked.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{Card, Effect, Known, Prompt, PromptKind, Stage, State, available, view::Overlay};
+use crate::{
+    act::Outcome,
+    engine::{self, Plan, Progress, Refusal},
+    guard::{self, Ground},
+    intent::{Intent, Verb},
+    journal,
+    model::{Notice, Rollout, Source, Text, Time},
+    msg::{Check, Findings},
+    timeline::{Entry, Origin},
+};
+
+/// A tracker that reached its goal leaves the screen after this.
+const LINGER: Duration = Duration::from_secs(4);
+
+/// A verb was asked for: a question first where it needs one, else a card.
+pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>) {
+    let Some(known) = state.subject().cloned() else {
+        state.note = Some((now, "no rollout is selected".into()));
+        return;
+    };
+    match verb {
+        Verb::Undo => ask_revision(state, &known, now, effects),
+        Verb::SetImage => ask_container(state, &known, now, effects),
+        verb => {
+            if let Some(intent) = available::plain(verb) {
+                open(state, intent, now, effects);
+            }
+        }
+    }
+}
+
+fn ask_revision(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
+    let r = &known.rollout;
+    let mut tracks: Vec<_> = r.tracks.iter().filter(|t| !t.is_new).collect();
+    tracks.sort_by_key(|t| t.role() != crate::model::Role::Stable);
+    if tracks.len() < 2 {
+        return open(state, Intent::Undo { to: None }, now, effects);
+    }
+    let choices = tracks.iter().map(|t| (revision_line(t), t.hash.clone())).collect();
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Undo, input: String::new(), selected: 0, choices }));
+}
+
+fn revision_line(track: &crate::model::Track) -> Text {
+    let images: Vec<&str> = track.images.iter().map(|i| &**i).collect();
+    let revision = track.revision.as_deref().unwrap_or("?");
+    format!("revision {revision} · {} · {} · {}", track.role().name(), track.hash, images.join(", ")).into()
+}
+
+fn ask_container(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
+    let containers = containers(state, &known.rollout);
+    match containers.as_slice() {
+        [] => open(state, Intent::SetImage { container: Text::default(), image: Text::default() }, now, effects),
+        [(name, image)] => ask_image(state, name.clone(), image),
+        _ => {
+            let choices = containers.iter().map(|(name, image)| (format!("{name}  {image}").into(), name.clone())).collect();
+            state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Container, input: String::new(), selected: 0, choices }));
+        }
+    }
+}
+
+fn ask_image(state: &mut State, container: Text, current: &str) {
+    let kind = PromptKind::Image { container };
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind, input: current.to_owned(), selected: 0, choices: Vec::new() }));
+}
+
+fn containers(state: &State, rollout: &Rollout) -> Vec<(Text, Text)> {
+    let Some(engine) = engine::of(rollout.engine) else { return Vec::new() };
+    let Some(root) = state.objects.uid(engine.root(), &rollout.id.uid) else { return Vec::new() };
+    engine.containers(rollout, root, &state.objects)
+}
+
+/// A prompt was answered. This only opens a card; it never acts.
+pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<Effect>) {
+    let chosen = prompt.choices.get(prompt.selected).map(|(_, value)| value.clone());
+    match (prompt.kind, chosen) {
+        (PromptKind::Undo, Some(hash)) => open(state, Intent::Undo { to: Some(hash) }, now, effects),
+        (PromptKind::Container, Some(container)) => {
+            let Some(known) = state.subject().cloned() else { return };
+            let image = containers(state, &known.rollout).into_iter().find(|(name, _)| *name == container).map(|(_, i)| i);
+            ask_image(state, container, image.as_deref().unwrap_or_default());
+        }
+        (PromptKind::Image { container }, _) => {
+            let image = Text::from(prompt.input.trim());
+            open(state, Intent::SetImage { container, image }, now, effects);
+        }
+        _ => {}
+    }
+}
+
+/// Opens a card for an intent, or shows why there is none.
+pub fn open(state: &mut State, intent: Intent, now: Time, effects: &mut Vec<Effect>) {
+    let Some(known) = state.subject().cloned() else { return };
+    if state.card.as_ref().is_some_and(|c| matches!(c.stage, Stage::Sent { .. })) && intent.verb() != Verb::Abort {
+        state.note = Some((now, "an action is on its way: wait for the server's answer".into()));
+        return;
+    }
+    if let Some(old) = state.card.take() {
+        retire(state, &old, now);
+    }
+    let number = state.next_card;
+    state.next_card += 1;
+    let plan = available::plan(state, &known, &intent, now);
+    let mut card = blank(number, intent.clone(), &known.rollout, now);
+    let event = match plan {
+        Err(refusal) => {
+            let event = journal::Event::Refused { intent, reason: refusal.reason.clone() };
+            card.stage = Stage::Refused(refusal);
+            event
+        }
+        Ok(plan) => {
+            fill(state, &known, &mut card, plan, now, effects);
+            journal::Event::CardOpened { intent }
+        }
+    };
+    let rollout = Some(card.target.clone());
+    state.card = Some(card);
+    effects.push(Effect::Journal { card: Some(number), rollout, event: Box::new(event) });
+}
+
+fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
+    Card {
+        number,
+        intent,
+        target: rollout.id.clone(),
+        opened: now,
+        stage: Stage::Asking,
+        plan: None,
+        dry_run: Check::Pending,
+        rights: Check::Pending,
+        objections: Vec::new(),
+        overridden: false,
+        typed: None,
+        moved: None,
+        evidence: Text::default(),
+        verdict: Text::default(),
+        others: others(rollout, now),
+        ready_at: None,
+        folded: false,
+        generation: None,
+    }
+}
+
+/// Puts a plan on the card and asks the server about it.
+fn fill(state: &State, known: &Known, card: &mut Card, plan: Plan, now: Time, effects: &mut Vec<Effect>) {
+    card.dry_run = Check::Pending;
+    card.rights = Check::Pending;
+    card.ready_at = None;
+    card.overridden = false;
+    card.typed = guard::asks_for_name(&state.settings, &plan).then(String::new);
+    speak(state, known, card, &plan, now);
+    if let Some(engine) = engine::of(known.rollout.engine) {
+        effects.push(Effect::Rehearse { card: card.number, plan: Box::new(plan.clone()), root: engine.root() });
+    }
+    card.plan = Some(plan);
+}
+
+/// The lines of the card that depend on evidence.
+fn speak(state: &State, known: &Known, card: &mut Card, plan: &Plan, now: Time) {
+    let ground = Ground {
+        mode: state.mode,
+        frozen: false,
+        links: &state.links,
+        settings: &state.settings,
+        metrics: state.metrics_of(&known.rollout.id),
+        verdict: &known.verdict,
+        now,
+    };
+    card.objections = guard::objections(&ground, known, plan);
+    if plan.intent.verb().moves_forward() {
+        card.objections.extend(guard::doubts(&card.dry_run, "the dry run"));
+        card.objections.extend(guard::doubts(&card.rights, "the rights"));
+    }
+    card.evidence = evidence(state, now);
+    card.verdict = match known.verdict.because.is_empty() {
+        true => known.verdict.is.words().into(),
+        false => format!("{}: {}", known.verdict.is.words(), known.verdict.because).into(),
+    };
+}
+
+fn evidence(state: &State, now: Time) -> Text {
+    let line = |source: Source| {
+        let link = state.links.get(source);
+        let age = link.age(now).map_or_else(|| "never heard".into(), |a| format!("{} s", a.as_secs()));
+        format!("{} {age}{}", source.label(), if link.is_live() { "" } else { " (not live)" })
+    };
+    match state.settings.prometheus {
+        true => format!("{} · {}", line(Source::Fleet), line(Source::Prometheus)).into(),
+        false => format!("{} · prom not configured", line(Source::Fleet)).into(),
+    }
+}
+
+/// Who else touched the object lately, newest first.
+fn others(rollout: &Rollout, now: Time) -> Text {
+    const CONTROLLERS: [&str; 2] = ["rollouts-controller", "argo-rollouts"];
+    let mut writers: Vec<_> = rollout.writers.iter().filter(|w| !CONTROLLERS.iter().any(|c| w.manager.contains(c))).filter_map(|w| Some((w.at?, w))).collect();
+    writers.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let lines: Vec<String> = writers.iter().take(2).map(|(at, w)| format!("{} {} ago", w.manager, ago(now - *at))).collect();
+    match lines.is_empty() {
+        true => "nobody but the controller".into(),
+        false => lines.join(" · ").into(),
+    }
+}
+
+fn ago(delta: TimeDelta) -> String {
+    match delta.num_seconds().max(0) {
+        s @ 0..=119 => format!("{s}s"),
+        s @ 120..=7199 => format!("{}m", s / 60),
+        s @ 7200..=172_799 => format!("{}h", s / 3600),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
+/// The server has spoken about a card's plan.
+pub fn rehearsed(state: &mut State, number: u64, findings: Findings, at: Time, effects: &mut Vec<Effect>) {
+    if let Some(root) = findings.root {
+        let newer = state.objects.uid(root.resource, &root.meta.uid).is_some();
+        let uid = root.meta.uid.clone();
+        if newer && let Some(engine) = engine::of_root(root.resource) {
+            state.objects.put(root);
+            super::ingest::remodel(state, engine, &uid, at, effects);
+        }
+    }
+    let Some(mut card) = state.card.take_if(|c| c.number == number && c.stage == Stage::Asking) else { return };
+    let current = card.plan.as_ref().is_some_and(|p| same_ground(p, &findings.plan));
+    if current {
+        card.dry_run = findings.dry_run;
+        card.rights = findings.rights;
+        card.ready_at = Some(at);
+        if let (Some(known), Some(plan)) = (state.rollouts.get(&*card.target.uid), card.plan.clone()) {
+            speak(state, known, &mut card, &plan, at);
+        }
+    }
+    state.card = Some(card);
+}
+
+/// Whether two plans rest on the same conditions. Values taken from the clock do not count.
+fn same_ground(a: &Plan, b: &Plan) -> bool {
+    a.intent == b.intent && a.only_if == b.only_if && a.expect.goal == b.expect.goal && conditions(a) == conditions(b)
+}
+
+fn conditions(plan: &Plan) -> Vec<&serde_json::Value> {
+    plan.writes
+        .iter()
+        .flat_map(|w| {
+            let engine::Patch::Json(operations) = &w.patch;
+            operations
+        })
+        .filter(|op| op["op"] == "test")
+        .collect()
+}
+
+/// After every event: an open card follows the ground it stands on, a sent one its effect.
+pub fn follow(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
+    let Some(mut card) = state.card.take() else { return };
+    let known = state.rollouts.get(&*card.target.uid).cloned();
+    match card.stage.clone() {
+        Stage::Asking => replan(state, known.as_ref(), &mut card, now, effects),
+        Stage::Sent { .. } | Stage::Accepted { .. } | Stage::Observed { .. } | Stage::Unknown { .. } | Stage::Silent { .. } => {
+            track(state, known.as_ref(), &mut card, now, effects);
+        }
+        Stage::Done { at } if (now - at).to_std().is_ok_and(|d| d >= LINGER) => {
+            return retire(state, &card, now);
+        }
+        _ => {}
+    }
+    state.card = Some(card);
+}
+
+fn replan(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
+    let Some(known) = known else {
+        card.stage = Stage::Refused(Refusal::because("the rollout is gone"));
+        return;
+    };
+    match available::plan(state, known, &card.intent, now) {
+        Err(refusal) => {
+            effects.push(Effect::Journal {
+                card: Some(card.number),
+                rollout: Some(card.target.clone()),
+                event: Box::new(journal::Event::Refused { intent: card.intent.clone(), reason: refusal.reason.clone() }),
+            });
+            card.moved = Some("the rollout moved while you were reading".into());
+            card.stage = Stage::Refused(refusal);
+        }
+        Ok(plan) if card.plan.as_ref().is_none_or(|old| !same_ground(old, &plan)) => {
+            card.moved = Some(moved(card.plan.as_ref(), &plan));
+            fill(state, known, card, plan, now, effects);
+        }
+        Ok(_) => {}
+    }
+}
+
+/// What is different now, from the conditions in words.
+fn moved(old: Option<&Plan>, new: &Plan) -> Text {
+    let before: &[Text] = old.map(|p| p.only_if.as_slice()).unwrap_or_default();
+    let fresh: Vec<&str> = new.only_if.iter().filter(|line| !before.contains(line)).map(|t| &**t).collect();
+    match fresh.is_empty() {
+        true => "the rollout moved while you were reading: look again".into(),
+        false => format!("the rollout moved while you were reading, now: {}", fresh.join(" · ")).into(),
+    }
+}
+
+fn track(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
+    let Some(plan) = card.plan.as_ref() else { return };
+    let Some(known) = known else {
+        card.stage = Stage::Diverted { said: "the rollout is gone".into() };
+        return;
+    };
+    let Some(engine) = engine::of(known.rollout.engine) else { return };
+    let Some(root) = state.objects.uid(engine.root(), &known.rollout.id.uid) else { return };
+    let sent_only = matches!(card.stage, Stage::Sent { .. });
+    let before = card.stage.clone();
+    match engine.progress(&plan.expect.goal, &known.rollout, root) {
+        Progress::Done if !sent_only => card.stage = Stage::Done { at: now },
+        Progress::Diverted(said) if !sent_only => card.stage = Stage::Diverted { said },
+        Progress::Observed if matches!(card.stage, Stage::Accepted { .. }) => card.stage = Stage::Observed { at: now },
+        _ => late(card, plan.expect.within, now),
+    }
+    if before != card.stage && !matches!(card.stage, Stage::Observed { .. }) {
+        effects.push(Effect::Journal {
+            card: Some(card.number),
+            rollout: Some(card.target.clone()),
+            event: Box::new(journal::Event::Effect { intent: card.intent.clone(), seen: words(&card.stage).to_string() }),
+        });
+    }
+}
+
+fn late(card: &mut Card, within: Duration, now: Time) {
+    let since = match card.stage {
+        Stage::Accepted { at } | Stage::Observed { at } => at,
+        _ => return,
+    };
+    if (now - since).to_std().is_ok_and(|d| d > within) {
+        card.stage = Stage::Silent { at: now };
+    }
+}
+
+/// The writer reports.
+pub fn acted(state: &mut State, number: u64, outcome: Outcome, at: Time) {
+    let Some(card) = state.card.as_mut().filter(|c| c.number == number) else {
+        state.note = Some((at, format!("an earlier action: {}", outcome_words(&outcome)).into()));
+        return;
+    };
+    let partly = |said: Text, done: usize| match done {
+        0 => said,
+        n => format!("{n} of the writes was taken, then: {said}").into(),
+    };
+    card.stage = match outcome {
+        Outcome::Sent => Stage::Sent { at },
+        Outcome::Accepted { generation } => {
+            card.generation = Some(generation);
+            Stage::Accepted { at }
+        }
+        Outcome::Conflict { said, done } => Stage::Conflict { said: partly(said, done) },
+        Outcome::Refused { said, done } => Stage::Failed { said: partly(said, done) },
+        Outcome::NotSent { said } => Stage::Failed { said },
+        Outcome::Unknown { said, done } => Stage::Unknown { said: partly(said, done), at },
+    };
+}
+
+fn outcome_words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Sent => "sent".into(),
+        Outcome::Accepted { .. } => "accepted".into(),
+        Outcome::Conflict { said, .. } => format!("conflict: {said}"),
+        Outcome::Refused { said, .. } | Outcome::NotSent { said } => format!("failed: {said}"),
+        Outcome::Unknown { said, .. } => format!("outcome unknown: {said}"),
+    }
+}
+
+/// A key on an open card. Anything but its own keys is ignored, `esc` cancels.
+pub fn key(state: &mut State, name: &str, text: Option<char>, now: Time, effects: &mut Vec<Effect>) {
+    let Some(mut card) = state.card.take() else { return };
+    if name == "esc" || (name == "q" && card.typed.is_none()) || matches!(card.stage, Stage::Refused(_)) {
+        return cancel(state, card, now, effects);
+    }
+    let typing = card.typed.as_ref().is_some_and(|t| *t != *card.target.name) && !overriding(&card);
+    match (name, text) {
+        ("backspace", _) => {
+            if let Some(typed) = &mut card.typed {
+                typed.pop();
+            }
+        }
+        (_, Some(c)) if typing => {
+            if let Some(typed) = &mut card.typed {
+                typed.push(c);
+            }
+        }
+        ("o", _) if overriding(&card) && card.ready_at.is_some() => card.overridden = true,
+        ("y", _) => consent(state, &mut card, now, effects),
+        _ => {}
+    }
+    state.card = Some(card);
+}
+
+fn overriding(card: &Card) -> bool {
+    !card.objections.is_empty() && !card.overridden
+}
+
+fn consent(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
+    let Some(grant) = state.grant.clone() else { return };
+    match guard::approve(card, &grant, now) {
+        Ok(approved) => {
+            card.stage = Stage::Sent { at: now };
+            card.moved = None;
+            effects.push(Effect::Act { card: card.number, approved: Box::new(approved) });
+        }
+        Err(why) => state.note = Some((now, why)),
+    }
+}
+
+fn cancel(state: &mut State, card: Card, now: Time, effects: &mut Vec<Effect>) {
+    if card.stage == Stage::Asking {
+        let event = journal::Event::Cancelled { intent: card.intent.clone() };
+        effects.push(Effect::Journal { card: Some(card.number), rollout: Some(card.target.clone()), event: Box::new(event) });
+        remember(state, &card, now, "card opened, cancelled".into());
+    }
+}
+
+/// Takes a card off the screen and leaves a line of it.
+pub fn retire(state: &mut State, card: &Card, now: Time) {
+    if card.asks() {
+        return;
+    }
+    let line: Text = format!("{} {}: {}", card.intent.verb().name(), card.target.path(), words(&card.stage)).into();
+    state.note = Some((now, line));
+    remember(state, card, now, words(&card.stage));
+}
+
+fn remember(state: &mut State, card: &Card, now: Time, message: Text) {
+    let entry = Entry {
+        at: now,
+        origin: Origin::You,
+        warning: matches!(card.stage, Stage::Failed { .. } | Stage::Silent { .. } | Stage::Unknown { .. }),
+        object: None,
+        reason: card.intent.verb().name().into(),
+        message,
+        count: 1,
+    };
+    super::ingest::remember(state, entry);
+}
+
+/// A stage in words, for the timeline and the status line.
+pub fn words(stage: &Stage) -> Text {
+    match stage {
+        Stage::Refused(refusal) => format!("refused: {}", refusal.reason).into(),
+        Stage::Asking => "asked".into(),
+        Stage::Sent { .. } => "sent, no answer yet".into(),
+        Stage::Accepted { .. } => "accepted".into(),
+        Stage::Observed { .. } => "accepted, the controller has seen it".into(),
+        Stage::Done { .. } => "done".into(),
+        Stage::Silent { .. } => "accepted, but nothing happened in time".into(),
+        Stage::Conflict { said } => format!("not written, the rollout had moved: {said}").into(),
+        Stage::Failed { said } => format!("failed: {said}").into(),
+        Stage::Unknown { said, .. } => format!("outcome unknown: {said}").into(),
+        Stage::Diverted { said } => format!("something else happened: {said}").into(),
+    }
+}
+
+/// The loudest thing that speaks against a card, for one-line screens.
+pub fn loudest(card: &Card) -> Option<&Notice> {
+    card.objections.iter().max_by_key(|n| n.severity)
+}

@@ -1,0 +1,287 @@
+//! Messages from the sources: objects become models, answers find their card.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{Effect, Known, Screen, State, action, filter};
+use crate::{
+    engine::{self, Engine},
+    model::{Notice, Phase, Rollout, Severity, Text, Time, metrics::RolloutMetrics},
+    msg::{Body, Msg},
+    object::{Object, Resource, kinds},
+    timeline::{self, Entry, Origin},
+    verdict,
+};
+
+/// A spec that the controller has not seen for this long is a controller that is not there.
+const UNOBSERVED_LIMIT: Duration = Duration::from_secs(30);
+/// Readings kept per series: six hours at five seconds.
+const HISTORY: usize = 4_320;
+/// Lines of the timeline that are kept.
+const TIMELINE: usize = 500;
+
+pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
+    if msg.epoch != 0 && msg.epoch != state.epoch {
+        return;
+    }
+    let at = msg.at;
+    match msg.body {
+        Body::Link(source, link) => *state.links.entry(source) = link,
+        Body::Snapshot { resource, scope, objects, .. } => snapshot(state, resource, scope, objects, at, effects),
+        Body::Applied { object, scope, .. } => applied(state, *object, scope, at, effects),
+        Body::Deleted { resource, uid, .. } => deleted(state, resource, &uid, at, effects),
+        Body::Identity(identity) => state.identity = Some(identity),
+        Body::Metrics(readings) => measured(state, readings),
+        Body::Backfill(id, filled) => backfilled(state, &id.uid, *filled),
+        Body::Rehearsed { card, findings } => action::rehearsed(state, card, *findings, at, effects),
+        Body::Acted { card, outcome } => action::acted(state, card, outcome, at),
+        Body::Note(text) => state.note = Some((at, text)),
+    }
+}
+
+/// What changes by time alone.
+pub fn tick(state: &mut State, now: Time) {
+    let late = |known: &Known| known.unobserved_since.is_some_and(|since| (now - since).to_std().is_ok_and(|d| d >= UNOBSERVED_LIMIT));
+    let mut changed = false;
+    for known in state.rollouts.values_mut().filter(|k| k.rollout.phase != Phase::Stuck && late(k)) {
+        stuck(&mut known.rollout);
+        changed = true;
+    }
+    state.unsorted |= changed;
+    if state.note.as_ref().is_some_and(|(at, _)| (now - *at).num_seconds() >= 10) {
+        state.note = None;
+    }
+}
+
+fn stuck(rollout: &mut Rollout) {
+    rollout.phase = Phase::Stuck;
+    rollout.notices.push(Notice {
+        severity: Severity::Danger,
+        text: "the controller has not seen the last change for 30 s: is it running?".into(),
+    });
+}
+
+fn snapshot(state: &mut State, resource: &'static Resource, scope: u32, objects: Vec<Object>, at: Time, effects: &mut Vec<Effect>) {
+    let present: HashSet<Text> = objects.iter().map(|o| o.meta.uid.clone()).collect();
+    let gone: Vec<Text> = state
+        .objects
+        .iter(resource)
+        .map(|o| o.meta.uid.clone())
+        .filter(|uid| !present.contains(uid) && state.streams.get(uid).copied().unwrap_or(scope) == scope)
+        .collect();
+    for uid in gone {
+        deleted(state, resource, &uid, at, effects);
+    }
+    let root = engine::of_root(resource).is_some();
+    for object in objects {
+        if root {
+            applied(state, object, scope, at, effects);
+        } else {
+            keep(state, object, scope);
+        }
+    }
+    if !root {
+        remodel_open(state, at, effects);
+    }
+}
+
+fn keep(state: &mut State, object: Object, scope: u32) {
+    state.streams.insert(object.meta.uid.clone(), scope);
+    state.objects.put(object);
+}
+
+fn applied(state: &mut State, object: Object, scope: u32, at: Time, effects: &mut Vec<Effect>) {
+    let resource = object.resource;
+    let uid = object.meta.uid.clone();
+    keep(state, object, scope);
+    match engine::of_root(resource) {
+        Some(engine) => remodel(state, engine, &uid, at, effects),
+        None => remodel_open(state, at, effects),
+    }
+}
+
+fn deleted(state: &mut State, resource: &'static Resource, uid: &str, at: Time, effects: &mut Vec<Effect>) {
+    state.objects.remove(resource, uid);
+    state.streams.remove(uid);
+    if engine::of_root(resource).is_none() {
+        return remodel_open(state, at, effects);
+    }
+    state.unsorted = true;
+    effects.push(Effect::Measure);
+    state.metrics.remove(uid);
+    let open = matches!(&state.view.screen, Screen::Rollout(o) if *o == *uid);
+    if open {
+        if let Some(known) = state.rollouts.get_mut(uid) {
+            known.deleted = Some(at);
+        }
+    } else {
+        state.rollouts.remove(uid);
+    }
+}
+
+fn remodel_open(state: &mut State, at: Time, effects: &mut Vec<Effect>) {
+    let Screen::Rollout(uid) = state.view.screen.clone() else { return };
+    let Some(engine) = state.rollouts.get(&uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
+    remodel(state, engine, &uid, at, effects);
+    let events = timeline::of_events(&state.objects);
+    merge_events(state, events);
+}
+
+/// Makes one rollout's model anew from the objects at hand.
+pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effects: &mut Vec<Effect>) {
+    let Some(root) = state.objects.uid(engine.root(), uid).cloned() else { return };
+    let mut rollout = engine.normalise(&state.context, &root, &state.objects);
+    let before = state.rollouts.get(uid);
+    let unobserved_since = rollout.unobserved.then(|| before.and_then(|k| k.unobserved_since).unwrap_or(at));
+    if unobserved_since.is_some_and(|since| (at - since).to_std().is_ok_and(|d| d >= UNOBSERVED_LIMIT)) {
+        stuck(&mut rollout);
+    }
+    if before.is_some_and(|k| k.rollout == rollout && k.unobserved_since == unobserved_since) {
+        return;
+    }
+    let seen = before.map(|k| changes(&k.rollout, &rollout, at)).unwrap_or_default();
+    if before.is_none_or(|k| k.rollout.subject != rollout.subject || k.rollout.in_flight() != rollout.in_flight() || hashes(&k.rollout) != hashes(&rollout)) {
+        effects.push(Effect::Measure);
+        // Another version began: what the last one did says nothing about it.
+        if before.is_some_and(|k| hashes(&k.rollout) != hashes(&rollout))
+            && let Some(m) = state.metrics.get_mut(uid)
+        {
+            m.new = Default::default();
+            m.old = Default::default();
+        }
+    }
+    let verdict = verdict::judge(&rollout, state.metrics.get(uid));
+    let haystack = filter::haystack(&rollout);
+    let key: Text = uid.into();
+    state.rollouts.insert(key.clone(), Known { rollout, verdict, unobserved_since, deleted: None, haystack });
+    state.unsorted = true;
+    if matches!(&state.view.screen, Screen::Rollout(open) if *open == key) {
+        for entry in seen {
+            remember(state, entry);
+        }
+    }
+}
+
+fn hashes(rollout: &Rollout) -> (Option<&Text>, Option<&Text>) {
+    (rollout.new_side().map(|t| &t.hash), rollout.old_side().map(|t| &t.hash))
+}
+
+/// What a person would say changed between two pictures.
+fn changes(before: &Rollout, after: &Rollout, at: Time) -> Vec<Entry> {
+    let mut lines = Vec::new();
+    let mut say = |reason: &str, message: String, warning: bool| {
+        lines.push(Entry { at, origin: Origin::Seen, warning, object: None, reason: reason.into(), message: message.into(), count: 1 });
+    };
+    if before.phase != after.phase {
+        let warning = matches!(after.phase, Phase::Failing | Phase::Aborted | Phase::Stuck);
+        say("phase", format!("{} → {}", before.phase.name(), after.phase.name()), warning);
+    }
+    if before.steps.current != after.steps.current
+        && let Some(step) = after.steps.now()
+    {
+        say("step", format!("{}/{}: {}", after.steps.current.unwrap_or_default() + 1, after.steps.items.len(), step.label), false);
+    }
+    let weight = |r: &Rollout| r.new_side().and_then(|t| t.traffic.applied).map(|w| (w * 100.0).round());
+    if let (Some(from), Some(to)) = (weight(before), weight(after))
+        && from != to
+    {
+        say("weight", format!("{from} → {to} %"), false);
+    }
+    lines
+}
+
+/// Adds a line at its place in time.
+pub fn remember(state: &mut State, entry: Entry) {
+    let place = state.timeline.partition_point(|e| e.at <= entry.at);
+    state.timeline.insert(place, entry);
+    while state.timeline.len() > TIMELINE {
+        state.timeline.pop_front();
+    }
+}
+
+fn merge_events(state: &mut State, events: Vec<Entry>) {
+    state.timeline.retain(|e| e.origin != Origin::Event);
+    for entry in events {
+        remember(state, entry);
+    }
+}
+
+fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>) {
+    for (id, fresh) in readings {
+        let uid: Text = Text::from(&*id.uid);
+        let kept = state.metrics.entry(uid.clone()).or_default();
+        let at = fresh.at;
+        kept.at = at.or(kept.at);
+        kept.new = fresh.new;
+        kept.old = fresh.old;
+        kept.measured_share = fresh.measured_share;
+        if let Some(at) = at {
+            extend(kept, at);
+        }
+        for (name, points) in fresh.own {
+            append(kept.own.entry(name).or_default(), points);
+        }
+        if let Some(known) = state.rollouts.get_mut(&uid) {
+            let verdict = verdict::judge(&known.rollout, state.metrics.get(&uid));
+            state.unsorted |= known.verdict.is != verdict.is;
+            known.verdict = verdict;
+        }
+    }
+}
+
+fn extend(metrics: &mut RolloutMetrics, at: Time) {
+    use crate::model::metrics::{Series, Side};
+    for side in [Side::New, Side::Old] {
+        for series in Series::ALL {
+            let value = metrics.side(side).get(series).value();
+            append(metrics.history.entry((side, series)).or_default(), [(at, value)].into());
+        }
+    }
+}
+
+fn append(line: &mut crate::model::metrics::Points, more: crate::model::metrics::Points) {
+    for (at, value) in more {
+        if line.back().is_none_or(|(last, _)| *last < at) {
+            line.push_back((at, value));
+        }
+    }
+    while line.len() > HISTORY {
+        line.pop_front();
+    }
+}
+
+/// A chart's past goes before what was seen since.
+fn backfilled(state: &mut State, uid: &str, filled: RolloutMetrics) {
+    let kept = state.metrics.entry(uid.into()).or_default();
+    kept.filled_from = filled.filled_from;
+    for (key, mut past) in filled.history {
+        let line = kept.history.entry(key).or_default();
+        let end = past.back().map(|(at, _)| *at);
+        past.extend(line.drain(..).filter(|(at, _)| end.is_none_or(|e| *at > e)));
+        *line = past;
+    }
+    for (name, points) in filled.own {
+        kept.own.insert(name, points);
+    }
+}
+
+/// Forgets what was only watched for the open rollout.
+pub fn forget_detail(state: &mut State) {
+    const DETAIL: [&Resource; 9] = [
+        &kinds::REPLICA_SET,
+        &kinds::POD,
+        &kinds::ANALYSIS_RUN,
+        &kinds::EXPERIMENT,
+        &kinds::SERVICE,
+        &kinds::EVENT,
+        &kinds::INGRESS,
+        &kinds::VIRTUAL_SERVICE,
+        &kinds::DEPLOYMENT,
+    ];
+    for resource in DETAIL {
+        let gone: Vec<Text> = state.objects.iter(resource).map(|o| o.meta.uid.clone()).collect();
+        for uid in gone {
+            state.streams.remove(&uid);
+        }
+        state.objects.clear(resource);
+    }
+}

@@ -1,0 +1,358 @@
+//! Keys to commands, commands to changes.
+
+use super::{Effect, Key, Overlay, Pane, Screen, State, WINDOWS, action, available, ingest, view};
+use crate::{
+    engine,
+    intent::{COMMANDS, Command, Row},
+    model::{Text, Time},
+};
+
+pub fn key(state: &mut State, key: &Key, now: Time, effects: &mut Vec<Effect>) {
+    if key.name == "ctrl-c" || key.name == "ctrl-z" || key.name == "ctrl-l" {
+        return lookup(state, key, now, effects);
+    }
+    if state.card.as_ref().is_some_and(super::Card::asks) {
+        return action::key(state, &key.name, key.text, now, effects);
+    }
+    match state.view.overlay.take() {
+        Some(overlay) => return overlay_key(state, overlay, key, now, effects),
+        None if state.view.filtering => return filter_key(state, key),
+        None => {}
+    }
+    lookup(state, key, now, effects);
+}
+
+fn lookup(state: &mut State, key: &Key, now: Time, effects: &mut Vec<Effect>) {
+    if let Some(command) = state.keys.get(&key.name).copied() {
+        run(state, command, now, effects);
+    }
+}
+
+/// Text fields take a paste, whole and on one line; nothing else does.
+pub fn paste(state: &mut State, text: &str) {
+    let clean = Text::clean(text);
+    match &mut state.view.overlay {
+        Some(Overlay::Palette { input, .. }) => input.push_str(&clean),
+        Some(Overlay::Prompt(prompt)) if prompt.choices.is_empty() => prompt.input.push_str(&clean),
+        None if state.view.filtering && state.card.is_none() => {
+            state.view.filter.text.push_str(&clean);
+            state.unsorted = true;
+        }
+        _ => {}
+    }
+}
+
+/// Selects the clicked row of the fleet.
+pub fn click(state: &mut State, row: u16) {
+    let free = state.card.is_none() && state.view.overlay.is_none() && state.view.screen == Screen::Fleet;
+    let first = crate::ui::first_fleet_row(state);
+    if let Some(line) = usize::from(row).checked_sub(usize::from(first)).filter(|_| free) {
+        select(state, state.view.offset + line);
+    }
+}
+
+pub fn scroll(state: &mut State, lines: i8) {
+    if state.card.is_some() {
+        return;
+    }
+    let by = usize::from(lines.unsigned_abs());
+    move_by(state, by, lines > 0);
+}
+
+/// The dispatcher: what each command changes.
+pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Effect>) {
+    let page = usize::from(state.view.size.1.saturating_sub(8)).max(1);
+    match command {
+        Command::Down => move_by(state, 1, true),
+        Command::Up => move_by(state, 1, false),
+        Command::PageDown => move_by(state, page, true),
+        Command::PageUp => move_by(state, page, false),
+        Command::Top => move_by(state, usize::MAX / 2, false),
+        Command::Bottom => move_by(state, usize::MAX / 2, true),
+        Command::Open => open_selected(state, now, effects),
+        Command::Back => back(state, effects),
+        Command::NextPane => next_pane(state, 1),
+        Command::PreviousPane => next_pane(state, Pane::ORDER.len() - 1),
+        Command::Zoom(n) => zoom(state, Pane::number(n), effects),
+        Command::Timeline => zoom(state, Some(Pane::Timeline), effects),
+        Command::Diff => diff(state, effects),
+        Command::Filter => filter(state),
+        Command::FindNext => move_by(state, 1, true),
+        Command::FindPrevious => move_by(state, 1, false),
+        Command::Steady => {
+            state.view.steady = !state.view.steady;
+            state.unsorted = true;
+        }
+        Command::Palette => state.view.overlay = Some(Overlay::Palette { input: String::new(), selected: 0 }),
+        Command::Help => state.view.overlay = Some(Overlay::Help { scroll: 0 }),
+        Command::WindowShorter => window(state, false, effects),
+        Command::WindowLonger => window(state, true, effects),
+        Command::Freeze => freeze(state, now),
+        Command::Copy => copy(state, now, effects),
+        Command::Act(verb) => action::begin(state, verb, now, effects),
+        Command::PauseOrResume => {
+            if let Some(known) = state.subject().cloned() {
+                let verb = available::pause_or_resume(state, &known, now);
+                action::begin(state, verb, now, effects);
+            }
+        }
+        Command::Redraw => effects.push(Effect::Redraw),
+        Command::Suspend => effects.push(Effect::Suspend),
+        Command::Quit => quit(state, effects),
+    }
+}
+
+fn quit(state: &mut State, effects: &mut Vec<Effect>) {
+    let flying = state.card.as_ref().is_some_and(super::Card::in_flight);
+    match (flying, &state.view.overlay) {
+        (true, None) => state.view.overlay = Some(Overlay::QuitAnyway),
+        _ => effects.push(Effect::Quit),
+    }
+}
+
+fn select(state: &mut State, row: usize) {
+    let row = row.min(state.order.len().saturating_sub(1));
+    state.view.selected = row;
+    state.view.selected_uid = state.order.get(row).cloned();
+}
+
+fn move_by(state: &mut State, by: usize, down: bool) {
+    let step = |from: usize| if down { from.saturating_add(by) } else { from.saturating_sub(by) };
+    match state.view.screen {
+        Screen::Fleet => select(state, step(state.view.selected)),
+        Screen::Rollout(_) => state.view.scroll = step(state.view.scroll).min(crate::ui::scroll_limit(state)),
+    }
+}
+
+fn open_selected(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
+    if let (Screen::Fleet, Some(uid)) = (&state.view.screen, state.order.get(state.view.selected).cloned()) {
+        select(state, state.view.selected);
+        open(state, &uid, now, effects);
+    }
+}
+
+/// Opens a rollout's screen and begins to watch what belongs to it.
+pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) {
+    let Some(engine) = state.rollouts.get(uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
+    let Some(root) = state.objects.uid(engine.root(), uid) else { return };
+    state.epoch += 1;
+    effects.push(Effect::Watch { epoch: state.epoch, selections: engine.selections(root) });
+    state.view.screen = Screen::Rollout(uid.into());
+    state.view.pane = None;
+    state.view.zoom = None;
+    state.view.scroll = 0;
+    state.timeline.clear();
+    effects.push(Effect::Focus);
+    ingest::remodel(state, engine, uid, now, effects);
+}
+
+/// One level up: card, frozen picture, zoom, filter, screen.
+fn back(state: &mut State, effects: &mut Vec<Effect>) {
+    if let Some(card) = state.card.as_mut().filter(|c| c.in_flight() && !c.folded) {
+        card.folded = true;
+    } else if state.card.as_ref().is_some_and(|c| !c.in_flight()) {
+        let now = state.card.as_ref().map(|c| c.opened).unwrap_or_default();
+        if let Some(card) = state.card.take() {
+            action::retire(state, &card, now);
+        }
+    } else if state.frozen.is_some() {
+        thaw(state);
+    } else if state.view.zoom.is_some() {
+        state.view.zoom = None;
+        state.view.scroll = 0;
+    } else if matches!(state.view.screen, Screen::Rollout(_)) {
+        close(state, effects);
+    } else if !state.view.filter.is_empty() {
+        state.view.filter.text.clear();
+        state.unsorted = true;
+    }
+}
+
+fn close(state: &mut State, effects: &mut Vec<Effect>) {
+    let Screen::Rollout(uid) = std::mem::take(&mut state.view.screen) else { return };
+    state.epoch += 1;
+    effects.push(Effect::Unwatch);
+    effects.push(Effect::Focus);
+    ingest::forget_detail(state);
+    state.timeline.clear();
+    if state.rollouts.get(&uid).is_some_and(|k| k.deleted.is_some()) {
+        state.rollouts.remove(&uid);
+    } else if let Some(engine) = state.rollouts.get(&uid).and_then(|k| engine::of(k.rollout.engine)) {
+        ingest::remodel(state, engine, &uid, Time::default(), effects);
+    }
+    state.links.entry(crate::model::Source::Detail).state = Default::default();
+    state.links.entry(crate::model::Source::Events).state = Default::default();
+    state.unsorted = true;
+}
+
+fn next_pane(state: &mut State, by: usize) {
+    let at = state.view.pane.and_then(|p| Pane::ORDER.iter().position(|o| *o == p));
+    let next = at.map_or(if by == 1 { 0 } else { by }, |i| (i + by) % Pane::ORDER.len());
+    state.view.pane = Pane::ORDER.get(next).copied();
+    state.view.scroll = 0;
+    if state.view.zoom.is_some() {
+        state.view.zoom = state.view.pane;
+    }
+}
+
+fn zoom(state: &mut State, pane: Option<Pane>, effects: &mut Vec<Effect>) {
+    if !matches!(state.view.screen, Screen::Rollout(_)) {
+        return;
+    }
+    state.view.zoom = if state.view.zoom == pane { None } else { pane };
+    state.view.pane = pane.or(state.view.pane);
+    state.view.scroll = 0;
+    effects.push(Effect::Focus);
+}
+
+fn diff(state: &mut State, effects: &mut Vec<Effect>) {
+    let made = state.open().and_then(|known| {
+        let engine = engine::of(known.rollout.engine)?;
+        let root = state.objects.uid(engine.root(), &known.rollout.id.uid)?;
+        Some(engine.diff(&known.rollout, root, &state.objects))
+    });
+    if let Some(made) = made {
+        state.view.diff = made;
+        zoom(state, Some(Pane::Diff), effects);
+    }
+}
+
+fn filter(state: &mut State) {
+    if state.view.screen == Screen::Fleet {
+        state.view.filtering = true;
+    }
+}
+
+fn filter_key(state: &mut State, key: &Key) {
+    match key.name.as_str() {
+        "enter" => state.view.filtering = false,
+        "esc" => {
+            state.view.filtering = false;
+            state.view.filter.text.clear();
+        }
+        "down" => move_by(state, 1, true),
+        "up" => move_by(state, 1, false),
+        _ => edit(&mut state.view.filter.text, key),
+    }
+    state.unsorted = true;
+}
+
+/// One-line editing: what is typed, backspace, ctrl-w, ctrl-u.
+fn edit(text: &mut String, key: &Key) {
+    match (key.name.as_str(), key.text) {
+        ("backspace", _) => {
+            text.pop();
+        }
+        ("ctrl-u", _) => text.clear(),
+        ("ctrl-w", _) => {
+            let kept = text.trim_end().rfind(' ').map_or(0, |i| i + 1);
+            text.truncate(kept);
+        }
+        (_, Some(c)) if !c.is_control() => text.push(c),
+        _ => {}
+    }
+}
+
+fn window(state: &mut State, longer: bool, effects: &mut Vec<Effect>) {
+    let last = WINDOWS.len() - 1;
+    state.view.window = if longer { (state.view.window + 1).min(last) } else { state.view.window.saturating_sub(1) };
+    effects.push(Effect::Focus);
+}
+
+fn freeze(state: &mut State, now: Time) {
+    if state.frozen.is_some() {
+        return thaw(state);
+    }
+    let mut picture = state.clone();
+    picture.frozen = None;
+    state.frozen = Some(Box::new(picture));
+    state.frozen_at = Some(now);
+}
+
+fn thaw(state: &mut State) {
+    state.frozen = None;
+    state.frozen_at = None;
+}
+
+fn copy(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
+    if let Some(path) = state.subject().map(|k| k.rollout.id.path()) {
+        state.note = Some((now, format!("copied: {path}").into()));
+        effects.push(Effect::Copy(path.into()));
+    }
+}
+
+fn overlay_key(state: &mut State, overlay: Overlay, key: &Key, now: Time, effects: &mut Vec<Effect>) {
+    if key.name == "esc" {
+        return;
+    }
+    match overlay {
+        Overlay::Help { scroll } => help_key(state, scroll, key),
+        Overlay::Palette { input, selected } => palette_key(state, input, selected, key, now, effects),
+        Overlay::Prompt(prompt) => prompt_key(state, prompt, key, now, effects),
+        Overlay::QuitAnyway => match key.name.as_str() {
+            "y" => effects.push(Effect::Quit),
+            "n" | "q" => {}
+            _ => state.view.overlay = Some(Overlay::QuitAnyway),
+        },
+    }
+}
+
+fn help_key(state: &mut State, scroll: usize, key: &Key) {
+    let scroll = match key.name.as_str() {
+        "j" | "down" => scroll + 1,
+        "k" | "up" => scroll.saturating_sub(1),
+        "pagedown" | "ctrl-d" | "space" => scroll + 10,
+        "pageup" | "ctrl-u" => scroll.saturating_sub(10),
+        "g" | "home" => 0,
+        "?" | "q" => return,
+        _ => scroll,
+    };
+    state.view.overlay = Some(Overlay::Help { scroll: scroll.min(COMMANDS.len()) });
+}
+
+/// Rows of the palette for what was typed so far.
+pub fn palette_rows(input: &str) -> Vec<&'static Row> {
+    let words: Vec<String> = input.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let hit = |row: &Row, word: &String| row.name.contains(word.as_str()) || row.help.to_lowercase().contains(word.as_str());
+    let mut rows: Vec<&Row> = COMMANDS.iter().filter(|row| words.iter().all(|w| hit(row, w))).collect();
+    let first = words.first().cloned().unwrap_or_default();
+    rows.sort_by_key(|row| !row.name.starts_with(&first));
+    rows
+}
+
+fn palette_key(state: &mut State, mut input: String, selected: usize, key: &Key, now: Time, effects: &mut Vec<Effect>) {
+    let rows = palette_rows(&input);
+    let mut selected = selected;
+    match key.name.as_str() {
+        "enter" => {
+            if let Some(row) = rows.get(selected) {
+                match available::availability(state, row.command, now) {
+                    Ok(()) => run(state, row.command, now, effects),
+                    Err(why) => state.note = Some((now, format!("{}: {why}", row.name).into())),
+                }
+            }
+            return;
+        }
+        "down" | "tab" => selected = (selected + 1).min(rows.len().saturating_sub(1)),
+        "up" => selected = selected.saturating_sub(1),
+        _ => {
+            edit(&mut input, key);
+            selected = 0;
+        }
+    }
+    state.view.overlay = Some(Overlay::Palette { input, selected });
+}
+
+fn prompt_key(state: &mut State, mut prompt: view::Prompt, key: &Key, now: Time, effects: &mut Vec<Effect>) {
+    let choosing = !prompt.choices.is_empty();
+    match key.name.as_str() {
+        "enter" => return action::answered(state, prompt, now, effects),
+        "down" => prompt.selected = (prompt.selected + 1).min(prompt.choices.len().saturating_sub(1)),
+        "up" => prompt.selected = prompt.selected.saturating_sub(1),
+        "j" if choosing => prompt.selected = (prompt.selected + 1).min(prompt.choices.len() - 1),
+        "k" if choosing => prompt.selected = prompt.selected.saturating_sub(1),
+        _ if !choosing => edit(&mut prompt.input, key),
+        _ => {}
+    }
+    state.view.overlay = Some(Overlay::Prompt(prompt));
+}

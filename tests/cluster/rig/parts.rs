@@ -1,0 +1,149 @@
+//! The programs of the rig and their command lines.
+
+use std::process::Command;
+
+use super::layout::Layout;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Etcd,
+    ApiServer,
+    ControllerManager,
+    Scheduler,
+    Kwok,
+    Argo,
+    Prometheus,
+}
+
+impl Part {
+    pub const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kwok,
+        Self::Argo,
+        Self::Prometheus,
+    ];
+
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+            Self::Kwok => "kwok",
+            Self::Argo => "rollouts-controller",
+            Self::Prometheus => "prometheus",
+        }
+    }
+
+    pub fn command(self, layout: &Layout) -> Command {
+        let mut command = Command::new(layout.bin.join(self.program()));
+        // Relative file names below; and no proxy of the surroundings between the parts.
+        command
+            .current_dir(&layout.dir)
+            .env_clear()
+            .env("HOME", &layout.dir)
+            .args(self.arguments(layout));
+        command
+    }
+
+    fn arguments(self, layout: &Layout) -> Vec<String> {
+        match self {
+            Self::Etcd => etcd(layout),
+            Self::ApiServer => api_server(layout),
+            Self::ControllerManager => controller_manager(),
+            Self::Scheduler => as_controller(&["--leader-elect=false", "--secure-port=0"]),
+            Self::Kwok => kwok(),
+            Self::Argo => argo(layout),
+            Self::Prometheus => prometheus(layout),
+        }
+    }
+}
+
+fn etcd(layout: &Layout) -> Vec<String> {
+    let (client, peer) = (layout.ports.etcd, layout.ports.etcd_peer);
+    vec![
+        "--data-dir=etcd".into(),
+        "--unsafe-no-fsync".into(),
+        "--log-level=warn".into(),
+        format!("--listen-client-urls=http://127.0.0.1:{client}"),
+        format!("--advertise-client-urls=http://127.0.0.1:{client}"),
+        format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
+        format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
+        format!("--initial-cluster=default=http://127.0.0.1:{peer}"),
+    ]
+}
+
+fn api_server(layout: &Layout) -> Vec<String> {
+    let mut arguments = vec![
+        format!("--etcd-servers=http://127.0.0.1:{}", layout.ports.etcd),
+        format!("--secure-port={}", layout.ports.api_server),
+    ];
+    let fixed = [
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        "--endpoint-reconciler-type=none",
+        "--tls-cert-file=api.crt",
+        "--tls-private-key-file=api.key",
+        "--client-ca-file=ca.crt",
+        "--token-auth-file=tokens.csv",
+        "--authorization-mode=RBAC",
+        "--service-account-issuer=https://rig",
+        "--service-account-key-file=sa.pub",
+        "--service-account-signing-key-file=sa.key",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        // Pods would wait for service accounts, nodes would keep a taint that nothing here removes.
+        "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+        "--audit-policy-file=audit.yaml",
+        "--audit-log-path=audit.log",
+    ];
+    arguments.extend(fixed.map(String::from));
+    arguments
+}
+
+fn controller_manager() -> Vec<String> {
+    as_controller(&[
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--use-service-account-credentials=false",
+        "--service-account-private-key-file=sa.key",
+        "--root-ca-file=ca.crt",
+        "--controllers=deployment,replicaset,statefulset,daemonset,endpointslice,endpoint,namespace,garbagecollector,\
+         job,disruption,horizontalpodautoscaling",
+        "--kube-api-qps=500",
+        "--kube-api-burst=1000",
+    ])
+}
+
+fn kwok() -> Vec<String> {
+    as_controller(&[
+        "--manage-all-nodes=true",
+        "--node-lease-duration-seconds=0",
+        "--config=stages.yaml",
+    ])
+}
+
+fn argo(layout: &Layout) -> Vec<String> {
+    let mut arguments = as_controller(&["--leader-elect=false", "--qps=500", "--burst=1000"]);
+    arguments.push(format!("--metricsport={}", layout.ports.argo_metrics));
+    arguments.push(format!("--healthzPort={}", layout.ports.argo_health));
+    arguments
+}
+
+fn prometheus(layout: &Layout) -> Vec<String> {
+    vec![
+        "--config.file=prometheus.yaml".into(),
+        "--storage.tsdb.path=prometheus".into(),
+        "--log.level=warn".into(),
+        format!("--web.listen-address=127.0.0.1:{}", layout.ports.prometheus),
+    ]
+}
+
+fn as_controller(more: &[&str]) -> Vec<String> {
+    std::iter::once("--kubeconfig=controllers.kubeconfig")
+        .chain(more.iter().copied())
+        .map(String::from)
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! Settings: every mistake at once, with its place; layers in order; the example agrees with the code.
+
+use std::path::PathBuf;
+
+use rolltop::config::{Config, Sources, defaults_are_valid, fields};
+use rolltop::intent::Command;
+
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    (dir, path)
+}
+
+fn load(text: &str) -> Result<Config, String> {
+    let (_dir, path) = file(text);
+    let sources = Sources { file: Some(path), named: true, ..Sources::default() };
+    Config::load(&sources, |_| None).map_err(|m| m.to_string())
+}
+
+#[test]
+fn the_example_is_what_the_code_prints() {
+    let shipped = include_str!("../../config.example.toml");
+    assert_eq!(shipped, fields::example(), "run: cargo run -- config --example > config.example.toml");
+}
+
+#[test]
+fn the_example_loads_and_changes_nothing() {
+    let example = load(&fields::example()).unwrap();
+    let plain = Config::load(&Sources::default(), |_| None).unwrap();
+    let values = |c: &Config| c.effective().lines().map(|l| l.split("  #").next().unwrap_or(l).to_owned()).collect::<Vec<_>>();
+    assert_eq!(values(&example), values(&plain));
+    assert!(defaults_are_valid());
+}
+
+/// With the comments taken away every line of the example must still be taken.
+#[test]
+fn every_commented_setting_of_the_example_is_valid() {
+    let text: String = fields::example()
+        .lines()
+        .map(|l| l.strip_prefix("# ").filter(|l| l.contains(" = ") && !l.starts_with("Order")).unwrap_or(l))
+        .filter(|l| !l.contains("name = [\"key\""))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    load(&text).unwrap();
+}
+
+#[test]
+fn every_mistake_is_named_with_line_and_choices() {
+    let text = "[prometheus]\nurl = 3\nintervall = \"5s\"\ninterval = \"soon\"\n[display]\ntheme = \"x\"\n[nowhere]\na = 1\n[keys]\nabort = [\"p\"]\nfoo = [\"x\"]\nflip = [\"yy\"]\nretry = [\"y\"]\n";
+    let errors = load(text).unwrap_err();
+    for (line, words) in [
+        (2, "prometheus.url must be a text"),
+        (3, "unknown setting 'prometheus.intervall'; known here: url, profile"),
+        (4, "is not a duration"),
+        (6, "is not one of default, high-contrast, mono"),
+        (7, "unknown setting 'nowhere'"),
+    ] {
+        assert!(errors.lines().any(|l| l.contains(&format!("config.toml:{line}:")) && l.contains(words)), "line {line}: {words}\n{errors}");
+    }
+    for words in ["keys.foo: no such command", "'p' is bound to both promote and abort", "'yy' is no key", "'y' answers action cards"] {
+        assert!(errors.contains(words), "{words}\n{errors}");
+    }
+}
+
+#[test]
+fn a_broken_file_says_where() {
+    let errors = load("[display]\ntheme = \n").unwrap_err();
+    assert!(errors.contains("config.toml:2:"), "{errors}");
+}
+
+#[test]
+fn flags_win_over_variables_over_file_over_defaults() {
+    let (_dir, path) = file("[prometheus]\ninterval = \"7s\"\ntimeout = \"7s\"\nwindow = \"7m\"\n");
+    let flags = vec![("prometheus.window", "--window", "9m".to_owned())];
+    let sources = Sources { file: Some(path), named: true, flags, ..Sources::default() };
+    let variable = |name: &str| matches!(name, "ROLLTOP_PROMETHEUS_TIMEOUT" | "ROLLTOP_PROMETHEUS_WINDOW").then(|| "8s".to_owned());
+    let config = Config::load(&sources, variable).unwrap();
+    let seconds = |path| config.duration(path).as_secs();
+    assert_eq!((seconds("prometheus.interval"), seconds("prometheus.timeout"), seconds("prometheus.window")), (7, 8, 540));
+    assert_eq!(config.duration("cluster.timeout").as_secs(), 10);
+    assert!(config.effective().contains("# $ROLLTOP_PROMETHEUS_TIMEOUT"), "{}", config.effective());
+}
+
+#[test]
+fn nobody_raises_the_ceiling() {
+    let (_a, ceiling) = file("[safety]\nread-only = true\nprotected-contexts = [\"prod*\"]\n");
+    let (_b, own) = file("[safety]\nread-only = false\nprotected-contexts = [\"mine\"]\n");
+    let flags = vec![("safety.read-only", "--read-only", "false".to_owned())];
+    let sources = Sources { ceiling: Some(ceiling), file: Some(own), named: true, flags };
+    let config = Config::load(&sources, |name| (name == "ROLLTOP_SAFETY_READ_ONLY").then(|| "false".to_owned())).unwrap();
+    assert!(config.flag("safety.read-only"));
+    assert!(config.protects("prod-eu") && config.protects("mine") && !config.protects("test"));
+}
+
+#[test]
+fn a_key_can_be_moved_and_only_that_one_moves() {
+    let config = load("[keys]\nabort = [\"A\", \"f9\"]\n").unwrap();
+    assert!(matches!(config.keys.get("A"), Some(Command::Act(rolltop::intent::Verb::Abort))));
+    assert!(config.keys.get("a").is_none());
+    assert!(matches!(config.keys.get("p"), Some(Command::Act(rolltop::intent::Verb::Promote))));
+}
+
+#[test]
+fn secrets_never_show() {
+    let config = load("[prometheus.headers]\nAuthorization = \"Bearer hunter2\"\n").unwrap();
+    assert!(!config.effective().contains("hunter2"));
+    assert!(config.effective().contains("prometheus.headers = (hidden)"));
+}
