@@ -3,6 +3,7 @@
 pub mod fields;
 pub mod keys;
 pub mod layer;
+pub mod sampler;
 
 use std::{
     collections::BTreeMap,

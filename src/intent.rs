@@ -228,6 +228,35 @@ pub fn describe(command: Command) -> Option<&'static Row> {
     COMMANDS.iter().find(|r| r.command == command)
 }
 
+/// A key as people read it.
+pub fn shown(key: &str) -> String {
+    match key {
+        "space" => "Space".into(),
+        "enter" => "Enter".into(),
+        "esc" => "Esc".into(),
+        "tab" => "Tab".into(),
+        "backtab" => "Shift-Tab".into(),
+        "down" => "↓".into(),
+        "up" => "↑".into(),
+        "pagedown" => "PgDn".into(),
+        "pageup" => "PgUp".into(),
+        "home" => "Home".into(),
+        "end" => "End".into(),
+        key => key.strip_prefix("ctrl-").map_or_else(|| key.into(), |c| format!("Ctrl-{}", c.to_uppercase())),
+    }
+}
+
+/// The README's key table.
+pub fn markdown() -> String {
+    let mut out = String::from("| key | command | does |\n|---|---|---|\n");
+    for row in COMMANDS {
+        let keys: Vec<String> = row.keys.iter().map(|k| format!("`{}`", shown(k))).collect();
+        let keys = if keys.is_empty() { "palette".into() } else { keys.join(" ") };
+        out.push_str(&format!("| {keys} | {} | {} |\n", row.name, row.help));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -44,5 +44,6 @@ pub mod settings;
 pub mod state;
 pub mod term;
 pub mod timeline;
+pub mod traffic;
 pub mod ui;
 pub mod verdict;

@@ -140,7 +140,7 @@ async fn connected(cli: &Cli, config: &Config) -> Result<u8> {
 }
 
 fn sampler(config: &Config) -> Result<Option<prometheus::Settings>> {
-    prometheus::Settings::from_config(config).wrap_err("the [prometheus] settings")
+    rolltop::config::sampler::settings(config).wrap_err("[prometheus]")
 }
 
 /// The screen. A watch session never builds a [`Writer`]: there is nothing in it that could write.
@@ -183,7 +183,8 @@ async fn status(config: &Config, connection: &Connection, named: Option<&str>, f
         Look::Unreachable | Look::NotAllowed => {
             let link = state.links.get(rolltop::model::Source::Fleet);
             let code = if look == Look::NotAllowed { exit::NOT_ALLOWED } else { exit::UNREACHABLE };
-            fail(code, &rolltop::ui::link_sentence(&link, chrono::Utc::now()));
+            let trouble = rolltop::ui::trouble(rolltop::model::Source::Fleet, &link);
+            fail(code, &trouble.map(|t| format!("{}: {}", t.title, t.advice)).unwrap_or_else(|| "no answer in time".into()));
             Ok(code)
         }
     }

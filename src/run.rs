@@ -20,7 +20,6 @@ use crate::{
     session::Session,
     state::{Effect, Event, Screen as Place, State, update, update::settle},
     term::Screen,
-    ui,
 };
 
 /// What a session can do to a cluster. A watch session has [`NoHands`].
@@ -94,6 +93,8 @@ struct Loop<'a, H> {
     /// Rollout to open as soon as it is seen: `NS/NAME` or `NAME`.
     open: Option<String>,
     dirty: bool,
+    /// When the picture changes by time alone.
+    next: Option<Time>,
     drawn: Instant,
     pace: Duration,
     end: Option<End>,
@@ -108,7 +109,7 @@ pub async fn run<H: Hands>(mut state: State, session: Session, hands: &H, open: 
     let screen = Screen::enter(state.settings.mouse)?;
     state.view.size = crossterm::terminal::size()?;
     let pace = pace();
-    let mut this = Loop { state, session, screen, hands, open, dirty: true, drawn: Instant::now() - pace, pace, end: None };
+    let mut this = Loop { state, session, screen, hands, open, dirty: true, next: None, drawn: Instant::now() - pace, pace, end: None };
     this.turn().await
 }
 
@@ -139,7 +140,7 @@ impl<H: Hands> Loop<'_, H> {
         }
         let now = chrono::Utc::now();
         let busy = self.state.card.is_some() || self.state.note.is_some() || self.state.rollouts.values().any(|k| k.rollout.unobserved);
-        let next = ui::next_change(&self.state, now).and_then(|at| (at - now).to_std().ok()).unwrap_or(Duration::from_secs(60));
+        let next = self.next.and_then(|at| (at - now).to_std().ok()).unwrap_or(Duration::from_secs(60));
         let most = Duration::from_secs(if busy { 1 } else { 60 });
         Instant::now() + next.min(most).max(Duration::from_millis(20))
     }
@@ -149,7 +150,8 @@ impl<H: Hands> Loop<'_, H> {
         settle(&mut self.state, now);
         self.dirty = false;
         self.drawn = Instant::now();
-        self.screen.draw(&self.state, now).map_err(|_| End::Gone)
+        self.next = self.screen.draw(&self.state, now).map_err(|_| End::Gone)?;
+        Ok(())
     }
 
     fn input(&mut self, input: Option<io::Result<crossterm::event::Event>>) {

@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     engine::ENGINES,
     intent::Command,
-    model::{LinkState, Source, Text, Time, metrics::Side},
+    model::{LinkState, Source, Text, Time},
     msg::{Body, Msg},
     object::Selection,
     prometheus::{self, Focus, Target},
@@ -103,7 +103,7 @@ async fn sample(
     tx: mpsc::Sender<Msg>,
 ) {
     let proxy = match &settings.url {
-        prometheus::Address::Service(path) => Some(reader.service_proxy(&path.namespace, &path.service, path.port)),
+        prometheus::Address::Proxy(path) => Some(reader.service_proxy(&path.namespace, &path.service, &path.port)),
         prometheus::Address::Http(_) => None,
     };
     match prometheus::Client::new(&settings, proxy) {
@@ -142,21 +142,7 @@ pub fn wanted(config: &Config, connection: &Connection, rollout: Option<&str>) -
 
 /// Whom the sampler measures: every rollout that has services or hashes to tell its requests by.
 pub fn targets(state: &State) -> Vec<Target> {
-    state.rollouts.values().filter(|k| k.deleted.is_none()).map(|k| target(&k.rollout)).collect()
-}
-
-fn target(r: &crate::model::Rollout) -> Target {
-    Target {
-        id: r.id.clone(),
-        namespace: Text::from(&*r.id.namespace),
-        name: Text::from(&*r.id.name),
-        stable_service: r.subject.stable_service.clone(),
-        canary_service: r.subject.canary_service.clone(),
-        ingresses: r.subject.ingresses.clone(),
-        new_hash: r.new_side().map(|t| t.hash.clone()),
-        old_hash: r.old_side().map(|t| t.hash.clone()),
-        in_flight: r.in_flight(),
-    }
+    state.rollouts.values().filter(|k| k.deleted.is_none()).map(|k| Target::of(&k.rollout)).collect()
 }
 
 /// The chart in view. Its span is rounded so that the passing of time alone asks for nothing new.
@@ -166,8 +152,6 @@ fn focus(state: &State, now: Time) -> Option<Focus> {
     let since_start = || r.started.and_then(|s| (now - s).to_std().ok()).unwrap_or_default().max(std::time::Duration::from_secs(300));
     let window = WINDOWS.get(state.view.window).copied().flatten().unwrap_or_else(since_start);
     let own = r.analyses.iter().filter(|a| a.current).flat_map(|a| &a.metrics).filter_map(|m| Some((m.name.clone(), m.query.clone()?))).collect();
-    Some(Focus { id: r.id.clone(), window, points: 120, own })
+    let new_since = r.new_side().and_then(|t| t.created);
+    Some(Focus { id: r.id.clone(), window, points: 240, new_since, own })
 }
-
-/// Both sides, in the order they are drawn.
-pub const SIDES: [Side; 2] = [Side::New, Side::Old];

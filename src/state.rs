@@ -12,6 +12,9 @@ pub mod order;
 pub mod update;
 pub mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,

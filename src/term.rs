@@ -75,22 +75,24 @@ impl Screen {
         self.terminal.clear()
     }
 
-    /// Draws the picture of a state; writes nothing when it is the one already shown.
+    /// Draws the picture of a state; writes nothing when it is the one already shown. Says when time alone
+    /// will change it.
     ///
     /// # Errors
     /// When the terminal has gone.
-    pub fn draw(&mut self, state: &State, now: Time) -> io::Result<()> {
+    pub fn draw(&mut self, state: &State, now: Time) -> io::Result<Option<Time>> {
         self.terminal.autoresize()?;
-        ui::draw(&mut self.terminal.get_frame(), state, now);
+        let next = ui::draw(&mut self.terminal.get_frame(), state, now);
         let picture = self.terminal.current_buffer_mut();
         if self.last.as_ref() == Some(picture) {
             picture.reset();
-            return Ok(());
+            return Ok(next);
         }
         self.last = Some(picture.clone());
         self.terminal.flush()?;
         self.terminal.swap_buffers();
-        ratatui::backend::Backend::flush(self.terminal.backend_mut())
+        ratatui::backend::Backend::flush(self.terminal.backend_mut())?;
+        Ok(next)
     }
 
     /// Hands text to the clipboard of the terminal at the other end (OSC 52).

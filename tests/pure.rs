@@ -1,1 +1,9 @@
+//! Pure tests: fixtures, tables, properties, snapshots. They need nothing but this crate.
 
+#[path = "pure/config.rs"]
+mod config;
+#[path = "pure/readme.rs"]
+mod readme;
+// Argo Rollouts.
+#[path = "pure/argo.rs"]
+mod argo;

@@ -130,6 +130,8 @@ impl Reader<'_> {
     fn field(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
         let at = value.span().start;
         match convert(field, value.get_ref()) {
+            // An empty table says nothing.
+            Ok(Value::Table(table)) if table.is_empty() => {}
             Ok(checked) => {
                 let origin = self.origin(at);
                 self.layer.insert(field.path, (checked, origin));

@@ -41,16 +41,17 @@ pub struct Change {
 /// The effect to look for, as data, so that the tracker needs no closure.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Goal {
-    /// The pause that began at this time is over.
-    PauseOver { index: Option<i64>, started: Option<Time> },
-    /// The step index has passed this one, or all steps are done.
-    StepPast(i64),
+    /// The pause of this version that began at this time is over.
+    PauseOver { hash: Text, index: Option<i64>, started: Option<Time> },
+    /// The step index of this version has passed this one, or all steps are done.
+    StepPast { hash: Text, index: i64 },
     /// The hash is the stable one.
     Stable(Text),
     Paused,
     Resumed,
     Aborted,
-    Retried,
+    /// The abort of this time is taken back; one of another time is a new abort.
+    Retried { aborted_at: Option<Time> },
     /// The desired template is the one with this hash (or any other than `not`).
     Template { hash: Option<Text>, not: Option<Text> },
     Restarting,

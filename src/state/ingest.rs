@@ -122,8 +122,10 @@ fn remodel_open(state: &mut State, at: Time, effects: &mut Vec<Effect>) {
     let Screen::Rollout(uid) = state.view.screen.clone() else { return };
     let Some(engine) = state.rollouts.get(&uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
     remodel(state, engine, &uid, at, effects);
-    let events = timeline::of_events(&state.objects);
-    merge_events(state, events);
+    if let Some(root) = state.objects.uid(engine.root(), &uid) {
+        let events = timeline::from_events(root, &state.objects);
+        merge_events(state, events);
+    }
 }
 
 /// Makes one rollout's model anew from the objects at hand.

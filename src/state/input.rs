@@ -61,7 +61,7 @@ pub fn scroll(state: &mut State, lines: i8) {
 
 /// The dispatcher: what each command changes.
 pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Effect>) {
-    let page = usize::from(state.view.size.1.saturating_sub(8)).max(1);
+    let page = crate::ui::fleet_rows(state).max(1);
     match command {
         Command::Down => move_by(state, 1, true),
         Command::Up => move_by(state, 1, false),

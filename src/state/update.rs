@@ -19,7 +19,7 @@ pub struct Key {
     pub text: Option<char>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Event {
     Msg(Msg),
     Key(Key),
@@ -75,4 +75,5 @@ pub fn settle(state: &mut State, now: Time) {
         order::sort(state, now);
         state.unsorted = false;
     }
+    state.view.offset = crate::ui::fleet_offset(state);
 }

@@ -1,0 +1,178 @@
+//! The reading room: one cluster's objects as a stream of messages, with an honest account of what is
+//! known and since when.
+//!
+//! - [`Connection`] comes from a kubeconfig or from inside a pod and knows how to renew credentials.
+//! - [`Reader`] is the client everybody else holds. That it only reads is a property of the client
+//!   ([`gate`], [`path`]), not of the code that uses it.
+//! - [`watch_fleet`] and [`watch_detail`] run streams ([`watch`]) that report to a hub ([`hub`]), one hub
+//!   per [`Source`], which sends the [`Link`](crate::model::Link) of that source.
+//!
+//! What the reducer can rely on:
+//! - `Snapshot { scope, .. }` is complete for its scope: what that scope held before and does not hold now
+//!   is gone. `scope` is the index of the selection ([`watch_detail`]) or of the namespace
+//!   ([`watch_fleet`]; 0 when it is watched as a whole). `Applied` carries the scope it belongs to.
+//! - Only after a stream's snapshot can its link be live. All required streams must be.
+//! - `heard` moves with data, bookmarks and probes; nothing is sent while nothing is heard.
+//! - Everything that touches the server is paced by [`Pace`].
+
+pub mod coalesce;
+mod connect;
+pub mod decode;
+pub mod gate;
+mod hub;
+mod pace;
+pub mod path;
+mod plugin;
+mod proxy;
+mod reader;
+mod trouble;
+mod watch;
+mod wire;
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use tokio::{sync::mpsc, task::JoinSet};
+
+pub use connect::{ConnectError, Connection, Options};
+pub use gate::{NoAnswer, Refused};
+pub use pace::{Backoff, Pace};
+pub use reader::{ReadError, Reader};
+pub use trouble::Trouble;
+
+use crate::{
+    model::{Source, Text},
+    msg::{Body, Msg},
+    object::{Resource, Selection, kinds},
+};
+use hub::{Hub, Slot};
+use watch::{OnForbidden, Stream, Target};
+
+/// Most namespaces that are watched one by one: each costs a connection.
+const NAMESPACES: usize = 40;
+/// Questions about rights asked at the same time.
+const AT_ONCE: usize = 4;
+
+/// Which part of the cluster the fleet is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    Namespaces(Vec<String>),
+}
+
+/// Watches the kinds that stand for rollouts. Ends only when `tx` is closed; dropping the future ends all
+/// its streams.
+///
+/// Without the right to list a kind in all namespaces it watches the namespaces it may list, or the
+/// kubeconfig's own, and says so in a note and in the link's detail.
+pub async fn watch_fleet(reader: Reader, roots: Vec<&'static Resource>, scope: Scope, tx: mpsc::Sender<Msg>) {
+    let hub = Hub::new(Source::Fleet, 0, tx, reader.pace().clone());
+    let mut tasks = JoinSet::new();
+    for root in roots {
+        match &scope {
+            Scope::All => drop(tasks.spawn(everywhere(reader.clone(), root, hub.clone()))),
+            Scope::Namespaces(names) => in_each(&mut tasks, &reader, root, &hub, names),
+        }
+    }
+    tasks.spawn(hub.clone().tend(reader));
+    let _ = hub.publish().await;
+    while tasks.join_next().await.is_some() {}
+}
+
+fn in_each(tasks: &mut JoinSet<()>, reader: &Reader, root: &'static Resource, hub: &Arc<Hub>, names: &[String]) {
+    for (scope, name) in (0_u32..).zip(names) {
+        let target = Target { resource: root, namespace: Some(name.clone()), labels: None, fields: None, scope };
+        // Optional: a namespace withheld leaves the others whole. If all are, that is what shows.
+        let slot = hub.slot(format!("{} in {name}", root.qualified()), true);
+        tasks.spawn(run(reader.clone(), target, slot));
+    }
+}
+
+async fn run(reader: Reader, target: Target, slot: Slot) {
+    Stream::new(reader, target, slot).run(OnForbidden::Wait).await;
+}
+
+/// One kind over all namespaces, or over those that may be listed.
+async fn everywhere(reader: Reader, root: &'static Resource, hub: Arc<Hub>) {
+    loop {
+        let target = Target { resource: root, namespace: None, labels: None, fields: None, scope: 0 };
+        let slot = hub.slot(root.qualified(), true);
+        let Some(refusal) = Stream::new(reader.clone(), target, slot).run(OnForbidden::Return).await else { return };
+        let slot = hub.slot(root.qualified(), true);
+        let names = readable(&reader, root).await;
+        if names.is_empty() {
+            let wait = reader.pace().forbidden;
+            if slot.trouble(&refusal, chrono::Utc::now() + wait).await.is_err() {
+                return;
+            }
+            let mut nudges = reader.nudges();
+            nudges.mark_unchanged();
+            let _ = tokio::time::timeout(wait, nudges.changed()).await;
+            continue;
+        }
+        let note = narrowed(root, &names);
+        hub.remark(root.plural, note.clone());
+        if hub.send(Body::Note(note)).await.is_err() {
+            return;
+        }
+        let mut tasks = JoinSet::new();
+        in_each(&mut tasks, &reader, root, &hub, &names);
+        drop(slot);
+        while tasks.join_next().await.is_some() {}
+        return;
+    }
+}
+
+fn narrowed(root: &Resource, names: &[String]) -> Text {
+    let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
+    format!("no right to list {} in all namespaces: watching {shown}{more}", root.qualified()).into()
+}
+
+/// Namespaces in which a kind may be listed. If rights cannot be asked for, the namespace counts as
+/// readable: its stream will tell. If namespaces cannot be listed, the kubeconfig's own is all there is.
+async fn readable(reader: &Reader, root: &'static Resource) -> Vec<String> {
+    let Ok(all) = reader.namespaces().await else { return vec![reader.default_namespace().to_owned()] };
+    let allowed = |name: String| async move { reader.can_i("list", root, None, &name, "").await.unwrap_or(true).then_some(name) };
+    let mut names: Vec<String> = stream::iter(all).map(allowed).buffer_unordered(AT_ONCE).filter_map(std::future::ready).take(NAMESPACES).collect().await;
+    names.sort();
+    names
+}
+
+/// The streams of the open rollout. Dropping it ends them.
+pub struct DetailWatch {
+    _tasks: JoinSet<()>,
+}
+
+/// Watches what belongs to one rollout: a stream per selection, events reported as [`Source::Events`] and
+/// the rest as [`Source::Detail`]. Must be called within a runtime.
+///
+/// An optional selection without rights, or of a kind that is not installed, leaves the link as it is and
+/// is named in its detail.
+pub fn watch_detail(reader: &Reader, epoch: u64, selections: Vec<Selection>, tx: mpsc::Sender<Msg>) -> DetailWatch {
+    let hub = |source| Hub::new(source, epoch, tx.clone(), reader.pace().clone());
+    let (detail, events) = (hub(Source::Detail), hub(Source::Events));
+    let mut tasks = JoinSet::new();
+    for (scope, selection) in (0_u32..).zip(&selections) {
+        let hub = if *selection.resource == kinds::EVENT { &events } else { &detail };
+        let namespace = Some(selection.namespace.clone()).filter(|n| !n.is_empty());
+        let Selection { resource, labels, fields, optional, .. } = selection.clone();
+        let target = Target { resource, namespace, labels, fields, scope };
+        tasks.spawn(run(reader.clone(), target, hub.slot(resource.qualified(), optional)));
+    }
+    for hub in [detail, events] {
+        let reader = reader.clone();
+        tasks.spawn(async move {
+            if hub.publish().await.is_ok() {
+                hub.tend(reader).await;
+            }
+        });
+    }
+    DetailWatch { _tasks: tasks }
+}
+
+impl std::fmt::Debug for DetailWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DetailWatch").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! Argo Rollouts: canary and blue-green releases driven by a controller that obeys fields.
+//!
+//! ```text
+//!  objects ─▶ facts (dto) ─▶ status (Situation) ─┬▶ tracks, steps, analyses, notices, next ─▶ Rollout
+//!                                                └▶ law (Situation × Verb) ─▶ plan ─▶ Plan | Refusal
+//! ```
+//! The Rollout alone is enough for a line in the fleet; ReplicaSets, pods, runs, Services and routing
+//! objects, when at hand, sharpen every number.
+
+pub mod analysis;
+pub mod dto;
+pub mod facts;
+pub mod law;
+pub mod next;
+pub mod notices;
+pub mod owner;
+pub mod plan;
+pub mod pods;
+pub mod progress;
+pub mod selections;
+pub mod status;
+pub mod steps;
+pub mod template;
+pub mod tracks;
+
+use crate::{
+    engine::{Change, Engine, Goal, Plan, Progress, Refusal},
+    intent::Intent,
+    model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
+    object::{Object, Objects, Resource, Selection, kinds},
+    traffic::ingress_nginx,
+};
+use facts::Facts;
+
+/// The engine of `argoproj.io/v1alpha1` Rollouts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Argo;
+
+pub static ARGO: Argo = Argo;
+
+impl Engine for Argo {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Argo
+    }
+
+    fn root(&self) -> &'static Resource {
+        &kinds::ROLLOUT
+    }
+
+    fn selections(&self, root: &Object) -> Vec<Selection> {
+        let nothing = Objects::default();
+        Facts::read(root, &nothing).map(|f| selections::selections(&f)).unwrap_or_default()
+    }
+
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match Facts::read(root, objects) {
+            Ok(f) => model(context, &f),
+            Err(error) => unreadable(context, root, &error),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
+        if f.root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&f, rollout, intent, now)
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object) -> Progress {
+        let nothing = Objects::default();
+        Facts::read(root, &nothing).map_or(Progress::Nothing, |f| progress::progress(&f, goal))
+    }
+
+    fn containers(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        Facts::read(root, objects).map(|f| plan::containers(&f)).unwrap_or_default()
+    }
+
+    fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
+        Facts::read(root, objects).map(|f| diff(&f)).unwrap_or_default()
+    }
+}
+
+fn id(context: &str, root: &Object) -> Id {
+    Id {
+        context: context.into(),
+        namespace: root.meta.namespace.as_str().into(),
+        kind: root.resource.kind.into(),
+        name: root.meta.name.as_str().into(),
+        uid: root.meta.uid.as_str().into(),
+    }
+}
+
+fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    let word = status::word(f);
+    Rollout {
+        id: id(context, f.root),
+        engine: EngineKind::Argo,
+        strategy: strategy(f),
+        router: f.router().map(Text::from),
+        phase: status::phase(f),
+        phase_detail: word.detail(),
+        started: started(f),
+        generation: f.root.meta.generation,
+        unobserved: word.unobserved,
+        replicas: f.replicas(),
+        tracks: tracks::tracks(f),
+        steps: steps::steps(f),
+        wait: next::wait(f),
+        next: next::next(f),
+        way_back: next::way_back(f),
+        analyses: analysis::analyses(f),
+        experiments: analysis::experiments(f),
+        notices: notices::notices(f),
+        owner: owner::owner(f.root, &f.ro.metadata),
+        writers: f.root.meta.writers.clone(),
+        subject: subject(f),
+        detailed: tracks::detailed(f),
+    }
+}
+
+/// A Rollout whose JSON does not fit is still a line on the screen, with the reason on it.
+fn unreadable(context: &str, root: &Object, error: &str) -> Rollout {
+    let detail: Text = format!("cannot be read: {error}").into();
+    Rollout {
+        id: id(context, root),
+        engine: EngineKind::Argo,
+        strategy: Strategy::Unknown,
+        router: None,
+        phase: Phase::Unknown,
+        phase_detail: detail.clone(),
+        started: None,
+        generation: root.meta.generation,
+        unobserved: false,
+        replicas: 0,
+        tracks: Vec::new(),
+        steps: Steps::default(),
+        wait: None,
+        next: Next::default(),
+        way_back: WayBack::default(),
+        analyses: Vec::new(),
+        experiments: Vec::new(),
+        notices: vec![Notice { severity: Severity::Warning, text: detail }],
+        owner: None,
+        writers: root.meta.writers.clone(),
+        subject: Subject::default(),
+        detailed: false,
+    }
+}
+
+fn strategy(f: &Facts<'_>) -> Strategy {
+    match (f.is_blue_green(), f.canary()) {
+        (true, _) => Strategy::BlueGreen,
+        (_, Some(_)) => Strategy::Canary,
+        _ => Strategy::Unknown,
+    }
+}
+
+/// A reused ReplicaSet is older than the update that brought it back; then its creation says nothing.
+fn started(f: &Facts<'_>) -> Option<Time> {
+    let set = f.set(f.current())?;
+    let reused = !set.dto.metadata.annotation("rollout.argoproj.io/revision-history").is_empty();
+    set.object.meta.created.filter(|_| !reused)
+}
+
+fn subject(f: &Facts<'_>) -> Subject {
+    let text = |name: String| (!name.is_empty()).then(|| Text::from(name));
+    if let Some(b) = f.blue_green() {
+        return Subject { stable_service: text(b.active_service.clone()), canary_service: text(b.preview_service.clone()), ingresses: Vec::new() };
+    }
+    let (canary, stable) = f.services();
+    let nginx = f.canary().and_then(|c| c.traffic_routing.as_ref()?.get("nginx"));
+    Subject {
+        stable_service: text(stable),
+        canary_service: text(canary),
+        ingresses: nginx.map(ingress_nginx::stable_ingresses).unwrap_or_default().into_iter().map(Text::from).collect(),
+    }
+}
+
+/// The wanted template against the stable one; with nothing in flight against the revision before.
+/// ReplicaSets carry the API server's defaults and a Rollout does not, so like is compared with like.
+fn diff(f: &Facts<'_>) -> Vec<Change> {
+    let old = if f.in_flight() { f.set(f.stable()) } else { f.sets.iter().find(|s| s.hash != f.current()) };
+    let seen = f.set(f.current()).filter(|_| !status::word(f).unobserved);
+    let new = seen.and_then(template::original).or_else(|| f.wanted_template());
+    let both = old.and_then(template::original).zip(new);
+    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+}

@@ -1,0 +1,670 @@
+//! The exact writes of each verb. Every one is a JSON Patch whose `test` operations quote what was read, so that
+//! a picture that is a moment too old is answered with 422 instead of a skipped step.
+//!
+//! Status before spec where both are needed: ending a manual pause first would let an elapsed pause go on.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    facts::{Facts, Set},
+    law,
+    next::{self, flip_target, from_step},
+    owner,
+    status::{self, Situation},
+    steps::percent,
+    template,
+};
+use crate::{
+    engine::{Change, Expectation, Goal, Patch, Plan, Refusal, Write},
+    intent::{Command, Danger, Intent, Verb, describe},
+    model::{Notice, Role, Rollout, Severity, Text, Time},
+    object::{Object, kinds},
+};
+
+/// Until an effect the controller shows in its next pass must be seen.
+const SOON: Duration = Duration::from_secs(30);
+
+/// # Errors
+/// The law's refusal, or one that depends on the target.
+pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+    let here = law::check(f, intent.verb())?;
+    let ask = Ask { f, rollout, here };
+    let draft = match intent {
+        Intent::Promote => ask.promote(),
+        Intent::Skip => ask.skip(),
+        Intent::PromoteFull => ask.promote_full(),
+        Intent::Pause => ask.pause(),
+        Intent::Resume => ask.resume(),
+        Intent::Abort => ask.abort(),
+        Intent::Retry => ask.retry(),
+        Intent::Undo { to } => ask.undo(to.as_deref())?,
+        Intent::Restart => ask.restart(now),
+        Intent::SetImage { container, image } => ask.set_image(container, image)?,
+        Intent::Flip => ask.flip()?,
+    };
+    Ok(ask.finish(draft, intent))
+}
+
+/// What the plan of a verb says; the rest is the same for all.
+struct Draft {
+    sentence: String,
+    writes: Vec<Write>,
+    changes: Vec<Change>,
+    only_if: Vec<String>,
+    goal: Goal,
+    what: String,
+    within: Duration,
+    back: String,
+    warnings: Vec<Notice>,
+    /// The new side's share of users afterwards, when that is known.
+    share_after: Option<f64>,
+}
+
+impl Draft {
+    fn new(sentence: impl Into<String>, goal: Goal, what: impl Into<String>, back: impl Into<String>) -> Self {
+        Self {
+            sentence: sentence.into(),
+            writes: Vec::new(),
+            changes: Vec::new(),
+            only_if: Vec::new(),
+            goal,
+            what: what.into(),
+            within: SOON,
+            back: back.into(),
+            warnings: Vec::new(),
+            share_after: None,
+        }
+    }
+
+    fn change(mut self, field: &str, from: impl Into<Text>, to: impl Into<Text>) -> Self {
+        self.changes.push(Change { field: field.into(), from: from.into(), to: to.into() });
+        self
+    }
+
+    fn write(mut self, write: Write) -> Self {
+        self.writes.push(write);
+        self
+    }
+
+    fn only_if(mut self, words: impl Into<String>) -> Self {
+        self.only_if.push(words.into());
+        self
+    }
+
+    fn warn(mut self, severity: Severity, when: bool, text: impl Into<Text>) -> Self {
+        if when {
+            self.warnings.push(Notice { severity, text: text.into() });
+        }
+        self
+    }
+
+    fn share(mut self, after: Option<f64>) -> Self {
+        self.share_after = after;
+        self
+    }
+}
+
+// ── patches ─────────────────────────────────────────────────────────────────────────────────────
+
+/// A JSON Patch over one object, quoting what was read from it.
+struct Edit<'a> {
+    object: &'a Object,
+    read: Value,
+    subresource: Option<&'static str>,
+    ops: Vec<Value>,
+}
+
+impl<'a> Edit<'a> {
+    /// Identity first: a namesake with another uid is another object. (In a merge patch a uid does not protect.)
+    fn of(object: &'a Object, subresource: Option<&'static str>) -> Self {
+        Self { object, read: object.value(), subresource, ops: Vec::new() }.same("/metadata/uid")
+    }
+
+    fn status(object: &'a Object) -> Self {
+        Self::of(object, Some("status"))
+    }
+
+    fn main(object: &'a Object) -> Self {
+        Self::of(object, None)
+    }
+
+    /// Only if this is still as it was read. The server lets `null` pass for an absent member.
+    fn same(self, path: &str) -> Self {
+        let value = self.read.pointer(path).cloned().unwrap_or(Value::Null);
+        self.test(path, value)
+    }
+
+    fn test(mut self, path: &str, value: Value) -> Self {
+        self.ops.push(json!({"op": "test", "path": path, "value": value}));
+        self
+    }
+
+    /// Sets a member, present or not.
+    fn set(mut self, path: &str, value: Value) -> Self {
+        self.ops.push(json!({"op": "add", "path": path, "value": value}));
+        self
+    }
+
+    fn remove_if_there(mut self, path: &str) -> Self {
+        if self.read.pointer(path).is_some_and(|v| !v.is_null()) {
+            self.ops.push(json!({"op": "remove", "path": path}));
+        }
+        self
+    }
+
+    fn write(self) -> Write {
+        Write {
+            resource: self.object.resource,
+            namespace: self.object.meta.namespace.clone(),
+            name: self.object.meta.name.clone(),
+            subresource: self.subresource,
+            patch: Patch::Json(self.ops),
+        }
+    }
+}
+
+// ── verbs ───────────────────────────────────────────────────────────────────────────────────────
+
+struct Ask<'f, 'a> {
+    f: &'f Facts<'a>,
+    rollout: &'f Rollout,
+    here: Situation,
+}
+
+impl Ask<'_, '_> {
+    fn hash(&self) -> Text {
+        self.f.current().into()
+    }
+
+    /// A status write that holds only for the version that was looked at.
+    fn status(&self) -> Edit<'_> {
+        Edit::status(self.f.root).same("/status/currentPodHash")
+    }
+
+    fn paused(&self) -> bool {
+        self.f.ro.spec.paused
+    }
+
+    /// The spec write that ends a manual pause. It follows a status write, so it asks for nothing that one changes.
+    fn unpause(&self) -> Write {
+        Edit::main(self.f.root).test("/spec/paused", Value::Bool(true)).set("/spec/paused", Value::Bool(false)).write()
+    }
+
+    fn then_unpause(&self, draft: Draft) -> Draft {
+        if !self.paused() {
+            return draft;
+        }
+        draft.write(self.unpause()).change("spec.paused", "true", "false")
+    }
+
+    fn hash_condition(&self) -> String {
+        format!("the new version is still {}", self.f.current())
+    }
+
+    fn step_number(&self) -> String {
+        let steps = &self.rollout.steps;
+        steps.current.map_or_else(|| "the pause".into(), |i| format!("step {}/{}", (i + 1).min(steps.items.len()), steps.items.len()))
+    }
+
+    fn step_label(&self) -> String {
+        self.rollout.steps.now().map_or_else(String::new, |s| s.label.to_string())
+    }
+
+    /// What the controller does after the step in progress.
+    fn afterwards(&self) -> String {
+        let steps = &self.rollout.steps;
+        if self.f.is_blue_green() {
+            return if self.f.after_cutover() { "the new version becomes stable".into() } else { "all users are switched to the new version".into() };
+        }
+        steps.current.map_or_else(|| "all users on the new version".into(), |i| from_step(steps, i + 1))
+    }
+
+    /// The new side's share once the next `setWeight` is applied.
+    fn next_share(&self) -> Option<f64> {
+        if self.f.is_blue_green() {
+            return Some(1.0);
+        }
+        let index = self.f.step_index()?;
+        let next = self.f.steps().get(index + 1..).unwrap_or_default();
+        let stop = next.iter().position(|s| s.pause.is_some() || s.analysis.is_some() || s.experiment.is_some());
+        let upto = &next[..stop.unwrap_or(next.len())];
+        match upto.iter().rev().find_map(|s| s.set_weight) {
+            Some(w) => Some(self.f.share(w)),
+            None if stop.is_none() => Some(1.0),
+            None => self.f.weight_at(index),
+        }
+    }
+
+    fn pause_reasons(&self) -> String {
+        let reasons: Vec<String> = self
+            .f
+            .ro
+            .status
+            .pause_conditions
+            .iter()
+            .map(|p| format!("{} {}", p.reason, p.start_time.0.map_or_else(String::new, |t| t.format("%H:%M:%S").to_string())).trim_end().to_owned())
+            .collect();
+        format!("[{}]", reasons.join(", "))
+    }
+
+    fn promote(&self) -> Draft {
+        if self.f.ro.status.pause_conditions.is_empty() {
+            return if self.f.step_index().is_some_and(|i| i < self.f.steps().len()) { self.step_over("Promotes") } else { self.resume() };
+        }
+        let accept = self.here == Situation::InconclusiveStep || self.paused() && status::step_inconclusive(self.f);
+        if accept && self.f.ro.status.controller_pause {
+            return self.accept_step();
+        }
+        let first = self.f.ro.status.pause_conditions.first();
+        let goal = Goal::PauseOver { hash: self.hash(), index: self.index_number(), started: first.and_then(|p| p.start_time.0) };
+        let edit = self.guard_pause().remove_if_there("/status/pauseConditions");
+        let sentence = format!("Ends {} and lets the controller go on: {}.", self.pause_words(), self.afterwards());
+        let draft = Draft::new(sentence, goal, "the pause is over", self.back_by_abort())
+            .write(edit.write())
+            .change("status.pauseConditions", self.pause_reasons(), "none")
+            .share(self.next_share());
+        self.then_unpause(self.promote_conditions(self.promote_warnings(draft)))
+    }
+
+    fn pause_words(&self) -> String {
+        if self.f.is_blue_green() { "the pause before the switch".into() } else { format!("the pause at {}", self.step_number()) }
+    }
+
+    fn promote_warnings(&self, draft: Draft) -> Draft {
+        let f = self.f;
+        let background = f.has_pause("InconclusiveAnalysisRun") && !f.is_blue_green();
+        draft
+            .warn(Severity::Warning, background, "a new background analysis starts and may pause it again")
+            .warn(Severity::Warning, background && f.has_pause("CanaryPauseStep"), "it also clears the pause step below: that step counts as done")
+            .warn(Severity::Warning, f.is_blue_green() && f.has_pause("InconclusiveAnalysisRun"), "an analysis could not decide: this accepts the version without its answer")
+    }
+
+    fn promote_conditions(&self, draft: Draft) -> Draft {
+        let draft = draft.only_if(self.hash_condition()).only_if("the pause is the same one");
+        if self.f.is_blue_green() { draft } else { draft.only_if(format!("it is still at {}", self.step_number())) }
+    }
+
+    /// Everything that makes this very pause: a second press finds none of it.
+    fn guard_pause(&self) -> Edit<'_> {
+        self.status().same("/status/currentStepIndex").same("/status/pauseConditions").same("/status/abort").same("/status/promoteFull").same("/spec/paused")
+    }
+
+    /// The index as the Rollout states it, for the goal.
+    fn index_number(&self) -> Option<i64> {
+        self.f.ro.status.current_step_index.map(|n| n.0)
+    }
+
+    fn next_index(&self) -> i64 {
+        let next = self.f.step_index().map_or(0, |i| (i + 1).min(self.f.steps().len()));
+        i64::try_from(next).unwrap_or(i64::MAX)
+    }
+
+    /// Accepts an inconclusive analysis of this step. Clearing the pause alone would measure it again.
+    fn accept_step(&self) -> Draft {
+        let edit = self
+            .guard_pause()
+            .remove_if_there("/status/pauseConditions")
+            .set("/status/controllerPause", Value::Bool(false))
+            .set("/status/currentStepIndex", json!(self.next_index()));
+        let sentence = format!("Accepts the inconclusive analysis at {} and goes to the next step: {}.", self.step_number(), self.afterwards());
+        let draft = Draft::new(sentence, self.past(), "the next step runs", self.back_by_abort())
+            .write(edit.write())
+            .change("status.pauseConditions", self.pause_reasons(), "none")
+            .change("status.currentStepIndex", self.index_text(), self.next_index().to_string())
+            .share(self.next_share())
+            .warn(Severity::Warning, true, "the analysis could not decide: this goes on without its answer");
+        self.then_unpause(self.promote_conditions(draft))
+    }
+
+    fn past(&self) -> Goal {
+        Goal::StepPast { hash: self.hash(), index: self.next_index() - 1 }
+    }
+
+    fn index_text(&self) -> String {
+        self.index_number().map_or_else(|| "none".into(), |n| n.to_string())
+    }
+
+    fn skip(&self) -> Draft {
+        self.step_over("Skips")
+    }
+
+    /// Leaves the step in progress behind, whatever it is.
+    fn step_over(&self, word: &str) -> Draft {
+        let f = self.f;
+        let step = self.f.step_index().and_then(|i| f.steps().get(i));
+        let edit = self.guard_pause().remove_if_there("/status/pauseConditions").set("/status/currentStepIndex", json!(self.next_index()));
+        let over = if word == "Skips" { "Skips" } else { "Skips, as there is no pause to end," };
+        let resumes = if self.paused() { " and ends the manual pause" } else { "" };
+        let sentence = format!("{over} {} ({}){resumes}. The controller then goes on: {}.", self.step_number(), self.step_label(), self.afterwards());
+        let nobody_ready = f.set(f.current()).map_or(self.here == Situation::DeadlineExceeded, |s| s.ready() == 0);
+        let mut draft = Draft::new(sentence, self.past(), "the next step runs", self.back_by_abort())
+            .write(edit.write())
+            .change("status.currentStepIndex", self.index_text(), self.next_index().to_string())
+            .only_if(self.hash_condition())
+            .only_if(format!("it is still at {}", self.step_number()))
+            .share(self.next_share())
+            .warn(Severity::Warning, step.is_some_and(|s| s.analysis.is_some()), "the analysis is ended and counts as successful, whatever it has measured")
+            .warn(Severity::Note, step.is_some_and(|s| s.set_weight.is_some()), "only the waiting is skipped: the weight itself is still applied")
+            .warn(Severity::Danger, nobody_ready, "no pod of the new version is ready");
+        if !f.ro.status.pause_conditions.is_empty() {
+            draft = draft.change("status.pauseConditions", self.pause_reasons(), "none").only_if("the pause is the same one");
+        }
+        self.then_unpause(draft)
+    }
+
+    fn promote_full(&self) -> Draft {
+        let forced = self.f.ro.status.abort;
+        let edit = self.guard_full().set("/status/promoteFull", Value::Bool(true));
+        let sentence = if forced {
+            "Takes the abort back and brings the aborted version to all users, skipping steps and analyses.".to_owned()
+        } else {
+            "Brings the new version to all users now: the remaining steps, pauses and analyses are skipped.".to_owned()
+        };
+        let draft = Draft::new(sentence, Goal::Stable(self.hash()), format!("{} is stable", self.f.current()), "abort: stops it while it lasts, afterwards undo")
+            .write(edit.write())
+            .change("status.promoteFull", "false", "true")
+            .only_if(self.hash_condition())
+            .only_if("it is not stable yet")
+            .share(Some(1.0))
+            .warn(Severity::Danger, forced, "this version was aborted: a full promotion ships it nevertheless")
+            .warn(Severity::Warning, true, "a full promotion cannot be stopped by a plain abort of another tool: only by one that takes it back as well")
+            .warn(Severity::Danger, status::active_is_empty(self.f), "no pod behind the active Service is ready");
+        let mut draft = self.then_unpause(draft);
+        draft.within = self.deadline();
+        draft
+    }
+
+    fn guard_full(&self) -> Edit<'_> {
+        self.status().same("/status/stableRS").same("/status/abort").same("/status/promoteFull").same("/spec/paused")
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.f.progress_deadline()).unwrap_or(0)).max(SOON)
+    }
+
+    fn pause(&self) -> Draft {
+        let edit = Edit::main(self.f.root).same("/spec/paused").set("/spec/paused", Value::Bool(true));
+        let sentence = "Pauses by hand: no step completes, no timer goes on and no pod of the new version is scaled until someone resumes.";
+        Draft::new(sentence, Goal::Paused, "manually paused", "resume")
+            .write(edit.write())
+            .change("spec.paused", "false", "true")
+            .only_if("it is not manually paused")
+            .warn(Severity::Warning, self.f.is_blue_green() && self.f.after_cutover(), "users are on the new version: while paused, an abort cannot switch them back")
+            .warn(Severity::Warning, !self.f.is_blue_green(), "while paused, do not change the replica count: automatic aborts would stop working")
+    }
+
+    fn resume(&self) -> Draft {
+        let edit = Edit::main(self.f.root).same("/metadata/generation").test("/spec/paused", Value::Bool(true)).set("/spec/paused", Value::Bool(false));
+        let sentence = match (self.here, self.f.ro.status.pause_conditions.is_empty()) {
+            (Situation::AbortFrozen, _) => "Ends the manual pause; the controller then carries the abort out: users go back to the old version.".to_owned(),
+            (Situation::IdlePaused | Situation::Aborted | Situation::FirstDeploy, _) => "Ends the manual pause.".to_owned(),
+            (_, false) if status::waits_for_human(self.f) => "Ends the manual pause; the pause below it stays until someone promotes.".to_owned(),
+            (_, false) => format!("Ends the manual pause; the timed pause below goes on, at once if it has run out: {}.", self.afterwards()),
+            (_, true) => "Ends the manual pause; the step in progress goes on where it was.".to_owned(),
+        };
+        Draft::new(sentence, Goal::Resumed, "the manual pause is over", "pause again")
+            .write(edit.write())
+            .change("spec.paused", "true", "false")
+            .only_if("it is still manually paused")
+            .only_if(format!("generation is still {}", self.f.root.meta.generation))
+    }
+
+    fn abort(&self) -> Draft {
+        if self.here == Situation::AbortFrozen {
+            // The flag is set; what keeps it from being carried out is the manual pause.
+            return Draft { goal: Goal::Aborted, what: "all users on the old version".into(), back: "retry".into(), ..self.resume() }.share(Some(0.0));
+        }
+        let full = self.f.ro.status.promote_full;
+        let mut edit = self.guard_full();
+        if self.f.is_blue_green() {
+            edit = edit.same("/status/blueGreen/activeSelector");
+        }
+        if full {
+            // In one patch: an abort on top of a full promotion is dropped in the next pass.
+            edit = edit.set("/status/promoteFull", Value::Bool(false));
+        }
+        let mut draft = Draft::new(self.abort_sentence(), Goal::Aborted, "all users on the old version", "retry: begins again at the first step")
+            .write(edit.set("/status/abort", Value::Bool(true)).write())
+            .change("status.abort", "false", "true")
+            .only_if(self.hash_condition())
+            .only_if("it is not stable yet")
+            .share(Some(0.0));
+        if full {
+            draft = draft.change("status.promoteFull", "true", "false");
+        }
+        let dynamic = self.f.canary().is_some_and(|c| c.dynamic_stable_scale);
+        let draft = draft
+            .warn(Severity::Warning, dynamic, "the stable side was made smaller: it gets its pods back first, users follow gradually")
+            .warn(Severity::Note, true, "the new template stays the wanted one: undo, or set an image, to make it so");
+        self.then_unpause(draft)
+    }
+
+    fn abort_sentence(&self) -> String {
+        let how = match (self.f.is_blue_green(), self.f.after_cutover(), self.f.router()) {
+            (true, true, _) => "The controller switches the active Service back to the old version at once".to_owned(),
+            (true, false, _) => "Users stay on the old version; the controller removes the preview".to_owned(),
+            (false, _, Some(router)) => format!("The controller sets the canary's weight in {router} to 0; its pods go later"),
+            (false, _, None) => "The controller replaces the canary's pods by stable ones".to_owned(),
+        };
+        let full = if self.f.ro.status.promote_full { "Stops the full promotion and aborts" } else { "Aborts" };
+        let pause = if self.paused() { " The manual pause ends as well, or the abort would not be carried out." } else { "" };
+        format!("{full} the update to {}. {how}.{pause}", self.f.current())
+    }
+
+    fn retry(&self) -> Draft {
+        let edit = self.status().same("/status/abort").same("/status/abortedAt").same("/status/stableRS").set("/status/abort", Value::Bool(false));
+        let goal = Goal::Retried { aborted_at: self.f.ro.status.aborted_at.0 };
+        let from = if self.f.is_blue_green() { "its preview" } else { "the first step" };
+        Draft::new(format!("Tries the same version again from {from}, with fresh analyses."), goal, "the update runs again", self.back_by_abort())
+            .write(edit.write())
+            .change("status.abort", "true", "false")
+            .only_if(self.hash_condition())
+            .only_if("it is still the same abort")
+            .warn(Severity::Warning, self.paused(), "it is manually paused: nothing moves until someone resumes")
+    }
+
+    fn back_by_abort(&self) -> String {
+        let way = next::way_back(self.f);
+        if way.action == Some(Verb::Abort) { way.what.to_string() } else { "abort".into() }
+    }
+
+    // ── spec ────────────────────────────────────────────────────────────────────────────────────
+
+    /// The object that holds the template, or why it cannot be written.
+    fn home(&self) -> Result<(&Object, &'static str), Refusal> {
+        self.f.template_home().ok_or_else(|| Refusal::because("the workload that holds the pod template is not loaded yet").instead("open the rollout first", None))
+    }
+
+    fn undo(&self, to: Option<&str>) -> Result<Draft, Refusal> {
+        let target = template::undo_target(self.f, to)?;
+        self.undo_to(target)
+    }
+
+    fn undo_to(&self, target: &Set<'_>) -> Result<Draft, Refusal> {
+        let value = template::original(target).ok_or_else(|| Refusal::because("the ReplicaSet has no template to go back to"))?;
+        let (home, path) = self.home()?;
+        let to_stable = target.hash == self.f.stable();
+        let on_root = home.resource == &kinds::ROLLOUT;
+        let mut edit = self.pin(Edit::main(home)).set(path, value);
+        if to_stable && self.paused() && on_root {
+            // A paused controller does not switch back; with the stable template wanted nothing else can start.
+            edit = edit.set("/spec/paused", Value::Bool(false));
+        }
+        let goal = Goal::Template { hash: Some(target.hash.as_str().into()), not: Some(self.hash()) };
+        let mut draft = Draft::new(self.undo_sentence(target, to_stable), goal, format!("{} is the wanted version", target.hash), format!("undo to {}", self.f.current()))
+            .write(edit.write())
+            .change("pod template", self.images_of(self.f.set(self.f.current())), self.images_of(Some(target)))
+            .only_if(format!("nobody changed {} {} since", home.resource.kind, home.meta.name));
+        if to_stable && self.paused() {
+            draft = draft.change("spec.paused", "true", "false");
+            if !on_root {
+                draft = draft.write(self.unpause());
+            }
+        }
+        Ok(self.undo_warnings(draft, to_stable).share(to_stable.then_some(0.0)))
+    }
+
+    fn undo_sentence(&self, target: &Set<'_>, to_stable: bool) -> String {
+        let what = format!("Puts revision {} ({}) back as the wanted version.", target.revision, self.images_of(Some(target)));
+        match (to_stable, self.f.is_blue_green()) {
+            (true, true) => format!("{what} It is the stable one: the active Service goes there at once."),
+            (true, false) => format!("{what} It is the stable one: no steps are run, users go back to it."),
+            (false, true) => format!("{what} That is a new release: preview, analyses and switch, faster while its pods are still there."),
+            (false, false) => format!("{what} That is a new release: all steps run again."),
+        }
+    }
+
+    fn undo_warnings(&self, draft: Draft, to_stable: bool) -> Draft {
+        let canary = self.f.canary().and_then(|c| c.anti_affinity.as_ref());
+        let injected = canary.or_else(|| self.f.blue_green().and_then(|b| b.anti_affinity.as_ref())).is_some();
+        draft
+            .warn(Severity::Warning, injected, "the controller's own anti-affinity goes into the template: a new ReplicaSet and all steps, for the same image")
+            .warn(Severity::Warning, !to_stable && self.paused(), "it stays manually paused: nothing moves until someone resumes")
+    }
+
+    /// Only if nobody has changed the object's spec since it was read.
+    fn pin<'b>(&self, edit: Edit<'b>) -> Edit<'b> {
+        let has = |path: &str| edit.read.pointer(path).is_some();
+        if has("/metadata/generation") { edit.same("/metadata/generation") } else { edit.same("/metadata/resourceVersion") }
+    }
+
+    fn images_of(&self, set: Option<&Set<'_>>) -> String {
+        let images: Vec<&str> = set.iter().flat_map(|s| &s.dto.spec.template.spec.containers).map(|c| c.image.as_str()).collect();
+        if images.is_empty() { format!("hash {}", self.f.current()) } else { images.join(", ") }
+    }
+
+    fn restart(&self, now: Time) -> Draft {
+        let at = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        let edit = Edit::main(self.f.root).same("/spec/restartAt").set("/spec/restartAt", Value::String(at.clone()));
+        let alone = self.f.replicas() == 1;
+        let was = self.f.ro.spec.restart_at.0.map_or_else(|| "none".to_owned(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        let sentence = "Evicts all pods created until now, a few at a time, oldest version first; respects PodDisruptionBudgets.";
+        let mut draft = Draft::new(sentence, Goal::Restarting, "the rollout is restarting", "none: a restart cannot be taken back, only a new template ends it")
+            .write(edit.write())
+            .change("spec.restartAt", was, at)
+            .only_if("nobody else has asked for a restart")
+            .warn(Severity::Danger, alone, "there is only 1 replica: users get nothing until its replacement is ready");
+        draft.within = SOON * 2;
+        draft
+    }
+
+    fn set_image(&self, container: &str, image: &str) -> Result<Draft, Refusal> {
+        if image.is_empty() || image.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(Refusal::because(format!("{image:?} is no image name")));
+        }
+        let (home, path) = self.home()?;
+        let (at, old) = find_container(&home.value(), path, container).ok_or_else(|| self.no_container(container))?;
+        if old == image {
+            return Err(Refusal::because(format!("container {container} already has image {image}")));
+        }
+        let edit = Edit::main(home).same(&format!("{at}/name")).same(&format!("{at}/image")).set(&format!("{at}/image"), image.into());
+        let begins = if self.f.in_flight() { " The version in flight is replaced by it." } else { "" };
+        let goal = Goal::Template { hash: None, not: Some(self.hash()) };
+        Ok(Draft::new(format!("Begins a new release with {image} in container {container}.{begins}"), goal, "a new version is being released", format!("undo, or set {old} again"))
+            .write(edit.write())
+            .change(&format!("image of {container}"), old.as_str(), image)
+            .only_if(format!("container {container} still has {old}"))
+            .warn(Severity::Warning, self.paused(), "it is manually paused: the new version waits until someone resumes"))
+    }
+
+    fn no_container(&self, name: &str) -> Refusal {
+        let known: Vec<String> = containers(self.f).into_iter().map(|(n, _)| n.to_string()).collect();
+        Refusal::because(format!("there is no container {name}")).instead(format!("containers: {}", known.join(", ")), None)
+    }
+
+    fn flip(&self) -> Result<Draft, Refusal> {
+        if let Some(old) = flip_target(self.f) {
+            let draft = self.undo_to(old)?;
+            return Ok(self.flip_back(draft, old));
+        }
+        if self.f.after_cutover() {
+            let stable = template::undo_target(self.f, Some(self.f.stable()))?;
+            return Ok(self.flip_back(self.undo_to(stable)?, stable));
+        }
+        Ok(Draft { goal: Goal::Active(self.hash()), what: "users are on the new version".into(), ..self.promote() })
+    }
+
+    fn flip_back(&self, draft: Draft, old: &Set<'_>) -> Draft {
+        let until = old.deadline().map_or_else(String::new, |t| format!(" Possible until {}.", t.format("%H:%M:%S UTC")));
+        let sentence = format!("Flips back to revision {} ({}), whose pods are still there: users are switched at once.{until}", old.revision, self.images_of(Some(old)));
+        let expired = old.ready() < self.f.replicas();
+        Draft { sentence, goal: Goal::Active(old.hash.as_str().into()), what: "users are on the old version".into(), ..draft }
+            .warn(Severity::Danger, expired, format!("only {} of {} pods of that version are ready", old.ready(), self.f.replicas()))
+            .share(None)
+    }
+
+    // ── common ──────────────────────────────────────────────────────────────────────────────────
+
+    fn finish(&self, draft: Draft, intent: &Intent) -> Plan {
+        let mut warnings = draft.warnings;
+        warnings.extend(self.gitops(intent.verb()));
+        warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
+        let capacity = draft.share_after.and_then(|share| self.capacity(share));
+        Plan {
+            intent: intent.clone(),
+            target: self.rollout.id.clone(),
+            danger: danger(intent.verb()),
+            sentence: draft.sentence.into(),
+            writes: draft.writes,
+            changes: draft.changes,
+            only_if: draft.only_if.into_iter().map(Text::from).collect(),
+            expect: Expectation { goal: draft.goal, what: draft.what.into(), within: draft.within },
+            back: draft.back.into(),
+            warnings,
+            capacity,
+        }
+    }
+
+    /// A template is what Git holds, so it is put back; other fields are mostly not in Git. Status never is.
+    fn gitops(&self, verb: Verb) -> Option<Notice> {
+        let owner = owner::spoken(self.rollout.owner.as_ref()?);
+        let (severity, text) = match verb {
+            Verb::Undo | Verb::SetImage | Verb::Flip => (Severity::Warning, format!("{owner} owns it: this will be reverted to what Git says")),
+            Verb::Pause | Verb::Resume | Verb::Restart => (Severity::Note, format!("{owner} owns it and may revert this if the field is in Git")),
+            _ => return None,
+        };
+        Some(Notice { severity, text: text.into() })
+    }
+
+    /// Who would carry how much: ready pods now, share of users now and after.
+    fn capacity(&self, after: f64) -> Option<Text> {
+        let back = after == 0.0;
+        let side = if back { self.rollout.track(Role::Stable) } else { self.rollout.new_side() }?;
+        let now = side.traffic.applied.or(side.traffic.replica_share)?;
+        let after = if back { 1.0 } else { after };
+        // Without a router the controller adds pods first, so pods and share move together.
+        let fixed = self.f.router().is_some() || self.f.is_blue_green() || back;
+        if !fixed {
+            return None;
+        }
+        let name = if back { "old" } else { "new" };
+        let pods = if side.ready == 1 { "pod" } else { "pods" };
+        Some(format!("{} ready {name} {pods} would take {} of all users (now {})", side.ready, percent(after), percent(now)).into())
+    }
+}
+
+/// The table of commands knows how dangerous a verb is; pause and resume share a key and can be taken back.
+fn danger(verb: Verb) -> Danger {
+    describe(Command::Act(verb)).map_or(Danger::Reversible, |row| row.danger)
+}
+
+/// Path and image of a container, init containers included.
+fn find_container(home: &Value, template: &str, name: &str) -> Option<(String, String)> {
+    ["containers", "initContainers"].iter().find_map(|list| {
+        let path = format!("{template}/spec/{list}");
+        let all = home.pointer(&path)?.as_array()?;
+        let at = all.iter().position(|c| c.get("name").and_then(Value::as_str) == Some(name))?;
+        let image = all[at].get("image").and_then(Value::as_str)?;
+        Some((format!("{path}/{at}"), image.to_owned()))
+    })
+}
+
+/// Containers and images of the wanted template, init containers last.
+pub fn containers(f: &Facts<'_>) -> Vec<(Text, Text)> {
+    let Some(template) = f.wanted_template() else { return Vec::new() };
+    let text = |c: &Value, key: &str| Text::from(c.get(key).and_then(Value::as_str).unwrap_or(""));
+    let lists = ["/spec/containers", "/spec/initContainers"].iter().filter_map(|p| template.pointer(p)?.as_array());
+    lists.flatten().map(|c| (text(c, "name"), text(c, "image"))).collect()
+}

@@ -1,0 +1,67 @@
+//! What to watch while a Rollout is open.
+
+use super::{
+    dto,
+    facts::{Facts, HASH_LABEL},
+};
+use crate::object::{Resource, Selection, kinds};
+
+pub fn selections(f: &Facts<'_>) -> Vec<Selection> {
+    let mut all = vec![
+        by_labels(f, &kinds::REPLICA_SET, false),
+        by_labels(f, &kinds::POD, false),
+        // Runs and Experiments need not carry the Rollout's labels: owners sort them out.
+        plain(f, &kinds::ANALYSIS_RUN, None),
+        plain(f, &kinds::EXPERIMENT, None),
+        plain(f, &kinds::EVENT, Some(format!("involvedObject.uid={}", f.root.meta.uid))),
+    ];
+    all.extend(services(f).into_iter().map(|name| named(f, &kinds::SERVICE, &name)));
+    all.extend(f.with_split(|router, split| (router.selections)(split)).unwrap_or_default());
+    if let (Some((kind, _)), Some(reference)) = (f.workload(), &f.ro.spec.workload_ref) {
+        all.push(named(f, kind, &reference.name));
+    }
+    all
+}
+
+fn plain(f: &Facts<'_>, resource: &'static Resource, fields: Option<String>) -> Selection {
+    Selection { resource, namespace: f.root.meta.namespace.to_string(), labels: None, fields, optional: true }
+}
+
+fn named(f: &Facts<'_>, resource: &'static Resource, name: &str) -> Selection {
+    plain(f, resource, Some(format!("metadata.name={name}")))
+}
+
+/// ReplicaSets and pods of the Rollout; the hash label keeps those of a workloadRef's Deployment out.
+fn by_labels(f: &Facts<'_>, resource: &'static Resource, optional: bool) -> Selection {
+    let mut terms = selector_terms(f);
+    terms.push(HASH_LABEL.into());
+    Selection { labels: Some(terms.join(",")), optional, ..plain(f, resource, None) }
+}
+
+/// A workloadRef Rollout may have no selector of its own; the status has one, with a hash for blue-green.
+fn selector_terms(f: &Facts<'_>) -> Vec<String> {
+    let selector = &f.ro.spec.selector;
+    let mut terms: Vec<String> = selector.match_labels.0.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    terms.extend(selector.match_expressions.iter().filter_map(expression));
+    if terms.is_empty() {
+        let told = f.ro.status.selector.split(',').filter(|t| !t.is_empty() && !t.starts_with(HASH_LABEL));
+        terms.extend(told.map(str::to_owned));
+    }
+    terms
+}
+
+fn expression(r: &dto::Requirement) -> Option<String> {
+    match r.operator.as_str() {
+        "In" => Some(format!("{} in ({})", r.key, r.values.join(","))),
+        "NotIn" => Some(format!("{} notin ({})", r.key, r.values.join(","))),
+        "Exists" => Some(r.key.clone()),
+        "DoesNotExist" => Some(format!("!{}", r.key)),
+        _ => None,
+    }
+}
+
+fn services(f: &Facts<'_>) -> Vec<String> {
+    let (canary, stable) = f.services();
+    let blue_green = f.blue_green().map(|b| [b.active_service.clone(), b.preview_service.clone()]).unwrap_or_default();
+    [canary, stable].into_iter().chain(blue_green).filter(|n| !n.is_empty()).collect()
+}

@@ -1,0 +1,626 @@
+//! Which questions a kind of traffic router needs, as data.
+//!
+//! One query per series serves every rollout, because it groups by the labels that tell them apart.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    mapping::Target,
+    settings::{Problem, ProfileChoice},
+};
+use crate::model::metrics::Series;
+
+/// Above this, naming every namespace costs more than reading the rest.
+const NAMESPACES_NAMED: usize = 20;
+/// Label put on the answers of queries that are made per side.
+pub(crate) const SIDE_LABEL: &str = "rolltop_side";
+/// Custom series evaluated for the open rollout.
+const OWN_SERIES: usize = 16;
+
+/// How the labels of an answer lead to a rollout and a side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attach {
+    /// By the Service requests went to. The first namespace label that is not empty counts.
+    Service { namespace: Vec<String>, service: String },
+    /// By ingress-nginx's Ingress, and its `canary` label: empty, or `NAMESPACE-SERVICE-PORT`.
+    Ingress { namespace: Vec<String>, ingress: String, canary: String },
+    /// By pod template hash. Without a namespace label, hashes are taken to be unique.
+    Hash { namespace: Vec<String>, hash: String },
+    /// By a pod's name, `WORKLOAD-HASH-xxxxx`.
+    Pod { namespace: Vec<String>, pod: String },
+    /// Asked for one rollout and per side; the answer says which by a label we added.
+    Side,
+    /// Asked for one rollout, without a way to tell its sides: only useful while there is one.
+    Whole,
+}
+
+/// What an `errors` query counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorsAre {
+    /// Failed requests a second, of those that `rate` counts. Absent while there is traffic: none failed.
+    Rate,
+    /// Share of all requests, 0 to 1. Absent: unknown.
+    Share,
+}
+
+/// A router whose series are known.
+#[derive(Debug)]
+struct Known {
+    name: &'static str,
+    counter: &'static str,
+    /// Matchers of every query.
+    fixed: &'static str,
+    /// Matchers of failed requests; one that any of them selects has failed.
+    bad: &'static [&'static str],
+    histogram: &'static str,
+    /// Seconds per unit of the histogram.
+    scale: f64,
+    /// Labels that may hold the namespace, the most trusted first.
+    namespace: &'static [&'static str],
+    /// Label of what [`Known::places`] names.
+    place: &'static str,
+    /// Further labels that tell the sides apart.
+    also: &'static [&'static str],
+}
+
+/// gRPC answers failures with HTTP 200; these statuses are the server's fault.
+const ISTIO: Known = Known {
+    name: "istio",
+    counter: "istio_requests_total",
+    fixed: r#"reporter="destination""#,
+    bad: &[r#"response_code=~"5..""#, r#"grpc_response_status=~"2|4|12|13|14|15""#],
+    histogram: "istio_request_duration_milliseconds",
+    scale: 0.001,
+    namespace: &["destination_service_namespace"],
+    place: "destination_service_name",
+    also: &[],
+};
+
+/// Scraped without `honorLabels`, the Ingress's own namespace is `exported_namespace`.
+const NGINX: Known = Known {
+    name: "ingress-nginx",
+    counter: "nginx_ingress_controller_requests",
+    fixed: "",
+    bad: &[r#"status=~"5..""#],
+    histogram: "nginx_ingress_controller_request_duration_seconds",
+    scale: 1.0,
+    namespace: &["exported_namespace", "namespace"],
+    place: "ingress",
+    also: &["canary"],
+};
+
+/// The one query that finds out which router's series are there.
+pub const PROBE: &str = r#"count by (__name__) ({__name__=~"istio_requests_total|nginx_ingress_controller_requests"})"#;
+
+/// The questions in use.
+#[derive(Debug, Clone)]
+pub enum Profile {
+    Istio,
+    IngressNginx,
+    Custom(Box<Custom>),
+}
+
+/// Whom a question is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope<'a> {
+    Fleet(&'a [Target]),
+    One(&'a Target),
+}
+
+/// A question with what it takes to read the answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    pub series: Series,
+    pub promql: String,
+}
+
+impl Profile {
+    /// The profile a choice means; `None` for [`ProfileChoice::Auto`], which must look first.
+    pub fn of(choice: &ProfileChoice) -> Option<Self> {
+        match choice {
+            ProfileChoice::Auto => None,
+            ProfileChoice::Istio => Some(Self::Istio),
+            ProfileChoice::IngressNginx => Some(Self::IngressNginx),
+            ProfileChoice::Custom(custom) => Some(Self::Custom(custom.clone())),
+        }
+    }
+
+    /// Chooses by the answer to [`PROBE`]. Where both routers have series, the one more rollouts use.
+    pub fn found(metrics: &BTreeSet<String>, targets: &[Target]) -> Option<Self> {
+        let by_ingress = targets.iter().filter(|t| !t.ingresses.is_empty()).count() * 2 > targets.len();
+        match (metrics.contains(ISTIO.counter), metrics.contains(NGINX.counter)) {
+            (true, true) => Some(if by_ingress { Self::IngressNginx } else { Self::Istio }),
+            (true, false) => Some(Self::Istio),
+            (false, true) => Some(Self::IngressNginx),
+            (false, false) => None,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Istio => ISTIO.name,
+            Self::IngressNginx => NGINX.name,
+            Self::Custom(custom) => &custom.name,
+        }
+    }
+
+    /// Whether one question serves all rollouts; otherwise only the open one is asked about.
+    pub fn serves_fleet(&self) -> bool {
+        match self {
+            Self::Istio | Self::IngressNginx => true,
+            Self::Custom(custom) => custom.serves_fleet(),
+        }
+    }
+
+    pub fn attach(&self) -> Attach {
+        let owned = |labels: &[&str]| labels.iter().map(|l| (*l).to_owned()).collect();
+        match self {
+            Self::Istio => Attach::Service { namespace: owned(ISTIO.namespace), service: ISTIO.place.into() },
+            Self::IngressNginx => Attach::Ingress {
+                namespace: owned(NGINX.namespace),
+                ingress: NGINX.place.into(),
+                canary: "canary".into(),
+            },
+            Self::Custom(custom) => custom.attach(),
+        }
+    }
+
+    pub fn errors_are(&self) -> ErrorsAre {
+        match self {
+            Self::Custom(c) if c.errors.is_none() && c.error_share.is_some() => ErrorsAre::Share,
+            _ => ErrorsAre::Rate,
+        }
+    }
+
+    /// Seconds per unit of the latency answers.
+    pub fn scale(&self) -> f64 {
+        match self {
+            Self::Istio => ISTIO.scale,
+            Self::IngressNginx => NGINX.scale,
+            Self::Custom(c) if c.latency_unit == LatencyUnit::Milliseconds => 0.001,
+            Self::Custom(_) => 1.0,
+        }
+    }
+
+    /// One question per series that the profile defines: at most five.
+    pub fn questions(&self, scope: Scope<'_>, window: Duration) -> Vec<Question> {
+        let ask = |series| match self {
+            Self::Istio => Some(ISTIO.ask(series, scope, window)),
+            Self::IngressNginx => Some(NGINX.ask(series, scope, window)),
+            Self::Custom(custom) => custom.ask(series, scope, window),
+        };
+        Series::ALL.into_iter().filter_map(|series| Some(Question { series, promql: ask(series)? })).collect()
+    }
+
+    /// The custom profile's further series, for the open rollout.
+    pub fn own(&self, target: &Target, window: Duration) -> Vec<(String, String)> {
+        match self {
+            Self::Custom(c) => c.own.iter().map(|o| (o.name.clone(), fill(&o.query, Some((target, Part::New)), &[], window))).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Known {
+    fn ask(&self, series: Series, scope: Scope<'_>, window: Duration) -> String {
+        match series {
+            Series::Rate => self.rate(&[""], scope, window),
+            Series::Errors => self.rate(self.bad, scope, window),
+            Series::P50 => self.quantile("0.5", scope, window),
+            Series::P95 => self.quantile("0.95", scope, window),
+            Series::P99 => self.quantile("0.99", scope, window),
+        }
+    }
+
+    fn rate(&self, extra: &[&str], scope: Scope<'_>, window: Duration) -> String {
+        format!("sum by ({}) ({})", self.by(), self.rates(self.counter, extra, scope, window))
+    }
+
+    /// Classic buckets, or where there are none the native histogram of the same name.
+    fn quantile(&self, q: &str, scope: Scope<'_>, window: Duration) -> String {
+        let by = self.by();
+        let classic = self.rates(&format!("{}_bucket", self.histogram), &[""], scope, window);
+        let native = self.rates(self.histogram, &[""], scope, window);
+        format!(
+            "histogram_quantile({q}, sum by (le, {by}) ({classic})) or histogram_quantile({q}, sum by ({by}) ({native}))"
+        )
+    }
+
+    fn by(&self) -> String {
+        [self.namespace, &[self.place], self.also].concat().join(", ")
+    }
+
+    /// Union of the selections; `or` counts a series that several of them select once.
+    fn rates(&self, metric: &str, extra: &[&str], scope: Scope<'_>, window: Duration) -> String {
+        let window = duration(window);
+        let scopes = self.scopes(scope);
+        let one = |scope: &String, extra: &&str| {
+            let parts: Vec<&str> = [self.fixed, scope, extra].into_iter().filter(|p| !p.is_empty()).collect();
+            format!("rate({metric}{{{}}}[{window}])", parts.join(","))
+        };
+        let all: Vec<String> = scopes.iter().flat_map(|s| extra.iter().map(move |e| one(s, e))).collect();
+        all.join(" or ")
+    }
+
+    fn scopes(&self, scope: Scope<'_>) -> Vec<String> {
+        let namespaces = match scope {
+            Scope::Fleet(targets) => match namespaces(targets) {
+                Some(names) => names,
+                None => return vec![String::new()],
+            },
+            Scope::One(target) => vec![regex(&target.namespace)],
+        };
+        let places = match scope {
+            Scope::Fleet(_) => String::new(),
+            Scope::One(target) => format!(",{}=~{}", self.place, quoted(&self.places(target).join("|"))),
+        };
+        let matcher = |label: &&str| format!("{label}=~{}{places}", quoted(&namespaces.join("|")));
+        self.namespace.iter().map(matcher).collect()
+    }
+
+    fn places(&self, target: &Target) -> Vec<String> {
+        let names: Vec<&str> = match self.place {
+            "ingress" => target.ingresses.iter().map(|i| &**i).collect(),
+            _ => target.stable_service.iter().chain(&target.canary_service).map(|s| &**s).collect(),
+        };
+        names.into_iter().map(regex).collect()
+    }
+}
+
+/// Every namespace as a regular expression; `None` when there are too many to name.
+fn namespaces(targets: &[Target]) -> Option<Vec<String>> {
+    let names: BTreeSet<&str> = targets.iter().map(|t| &*t.namespace).collect();
+    (names.len() <= NAMESPACES_NAMED).then(|| names.into_iter().map(regex).collect())
+}
+
+/// Unit of a custom profile's latency answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LatencyUnit {
+    #[default]
+    Seconds,
+    Milliseconds,
+}
+
+/// A profile of the user's own.
+///
+/// Templates are PromQL with the placeholders `{namespace}`, `{name}`, `{service}`, `{hash}`,
+/// `{pod}` (a regular expression for the side's pods: use `=~`), `{window}` and `{namespaces}`
+/// (a regular expression). Values are escaped for a place between double quotes.
+///
+/// Without the first five, one query serves all rollouts, if `labels` says which labels tell them
+/// apart. With one of them a template is about one rollout, and only the open rollout is asked
+/// about: the cost must not grow with the fleet. `{service}`, `{hash}` and `{pod}` are filled once
+/// per side, and both sides still go in one query.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Custom {
+    pub name: String,
+    /// Requests a second.
+    pub rate: Option<String>,
+    /// Failed requests a second.
+    pub errors: Option<String>,
+    /// Failed share, 0 to 1; instead of `errors`.
+    pub error_share: Option<String>,
+    pub p50: Option<String>,
+    pub p95: Option<String>,
+    pub p99: Option<String>,
+    pub latency_unit: LatencyUnit,
+    pub labels: CustomLabels,
+    /// Further series, for the open rollout; side placeholders mean the new side.
+    pub own: Vec<OwnSeries>,
+}
+
+/// Names of the labels that tell rollouts and sides apart. One of `service`, `hash`, `pod`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CustomLabels {
+    pub namespace: Option<String>,
+    pub service: Option<String>,
+    pub hash: Option<String>,
+    pub pod: Option<String>,
+}
+
+/// A series beyond the five, such as a queue's depth.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnSeries {
+    pub name: String,
+    pub query: String,
+    /// Shown behind the number; converts nothing.
+    pub unit: String,
+}
+
+const ROLLOUT_WORDS: [&str; 2] = ["namespace", "name"];
+const SIDE_WORDS: [&str; 3] = ["service", "hash", "pod"];
+const FREE_WORDS: [&str; 2] = ["window", "namespaces"];
+
+impl Custom {
+    /// # Errors
+    /// Unknown placeholders, unusable labels, nothing to ask.
+    pub fn check(&self) -> Result<(), Problem> {
+        let problem = |what: String, fix: &str| Err(Problem::new("profile", format!("{}: {what}", self.name), fix));
+        if self.templates().next().is_none() && self.own.is_empty() {
+            return problem("asks nothing".into(), "give at least `rate`");
+        }
+        if self.errors.is_some() && self.error_share.is_some() {
+            return problem("has both errors and error_share".into(), "keep one");
+        }
+        if self.errors.is_some() && self.rate.is_none() {
+            return problem("has errors without rate".into(), "add `rate`, or use error_share");
+        }
+        if self.own.len() > OWN_SERIES {
+            return problem(format!("has more than {OWN_SERIES} own series"), "remove some: each is a query");
+        }
+        for query in self.templates().chain(self.own.iter().map(|o| o.query.as_str())) {
+            if let Some(word) = words(query).find(|w| !known(w)) {
+                let fix = "use {namespace} {name} {service} {hash} {pod} {window} {namespaces}";
+                return problem(format!("placeholder {{{word}}} is unknown"), fix);
+            }
+        }
+        self.check_labels()
+    }
+
+    fn check_labels(&self) -> Result<(), Problem> {
+        let l = &self.labels;
+        let tell: Vec<&String> = [&l.service, &l.hash, &l.pod].into_iter().flatten().collect();
+        let bad = |problem: &str, fix: &str| Err(Problem::new("profile", format!("{}: {problem}", self.name), fix));
+        if tell.iter().copied().chain(&l.namespace).any(|label| !label_name(label)) {
+            return bad("labels holds a name that is no label name", "use letters, digits and `_`");
+        }
+        if tell.len() > 1 {
+            return bad("labels names more than one of service, hash and pod", "keep one");
+        }
+        if tell.is_empty() && !self.uses(&ROLLOUT_WORDS) && !self.uses(&SIDE_WORDS) && self.templates().next().is_some() {
+            return bad("nothing tells the rollouts apart", "give labels.service, labels.hash or labels.pod, or use placeholders");
+        }
+        if l.service.is_some() && l.namespace.is_none() && !self.uses(&ROLLOUT_WORDS) {
+            return bad("labels.service needs labels.namespace", "add the label that holds the namespace");
+        }
+        Ok(())
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &str> {
+        Series::ALL.into_iter().filter_map(|s| self.template(s))
+    }
+
+    fn template(&self, series: Series) -> Option<&str> {
+        match series {
+            Series::Rate => self.rate.as_deref(),
+            Series::Errors => self.errors.as_deref().or(self.error_share.as_deref()),
+            Series::P50 => self.p50.as_deref(),
+            Series::P95 => self.p95.as_deref(),
+            Series::P99 => self.p99.as_deref(),
+        }
+    }
+
+    fn uses(&self, list: &[&str]) -> bool {
+        self.templates().any(|t| words(t).any(|w| list.contains(&w)))
+    }
+
+    fn serves_fleet(&self) -> bool {
+        !self.uses(&ROLLOUT_WORDS) && !self.uses(&SIDE_WORDS)
+    }
+
+    fn attach(&self) -> Attach {
+        let namespace: Vec<String> = self.labels.namespace.iter().cloned().collect();
+        if self.uses(&SIDE_WORDS) {
+            return Attach::Side;
+        }
+        match &self.labels {
+            CustomLabels { service: Some(service), .. } => Attach::Service { namespace, service: service.clone() },
+            CustomLabels { hash: Some(hash), .. } => Attach::Hash { namespace, hash: hash.clone() },
+            CustomLabels { pod: Some(pod), .. } => Attach::Pod { namespace, pod: pod.clone() },
+            _ => Attach::Whole,
+        }
+    }
+
+    fn ask(&self, series: Series, scope: Scope<'_>, window: Duration) -> Option<String> {
+        let template = self.template(series)?;
+        match scope {
+            Scope::Fleet(targets) => Some(fill(template, None, targets, window)),
+            Scope::One(target) if self.attach() == Attach::Side => Some(both_sides(template, target, window)),
+            Scope::One(target) => {
+                Some(fill(template, Some((target, Part::New)), std::slice::from_ref(target), window))
+            }
+        }
+    }
+}
+
+/// Which side fills the side placeholders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    New,
+    Old,
+}
+
+/// One query for both sides: each answer gets a label that says whose it is.
+fn both_sides(template: &str, target: &Target, window: Duration) -> String {
+    let mark = |part, word| {
+        let query = fill(template, Some((target, part)), std::slice::from_ref(target), window);
+        format!("label_replace({query}, \"{SIDE_LABEL}\", \"{word}\", \"\", \"\")")
+    };
+    let old = mark(Part::Old, "old");
+    if target.in_flight { format!("{} or {old}", mark(Part::New, "new")) } else { old }
+}
+
+/// Puts values in place of placeholders.
+fn fill(template: &str, one: Option<(&Target, Part)>, targets: &[Target], window: Duration) -> String {
+    let mut out = template.replace("{window}", &duration(window));
+    if out.contains("{namespaces}") {
+        let names = namespaces(targets).map_or_else(|| ".+".into(), |n| n.join("|"));
+        out = out.replace("{namespaces}", &escaped(&names));
+    }
+    let Some((target, part)) = one else { return out };
+    let (service, hash) = match part {
+        Part::New if target.in_flight => (target.canary_service.as_ref(), target.new_hash.as_ref()),
+        _ => (target.stable_service.as_ref(), target.old_hash.as_ref()),
+    };
+    let text = |t: Option<&crate::model::Text>| t.map_or_else(String::new, |t| escaped(t));
+    let pods = format!("{}-{}-.*", regex(&target.name), regex(hash.map_or("", |h| h)));
+    out.replace("{namespace}", &escaped(&target.namespace))
+        .replace("{name}", &escaped(&target.name))
+        .replace("{service}", &text(service))
+        .replace("{hash}", &text(hash))
+        .replace("{pod}", &escaped(&pods))
+}
+
+fn known(word: &str) -> bool {
+    ROLLOUT_WORDS.contains(&word) || SIDE_WORDS.contains(&word) || FREE_WORDS.contains(&word)
+}
+
+/// Words in braces. PromQL has none of its own: its braces hold matchers or nothing.
+fn words(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').skip(1).filter_map(|rest| {
+        let (word, _) = rest.split_once('}')?;
+        (!word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')).then_some(word)
+    })
+}
+
+fn label_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A PromQL duration.
+pub(crate) fn duration(d: Duration) -> String {
+    match d.as_millis() {
+        ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// A regular expression that matches just this.
+fn regex(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// For a place between double quotes.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", escaped(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::mapping::tests::target, *};
+
+    const W: Duration = Duration::from_secs(120);
+
+    fn query(profile: &Profile, series: Series, targets: &[Target]) -> String {
+        profile.questions(Scope::Fleet(targets), W).into_iter().find(|q| q.series == series).unwrap().promql
+    }
+
+    fn custom(edit: impl FnOnce(&mut Custom)) -> Custom {
+        let mut custom = Custom { name: "mine".into(), ..Custom::default() };
+        edit(&mut custom);
+        custom
+    }
+
+    #[test]
+    fn istio_asks_by_service() {
+        let t = [target("shop", "cart"), target("web", "home")];
+        assert_eq!(
+            query(&Profile::Istio, Series::Rate, &t),
+            "sum by (destination_service_namespace, destination_service_name) \
+             (rate(istio_requests_total{reporter=\"destination\",destination_service_namespace=~\"shop|web\"}[120s]))"
+        );
+        let p99 = query(&Profile::Istio, Series::P99, &t);
+        assert!(p99.contains("_milliseconds_bucket{") && p99.contains("_milliseconds{"), "{p99}");
+    }
+
+    #[test]
+    fn nginx_looks_at_both_namespace_labels() {
+        let q = query(&Profile::IngressNginx, Series::Errors, &[target("shop", "cart")]);
+        assert!(q.starts_with("sum by (exported_namespace, namespace, ingress, canary) "), "{q}");
+        assert!(q.contains("exported_namespace=~\"shop\",status=~\"5..\"}[120s]) or rate("), "{q}");
+    }
+
+    #[test]
+    fn the_number_of_questions_and_their_length_are_bounded() {
+        let many: Vec<Target> = (0..1000).map(|i| target(&format!("ns{i}"), "x")).collect();
+        for profile in [Profile::Istio, Profile::IngressNginx] {
+            let few = profile.questions(Scope::Fleet(&many[..1]), W);
+            let all = profile.questions(Scope::Fleet(&many), W);
+            assert_eq!((few.len(), all.len()), (5, 5));
+            assert!(all.iter().all(|q| q.promql.len() < 700 && !q.promql.contains("ns1")));
+            let twenty = profile.questions(Scope::Fleet(&many[..20]), W);
+            assert!(twenty[0].promql.contains("ns19"));
+        }
+    }
+
+    #[test]
+    fn one_rollout_is_asked_about_by_its_places() {
+        let t = target("shop", "cart");
+        let q = &Profile::Istio.questions(Scope::One(&t), W)[0].promql;
+        assert!(q.contains("destination_service_name=~\"cart-stable|cart-canary\""), "{q}");
+    }
+
+    #[test]
+    fn hostile_names_stay_inside_their_quotes() {
+        let mut t = target("a\"} or up{x=\"", "cart");
+        t.stable_service = Some("s\\\"|.*".into());
+        for q in Profile::Istio.questions(Scope::One(&t), W) {
+            assert!(q.promql.contains(r#"=~"a\"\\} or up\\{x=\"""#), "{}", q.promql);
+            assert!(q.promql.contains(r#""s\\\\\"\\|\\.\\*|cart-canary""#), "{}", q.promql);
+        }
+    }
+
+    #[test]
+    fn auto_prefers_what_the_rollouts_use() {
+        let both: BTreeSet<String> = [ISTIO.counter.into(), NGINX.counter.into()].into();
+        let mut t = target("a", "b");
+        assert!(matches!(Profile::found(&both, &[t.clone()]), Some(Profile::Istio)));
+        t.ingresses = vec!["web".into()];
+        assert!(matches!(Profile::found(&both, &[t]), Some(Profile::IngressNginx)));
+        assert!(Profile::found(&BTreeSet::new(), &[]).is_none());
+    }
+
+    #[test]
+    fn custom_per_side_templates_make_one_query() {
+        let c = custom(|c| c.rate = Some("sum(rate(r{ns=\"{namespace}\",pod=~\"{pod}\"}[{window}]))".into()));
+        c.check().unwrap();
+        let profile = Profile::Custom(Box::new(c));
+        assert!(!profile.serves_fleet());
+        let mut t = target("shop", "cart");
+        let q = profile.questions(Scope::One(&t), W);
+        assert_eq!(
+            q[0].promql,
+            "label_replace(sum(rate(r{ns=\"shop\",pod=~\"cart-new1-.*\"}[120s])), \"rolltop_side\", \"new\", \"\", \"\") or \
+             label_replace(sum(rate(r{ns=\"shop\",pod=~\"cart-old1-.*\"}[120s])), \"rolltop_side\", \"old\", \"\", \"\")"
+        );
+        t.in_flight = false;
+        assert!(!profile.questions(Scope::One(&t), W)[0].promql.contains("\"new\""));
+    }
+
+    #[test]
+    fn custom_mistakes_are_named() {
+        let labels = |c: &mut Custom| c.labels.hash = Some("rollouts_pod_template_hash".into());
+        let good = custom(|c| {
+            c.rate = Some("sum by (rollouts_pod_template_hash) (rate(r{}[{window}]))".into());
+            labels(c);
+        });
+        good.check().unwrap();
+        assert!(good.serves_fleet());
+        for (edit, word) in [
+            (Box::new(|c: &mut Custom| c.rate = None) as Box<dyn Fn(&mut Custom)>, "asks nothing"),
+            (Box::new(|c| c.rate = Some("x{a=\"{servce}\"}".into())), "{servce}"),
+            (Box::new(|c| c.labels = CustomLabels::default()), "tells the rollouts apart"),
+            (Box::new(|c| c.labels.pod = Some("pod".into())), "more than one"),
+            (Box::new(|c| c.labels.hash = Some("a-b".into())), "no label name"),
+            (Box::new(|c| (c.errors, c.error_share) = (Some("e".into()), Some("s".into()))), "both"),
+            (Box::new(|c| (c.rate, c.errors) = (None, Some("e".into()))), "without rate"),
+        ] {
+            let mut c = good.clone();
+            edit(&mut c);
+            let problem = c.check().unwrap_err().to_string();
+            assert!(problem.contains(word) && problem.contains("mine"), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! The reducer with the real engine on recorded objects: what keys may do, and what they may never do.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    act::Outcome,
+    config::keys,
+    engine::{ENGINES, Plan},
+    guard::Grant,
+    intent::Verb,
+    model::{Link, LinkState, Source, metrics::Reading},
+    msg::{Body, Check, Findings, Msg},
+    object::{Meta, Object, OwnerRef, Resource, kinds},
+};
+
+const ROUTER_PAUSED: &str = include_str!("../../tests/fixtures/argo/canary-router-paused-at-step.json");
+const ABORTED: &str = include_str!("../../tests/fixtures/argo/canary-router-aborted.json");
+
+fn at(seconds: i64) -> Time {
+    Time::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+}
+
+fn later(seconds: f64) -> Time {
+    at(0) + chrono::TimeDelta::milliseconds((seconds * 1000.0) as i64)
+}
+
+const READ: [&Resource; 6] = [&kinds::ROLLOUT, &kinds::REPLICA_SET, &kinds::POD, &kinds::SERVICE, &kinds::INGRESS, &kinds::EVENT];
+
+fn object(value: &Value) -> Option<Object> {
+    let resource = READ.into_iter().find(|r| value["kind"] == r.kind)?;
+    let meta = &value["metadata"];
+    let text = |v: &Value| Text::from(v.as_str().unwrap_or_default());
+    let owner = meta["ownerReferences"].get(0).map(|o| OwnerRef { kind: text(&o["kind"]), name: text(&o["name"]), uid: text(&o["uid"]) });
+    let meta = Meta {
+        namespace: text(&meta["namespace"]),
+        name: text(&meta["name"]),
+        uid: text(&meta["uid"]),
+        resource_version: text(&meta["resourceVersion"]),
+        generation: meta["generation"].as_i64().unwrap_or(0),
+        owner,
+        ..Meta::default()
+    };
+    Some(Object { resource, meta, json: value.to_string().into() })
+}
+
+fn items(list: &str) -> Vec<Value> {
+    serde_json::from_str::<Value>(list).unwrap()["items"].as_array().unwrap().clone()
+}
+
+/// A state that has seen these objects, the rollout open, everything live.
+fn state(list: &str, mode: Mode) -> State {
+    let keys = keys::bind(Default::default(), None, &mut Vec::new());
+    let mut state = State::new(mode, "prod", "all namespaces", Settings::default(), keys);
+    if mode == Mode::Interactive {
+        state.grant = Some(Arc::new(Grant::for_test()));
+    }
+    live(&mut state, Source::Fleet, at(0));
+    for value in items(list) {
+        if let Some(object) = object(&value) {
+            send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(object) });
+        }
+    }
+    update::settle(&mut state, at(0));
+    press(&mut state, "enter", at(0));
+    for value in items(list) {
+        if let Some(object) = object(&value) {
+            send(&mut state, Body::Applied { source: Source::Detail, scope: 0, object: Box::new(object) });
+        }
+    }
+    state
+}
+
+fn live(state: &mut State, source: Source, now: Time) {
+    let link = Link { state: LinkState::Live, heard: Some(now), synced: Some(now), ..Link::default() };
+    send(state, Body::Link(source, link));
+}
+
+fn send(state: &mut State, body: Body) -> Vec<Effect> {
+    update(state, Event::Msg(Msg { at: at(0), epoch: 0, body }), at(0))
+}
+
+fn press(state: &mut State, name: &str, now: Time) -> Vec<Effect> {
+    let mut chars = name.chars();
+    let text = match (name, chars.next(), chars.next()) {
+        ("space", ..) => Some(' '),
+        (_, Some(c), None) => Some(c),
+        _ => None,
+    };
+    update(state, Event::Key(Key { name: name.into(), text }), now)
+}
+
+fn acts(effects: &[Effect]) -> usize {
+    effects.iter().filter(|e| matches!(e, Effect::Act { .. })).count()
+}
+
+fn rehearsals(effects: &[Effect]) -> usize {
+    effects.iter().filter(|e| matches!(e, Effect::Rehearse { .. })).count()
+}
+
+/// The server answers an open card: everything is fine.
+fn approve_of(state: &mut State) {
+    let (number, plan) = open_plan(state);
+    let findings = Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, plan };
+    send(state, Body::Rehearsed { card: number, findings: Box::new(findings) });
+}
+
+fn open_plan(state: &State) -> (u64, Plan) {
+    let card = state.card.as_ref().expect("a card");
+    (card.number, card.plan.clone().unwrap_or_else(|| panic!("{:?}", card.stage)))
+}
+
+fn stage(state: &State) -> &Stage {
+    &state.card.as_ref().expect("a card").stage
+}
+
+/// The root object with something changed.
+fn changed(list: &str, change: impl Fn(&mut Value)) -> Object {
+    let mut root = items(list).into_iter().find(|v| v["kind"] == "Rollout").unwrap();
+    change(&mut root);
+    object(&root).unwrap()
+}
+
+#[test]
+fn one_consent_is_one_write() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    assert_eq!(rehearsals(&press(&mut state, "p", at(0))), 1);
+    assert_eq!(acts(&press(&mut state, "y", at(5))), 0, "the server has not spoken yet");
+    approve_of(&mut state);
+    assert_eq!(acts(&press(&mut state, "y", later(0.1))), 0, "nobody reads that fast");
+    assert_eq!(acts(&press(&mut state, "y", later(0.5))), 1);
+    for key in ["y", "y", "p", "y", "enter"] {
+        assert_eq!(acts(&press(&mut state, key, later(0.6))), 0, "{key}");
+    }
+}
+
+#[test]
+fn a_watch_session_refuses_and_could_not_act_if_it_wanted() {
+    for verb in Verb::ALL {
+        let mut state = state(ROUTER_PAUSED, Mode::Watch);
+        let mut effects = Vec::new();
+        action::begin(&mut state, verb, at(1), &mut effects);
+        if let Some(card) = &state.card {
+            assert!(matches!(card.stage, Stage::Refused(_)), "{verb:?}: {:?}", card.stage);
+        }
+        assert_eq!(rehearsals(&effects) + acts(&effects), 0);
+    }
+    // Even a card that says yes to everything comes to nothing without a grant.
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    state.grant = None;
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    assert_eq!(acts(&press(&mut state, "y", at(5))), 0);
+}
+
+#[test]
+fn what_speaks_against_it_must_be_overridden() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    // Prometheus is configured but says nothing.
+    state.settings.prometheus = true;
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    assert!(!state.card.as_ref().unwrap().objections.is_empty());
+    assert_eq!(acts(&press(&mut state, "y", at(5))), 0);
+    press(&mut state, "o", at(6));
+    assert_eq!(acts(&press(&mut state, "y", at(7))), 1);
+}
+
+#[test]
+fn stale_evidence_never_blocks_an_abort() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    state.settings.prometheus = true;
+    state.settings.protected = true;
+    let link = Link { state: LinkState::TimedOut, heard: Some(at(-500)), ..Link::default() };
+    send(&mut state, Body::Link(Source::Prometheus, link.clone()));
+    send(&mut state, Body::Link(Source::Fleet, link));
+    press(&mut state, "a", at(0));
+    approve_of(&mut state);
+    assert_eq!(acts(&press(&mut state, "y", at(5))), 1);
+}
+
+#[test]
+fn fresh_good_metrics_need_no_override() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    state.settings.prometheus = true;
+    live(&mut state, Source::Prometheus, at(0));
+    let id = state.open().unwrap().rollout.id.clone();
+    let mut metrics = RolloutMetrics { at: Some(at(0)), measured_share: Some(0.25), ..Default::default() };
+    metrics.new.errors = Reading::Value(0.001);
+    metrics.old.errors = Reading::Value(0.001);
+    send(&mut state, Body::Metrics(vec![(id, metrics)]));
+    press(&mut state, "p", at(0));
+    assert_eq!(state.card.as_ref().unwrap().objections, []);
+}
+
+#[test]
+fn a_protected_context_wants_the_name() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    state.settings.protected = true;
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    assert_eq!(acts(&press(&mut state, "y", at(5))), 0);
+    press(&mut state, "backspace", at(5));
+    for c in state.open().unwrap().rollout.id.name.to_string().chars() {
+        press(&mut state, &c.to_string(), at(6));
+    }
+    assert_eq!(acts(&press(&mut state, "y", at(7))), 1);
+}
+
+#[test]
+fn when_the_ground_moves_the_card_says_so_and_the_old_answer_is_void() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    let (number, old) = open_plan(&state);
+    approve_of(&mut state);
+    // The pause that was read about ended, and the next one began.
+    let moved = changed(ROUTER_PAUSED, |r| {
+        r["metadata"]["resourceVersion"] = "9999".into();
+        r["status"]["currentStepIndex"] = json!(3);
+        r["status"]["pauseConditions"][0]["startTime"] = "2026-11-21T04:00:00Z".into();
+    });
+    let effects = send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(moved) });
+    assert_eq!(rehearsals(&effects), 1);
+    assert!(state.card.as_ref().unwrap().moved.is_some());
+    assert_eq!(acts(&press(&mut state, "y", at(5))), 0);
+    // A late answer about the old plan does not count for the new one.
+    let findings = Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, plan: old };
+    send(&mut state, Body::Rehearsed { card: number, findings: Box::new(findings) });
+    assert_eq!(acts(&press(&mut state, "y", at(6))), 0);
+    approve_of(&mut state);
+    assert_eq!(acts(&press(&mut state, "y", at(9))), 1);
+}
+
+#[test]
+fn a_pause_that_ended_turns_the_card_into_a_refusal() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    let moved = changed(ROUTER_PAUSED, |r| {
+        r["metadata"]["resourceVersion"] = "9999".into();
+        r["status"]["currentStepIndex"] = json!(2);
+        r["status"]["pauseConditions"] = Value::Null;
+        r["status"]["controllerPause"] = json!(false);
+        r["status"]["phase"] = "Progressing".into();
+        r["status"]["message"] = "more replicas need to be updated".into();
+    });
+    send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(moved) });
+    assert!(matches!(stage(&state), Stage::Refused(_)), "{:?}", stage(&state));
+    assert_eq!(acts(&press(&mut state, "y", at(5))), 0);
+}
+
+#[test]
+fn a_dry_run_that_fails_or_missing_rights_leave_only_cancel() {
+    for no in [
+        Findings { root: None, dry_run: Check::No("422".into()), rights: Check::Yes, plan: dummy() },
+        Findings { root: None, dry_run: Check::Yes, rights: Check::No("patch".into()), plan: dummy() },
+    ] {
+        let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+        press(&mut state, "p", at(0));
+        let (number, plan) = open_plan(&state);
+        send(&mut state, Body::Rehearsed { card: number, findings: Box::new(Findings { plan, ..no }) });
+        for key in ["o", "y", "enter", "y"] {
+            assert_eq!(acts(&press(&mut state, key, at(5))), 0, "{key}");
+        }
+        press(&mut state, "esc", at(6));
+        assert!(state.card.is_none());
+    }
+}
+
+fn dummy() -> Plan {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    open_plan(&state).1
+}
+
+#[test]
+fn frozen_and_unobserved_pictures_are_no_ground_to_act_on() {
+    let mut frozen = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut frozen, "z", at(0));
+    press(&mut frozen, "p", at(1));
+    assert!(matches!(stage(&frozen), Stage::Refused(_)));
+
+    let mut unseen = state(ROUTER_PAUSED, Mode::Interactive);
+    let newer = changed(ROUTER_PAUSED, |r| {
+        r["metadata"]["generation"] = json!(99);
+        r["metadata"]["resourceVersion"] = "9999".into();
+    });
+    send(&mut unseen, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(newer) });
+    press(&mut unseen, "p", at(1));
+    assert!(matches!(stage(&unseen), Stage::Refused(_)));
+    // Half a minute later this is a controller that is not there.
+    update(&mut unseen, Event::Tick, at(40));
+    assert_eq!(unseen.open().unwrap().rollout.phase, crate::model::Phase::Stuck);
+}
+
+#[test]
+fn the_writers_reports_become_stages() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    press(&mut state, "y", at(5));
+    let number = state.card.as_ref().unwrap().number;
+    let mut report = |outcome| {
+        send(&mut state, Body::Acted { card: number, outcome });
+        stage(&state).clone()
+    };
+    assert!(matches!(report(Outcome::Unknown { said: "504".into(), done: 0 }), Stage::Unknown { .. }));
+    assert!(matches!(report(Outcome::Accepted { generation: 4 }), Stage::Accepted { .. }));
+    // Accepted, and then nothing: a state of its own.
+    update(&mut state, Event::Tick, at(600));
+    assert!(matches!(stage(&state), Stage::Silent { .. }), "{:?}", stage(&state));
+    assert!(matches!({ send(&mut state, Body::Acted { card: number, outcome: Outcome::Conflict { said: "x".into(), done: 0 } }); stage(&state) }, Stage::Conflict { .. }));
+}
+
+#[test]
+fn an_unknown_outcome_is_settled_by_the_watch() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    press(&mut state, "y", at(5));
+    let number = state.card.as_ref().unwrap().number;
+    send(&mut state, Body::Acted { card: number, outcome: Outcome::Unknown { said: "504".into(), done: 0 } });
+    let done = changed(ROUTER_PAUSED, |r| {
+        r["metadata"]["resourceVersion"] = "9999".into();
+        r["status"]["currentStepIndex"] = json!(3);
+        r["status"]["pauseConditions"][0]["startTime"] = "2026-11-21T04:00:00Z".into();
+        r["status"]["canary"]["weights"]["canary"]["weight"] = json!(50);
+    });
+    send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(done) });
+    assert!(matches!(stage(&state), Stage::Done { .. }), "{:?}", stage(&state));
+}
+
+#[test]
+fn a_rollout_deleted_while_open_stays_readable_and_cannot_be_acted_on() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    let uid = Text::from(&*state.open().unwrap().rollout.id.uid);
+    send(&mut state, Body::Deleted { source: Source::Fleet, resource: &kinds::ROLLOUT, uid });
+    assert!(state.open().unwrap().deleted.is_some());
+    press(&mut state, "a", at(1));
+    assert!(matches!(stage(&state), Stage::Refused(_)));
+    press(&mut state, "esc", at(2));
+    press(&mut state, "esc", at(2));
+    assert!(state.rollouts.is_empty());
+}
+
+#[test]
+fn a_new_list_of_one_stream_leaves_the_others_objects_alone() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    assert_eq!(state.rollouts.len(), 1);
+    let other = changed(ABORTED, |r| r["metadata"]["uid"] = "other".into());
+    send(&mut state, Body::Snapshot { source: Source::Fleet, resource: &kinds::ROLLOUT, scope: 1, objects: vec![other] });
+    assert_eq!(state.rollouts.len(), 2);
+    send(&mut state, Body::Snapshot { source: Source::Fleet, resource: &kinds::ROLLOUT, scope: 1, objects: vec![] });
+    assert_eq!(state.rollouts.len(), 1);
+}
+
+#[test]
+fn messages_of_a_closed_rollout_are_dropped() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    let old = state.epoch;
+    press(&mut state, "esc", at(1));
+    let pods = state.objects.count(&kinds::POD);
+    let pod = object(&json!({"kind": "Pod", "metadata": {"name": "late", "namespace": "shop", "uid": "late"}})).unwrap();
+    update(&mut state, Event::Msg(Msg { at: at(2), epoch: old, body: Body::Applied { source: Source::Detail, scope: 0, object: Box::new(pod) } }), at(2));
+    assert_eq!(state.objects.count(&kinds::POD), pods);
+}
+
+#[test]
+fn a_filter_takes_letters_that_are_keys_elsewhere() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "esc", at(1));
+    for key in ["/", "p", "a", "y", "j"] {
+        press(&mut state, key, at(1));
+    }
+    assert_eq!(state.view.filter.text, "payj");
+    assert!(state.card.is_none());
+    update::settle(&mut state, at(1));
+    assert!(state.order.is_empty());
+}
+
+#[test]
+fn the_set_of_engines_covers_what_a_state_can_hold() {
+    assert_eq!(ENGINES.len(), 1);
+    assert!(crate::engine::of_root(&kinds::ROLLOUT).is_some());
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let keys = prop::sample::select(vec![
+        "p", "P", "a", "f", "r", "u", "R", "i", "space", "o", "enter", "esc", "tab", "1", "/", ":", "?", "j", "k", "z", "d", "t", "backspace", "x", "q", "ctrl-c",
+    ]);
+    prop_oneof![
+        8 => keys.prop_map(|k: &str| Event::Key(Key { name: k.into(), text: (k.len() == 1).then(|| k.chars().next().unwrap()) })),
+        1 => Just(Event::Paste("poy\npy".into())),
+        1 => (0u16..40).prop_map(|row| Event::Click { row }),
+        1 => Just(Event::Tick),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Whatever else is pressed, pasted or clicked: without the one confirming key nothing is ever sent.
+    #[test]
+    fn nothing_but_y_acts(events in prop::collection::vec(any_event(), 1..60)) {
+        let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+        for (i, event) in events.into_iter().enumerate() {
+            let now = at(i as i64 * 2);
+            let effects = update(&mut state, event, now);
+            prop_assert_eq!(acts(&effects), 0);
+            if state.card.as_ref().is_some_and(|c| c.plan.is_some() && c.stage == Stage::Asking) {
+                approve_of(&mut state);
+            }
+            update::settle(&mut state, now);
+        }
+    }
+}
+
+#[test]
+fn the_property_above_can_fail() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    assert_eq!(acts(&press(&mut state, "y", at(2))), 1);
+    assert!(Duration::from_secs(2) > crate::guard::READING_TIME);
+}

@@ -1,0 +1,63 @@
+//! Where weights live: each router keeps them in an object of its own, and that object is the truth.
+//!
+//! Status fields are what a controller believes it did. One file per router, all in [`ROUTERS`].
+
+pub mod ingress_nginx;
+pub mod istio;
+
+use serde_json::Value;
+
+use crate::object::{Objects, Selection};
+
+/// Who splits, between what.
+#[derive(Debug, Clone, Copy)]
+pub struct Split<'a> {
+    pub namespace: &'a str,
+    /// Name of the Rollout: part of the names of what its controller generates.
+    pub rollout: &'a str,
+    /// The router's own part of `spec.strategy.canary.trafficRouting`.
+    pub config: &'a Value,
+    pub canary_service: &'a str,
+    pub stable_service: &'a str,
+    /// Routes made by header and mirror steps: they carry no share of ordinary users.
+    pub managed_routes: &'a [String],
+}
+
+/// One router.
+#[derive(Debug)]
+pub struct Router {
+    /// Its key in `trafficRouting`, and the name on screen.
+    pub key: &'static str,
+    /// Objects that carry its weights.
+    pub selections: fn(&Split<'_>) -> Vec<Selection>,
+    /// The canary's share of requests as the objects say it, 0 to 1; `None` when they are not at hand.
+    /// If several routes disagree, the largest: the reader wants to know who may still be on the canary.
+    pub canary_share: fn(&Split<'_>, &Objects) -> Option<f64>,
+}
+
+pub static ROUTERS: &[&Router] = &[&ingress_nginx::ROUTER, &istio::ROUTER];
+
+/// The router of this key, if its objects can be read.
+pub fn router(key: &str) -> Option<&'static Router> {
+    ROUTERS.iter().find(|r| r.key == key).copied()
+}
+
+/// The texts of a list, also when one of them stands alone.
+pub(crate) fn texts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(many)) => many.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A number, also when written as text.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    let n = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    n.is_finite().then_some(n)
+}
+
+/// `part` of `whole` as a share between 0 and 1.
+pub(crate) fn share(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0 && part >= 0.0).then(|| (part / whole).min(1.0))
+}

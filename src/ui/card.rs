@@ -1,0 +1,285 @@
+//! The action card: what would be done, what speaks for and against it, and how far it came.
+
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+
+use super::{
+    Ctx, format, glyphs, layout,
+    line::{self, Words, Writer},
+    panes::diff,
+};
+use crate::{
+    engine::Plan,
+    intent::Verb,
+    model::{Severity, Text},
+    msg::Check,
+    state::{Card, Confirm, Stage},
+};
+
+/// Widest card: as wide as the narrowest full screen, so that it looks the same everywhere.
+const WIDTH: u16 = 80;
+/// Columns of the labels.
+const LABEL: usize = 11;
+
+/// How soon a line gives way when there is no room; small stays.
+type Ranked = (u8, Words);
+
+pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
+    let Some(card) = ctx.card.filter(|c| !c.folded) else { return };
+    let bare = area.height <= 8 || area.width < 30;
+    let width = area.width.min(WIDTH);
+    let room = usize::from(if bare { width } else { width.saturating_sub(4) });
+    let mut lines = body(ctx, card, room);
+    let answer = answer(ctx, card, room);
+    let border = if bare { 1 } else { 2 };
+    let space = usize::from(area.height).saturating_sub(border + answer.len());
+    lines = kept(lines, space);
+    // A blank line before the answer, where there is one to spare.
+    if lines.len() < space {
+        lines.push((0, Words::default()));
+    }
+    let height = u16::try_from(lines.len() + answer.len() + border).unwrap_or(u16::MAX);
+    let spot = if bare { area } else { layout::centre(area, width, height) };
+    layout::clear(buf, spot);
+    let title = line::words(title(card), ctx.ink.strong);
+    let inside = if bare {
+        line::draw(buf, Rect { height: 1, ..spot }, title);
+        Rect { y: spot.y + 1, height: spot.height.saturating_sub(1), ..spot }
+    } else {
+        let inner = layout::framed(buf, spot, title, ctx.ink.focus, false, true);
+        Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
+    };
+    line::draw_all(buf, inside, lines.into_iter().map(|(_, l)| l).chain(answer).collect());
+}
+
+/// Drops the lines of highest rank until the rest fits.
+fn kept(lines: Vec<Ranked>, space: usize) -> Vec<Ranked> {
+    let mut order: Vec<(u8, usize)> = lines.iter().enumerate().map(|(i, (rank, _))| (*rank, i)).collect();
+    order.sort_unstable();
+    order.truncate(space);
+    lines.into_iter().enumerate().filter(|(i, (rank, _))| order.contains(&(*rank, *i))).map(|(_, l)| l).collect()
+}
+
+/// `Promote shop/checkout on prod-eu`.
+fn title(card: &Card) -> String {
+    format!("{} {} on {}", verb_words(card.intent.verb()), card.target.path(), card.target.context)
+}
+
+fn verb_words(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Promote => "Promote",
+        Verb::PromoteFull => "Promote all the way",
+        Verb::Skip => "Skip a step of",
+        Verb::Pause => "Pause",
+        Verb::Resume => "Resume",
+        Verb::Abort => "Abort",
+        Verb::Retry => "Retry",
+        Verb::Undo => "Undo",
+        Verb::Restart => "Restart",
+        Verb::SetImage => "Set an image of",
+        Verb::Flip => "Flip",
+    }
+}
+
+fn body(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Ranked> {
+    match &card.stage {
+        Stage::Refused(refusal) => {
+            let mut lines = wrapped(0, &refusal.reason, ctx.ink.bad, width);
+            if let Some(instead) = &refusal.instead {
+                lines.push((4, Words::default()));
+                lines.extend(wrapped(1, &format!("Instead: {instead}"), ctx.ink.strong, width));
+            }
+            lines
+        }
+        Stage::Asking => card.plan.as_ref().map(|plan| asking(ctx, card, plan, width)).unwrap_or_default(),
+        stage => followed(ctx, card, stage, width),
+    }
+}
+
+fn wrapped(rank: u8, text: &str, style: Style, width: usize) -> Vec<Ranked> {
+    format::wrap(text, width).into_iter().enumerate().map(|(i, l)| (rank + u8::from(i > 1), line::words(l, style))).collect()
+}
+
+/// A label and words behind it, wrapped under each other, at most two lines.
+fn labelled(ctx: &Ctx<'_>, rank: u8, label: &str, text: &str, style: Style, width: usize) -> Vec<Ranked> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = format::wrap(text, width.saturating_sub(LABEL));
+    if lines.len() > 2 {
+        let rest = lines.split_off(1).join(" ");
+        lines.push(format::end(&rest, width.saturating_sub(LABEL)));
+    }
+    let put = |(i, l): (usize, String)| {
+        let label = if i == 0 { label } else { "" };
+        (rank + i as u8, Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim).put(l, style).line())
+    };
+    lines.into_iter().enumerate().map(put).collect()
+}
+
+/// Everything to be known before the answer; the gravest has the least rank.
+fn asking(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> {
+    let mut lines = wrapped(0, &plan.sentence, ctx.ink.strong, width);
+    if let Some(moved) = &card.moved {
+        lines.extend(labelled(ctx, 1, "changed", &format!("{moved}; this plan is new"), ctx.ink.loud, width));
+    }
+    for objection in &card.objections {
+        let state = if card.overridden { "overridden" } else { "against" };
+        lines.extend(labelled(ctx, 2, state, &objection.text, ctx.ink.bad, width));
+    }
+    for change in &plan.changes {
+        let fields = diff::change_lines(ctx, change, width.saturating_sub(2));
+        lines.extend(fields.into_iter().map(|l| (6, Writer::new().put("  ", ctx.ink.plain).append(l).line())));
+    }
+    let conditions: Vec<&str> = plan.only_if.iter().map(Text::as_str).collect();
+    lines.extend(labelled(ctx, 12, "only if", &conditions.join(" · "), ctx.ink.plain, width));
+    lines.push((8, checks(ctx, card, plan)));
+    lines.extend(labelled(ctx, 10, "evidence", &card.evidence, ctx.ink.plain, width));
+    lines.extend(labelled(ctx, 7, "verdict", &card.verdict, ctx.ink.plain, width));
+    lines.extend(labelled(ctx, 14, "others", &card.others, ctx.ink.plain, width));
+    if let Some(capacity) = &plan.capacity {
+        lines.extend(labelled(ctx, 9, "capacity", capacity, ctx.ink.plain, width));
+    }
+    let spoken = |text: &Text| card.objections.iter().any(|o| o.text == *text);
+    for warning in plan.warnings.iter().filter(|w| !spoken(&w.text)) {
+        let style = if warning.severity == Severity::Note { ctx.ink.dim } else { ctx.ink.warn };
+        lines.extend(labelled(ctx, 5, "mind", &warning.text, style, width));
+    }
+    lines.extend(labelled(ctx, 3, "back", &plan.back, ctx.ink.good, width));
+    lines
+}
+
+/// What the server says to the same patch, and whether we may send it.
+fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan) -> Words {
+    let write = plan.writes.first().map(|w| {
+        let sub = w.subresource.map(|s| format!("/{s}")).unwrap_or_default();
+        format!(" (patch {}{sub})", w.resource.plural)
+    });
+    let (dry, dry_style) = check(ctx, &card.dry_run, "accepted");
+    let (may, may_style) = check(ctx, &card.rights, "yes");
+    Writer::new()
+        .put(format!("{:<LABEL$}", "dry run"), ctx.ink.dim)
+        .put(dry, dry_style)
+        .put("   you may  ", ctx.ink.dim)
+        .put(may, may_style)
+        .put(write.unwrap_or_default(), ctx.ink.dim)
+        .line()
+}
+
+fn check(ctx: &Ctx<'_>, check: &Check, yes: &str) -> (String, Style) {
+    match check {
+        Check::Pending => (format!("asking {}", glyphs::ELLIPSIS), ctx.ink.dim),
+        Check::Yes => (format!("{} {yes}", glyphs::DONE), ctx.ink.good),
+        Check::No(why) => (format!("{} no: {why}", glyphs::FAILED), ctx.ink.bad),
+        Check::Unknown(why) => (format!("{} not known: {why}", glyphs::UNKNOWN), ctx.ink.warn),
+    }
+}
+
+/// How far an action came: its way, then what the outcome means.
+fn followed(ctx: &Ctx<'_>, card: &Card, stage: &Stage, width: usize) -> Vec<Ranked> {
+    let mut lines = Vec::new();
+    if let Some(plan) = &card.plan {
+        lines.extend(wrapped(2, &plan.sentence, ctx.ink.plain, width));
+    }
+    lines.push((0, line::fit(way(ctx, card), width)));
+    let (title, advice, style) = outcome(ctx, card, stage);
+    lines.extend(wrapped(1, &title, style, width));
+    if !advice.is_empty() {
+        lines.extend(wrapped(1, &advice, ctx.ink.plain, width));
+    }
+    if let Some(plan) = card.plan.as_ref().filter(|_| !matches!(stage, Stage::Conflict { .. })) {
+        lines.extend(labelled(ctx, 5, "back", &plan.back, ctx.ink.good, width));
+    }
+    lines
+}
+
+/// Stations passed: sent, accepted, observed, and the effect itself.
+fn stations(stage: &Stage) -> (usize, bool) {
+    match stage {
+        Stage::Sent { .. } => (1, true),
+        Stage::Unknown { .. } => (1, false),
+        Stage::Accepted { .. } => (2, true),
+        Stage::Silent { .. } => (2, false),
+        Stage::Observed { .. } => (3, true),
+        Stage::Diverted { .. } => (3, false),
+        Stage::Done { .. } => (4, true),
+        Stage::Conflict { .. } | Stage::Failed { .. } => (1, false),
+        Stage::Refused(_) | Stage::Asking => (0, true),
+    }
+}
+
+fn way(ctx: &Ctx<'_>, card: &Card) -> Words {
+    let goal = card.plan.as_ref().map_or("effect seen", |p| p.expect.what.as_str());
+    let (passed, going) = stations(&card.stage);
+    let mut out = Writer::new();
+    for (i, name) in ["sent", "accepted", "observed", goal].into_iter().enumerate() {
+        let joint = if i == 0 { String::new() } else { format!(" {} ", glyphs::ARROW) };
+        let (sign, style) = match i {
+            i if i < passed => (glyphs::DONE, ctx.ink.good),
+            i if i == passed && going => (glyphs::HERE, ctx.ink.new),
+            i if i == passed => (glyphs::FAILED, ctx.ink.bad),
+            _ => (" ", ctx.ink.dim),
+        };
+        out = out.put(joint, ctx.ink.dim).put(format!("{sign} {name}"), style);
+    }
+    out.line()
+}
+
+/// What a stage means, what to do about it, and how loud to say it.
+fn outcome(ctx: &Ctx<'_>, card: &Card, stage: &Stage) -> (String, String, Style) {
+    let ink = &ctx.ink;
+    let goal = card.plan.as_ref().map_or("the effect", |p| p.expect.what.as_str());
+    match stage {
+        Stage::Sent { at } => (format!("Sent {} ago, no answer yet.", ctx.live.since(*at)), String::new(), ink.plain),
+        Stage::Accepted { at } => (format!("The API server took it {} ago; the controller has not seen it yet.", ctx.live.since(*at)), String::new(), ink.plain),
+        Stage::Observed { at } => (format!("The controller saw it {} ago. Waiting for: {goal}.", ctx.live.since(*at)), String::new(), ink.plain),
+        Stage::Done { .. } => (format!("Done: {goal}."), String::new(), ink.good),
+        Stage::Silent { at } => (
+            format!("Accepted, but nothing has happened for {}.", ctx.live.since(*at)),
+            "Is the controller running? Look before trying again: it may still act.".into(),
+            ink.bad,
+        ),
+        Stage::Conflict { said } => (format!("Nothing was changed: {said}"), "Something moved in between. Look at the new picture, then ask again.".into(), ink.warn),
+        Stage::Failed { said } => (format!("Refused by the server: {said}"), "Nothing was changed.".into(), ink.bad),
+        Stage::Unknown { said, at } => (
+            format!("Outcome unknown since {}: {said}", ctx.live.since(*at)),
+            "It may or may not have happened. It is not sent again; the watch will show.".into(),
+            ink.loud,
+        ),
+        Stage::Diverted { said } => (format!("Something else happened: {said}"), String::new(), ink.warn),
+        Stage::Refused(_) | Stage::Asking => Default::default(),
+    }
+}
+
+/// What is asked of the person. Cancel is always there, and it is the one in reverse.
+fn answer(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Words> {
+    let plain = ctx.ink.plain;
+    let verb = verb_words(card.intent.verb()).to_lowercase();
+    let verb = verb.trim_end_matches(" of");
+    let mut left = Writer::new();
+    match (&card.stage, card.confirm()) {
+        (Stage::Refused(_), _) => left.push("nothing was sent", ctx.ink.dim),
+        (Stage::Asking, Confirm::Checking) => left.push(format!("asking the server {}", glyphs::ELLIPSIS), ctx.ink.dim),
+        (Stage::Asking, Confirm::Impossible) => left.push("not possible", ctx.ink.bad),
+        (Stage::Asking, Confirm::Override) => left = left.put("o", ctx.ink.key).put(" to override, then ", plain).put("y", ctx.ink.key).put(format!(" to {verb}"), plain),
+        (Stage::Asking, Confirm::TypeName) => {
+            let typed = card.typed.clone().unwrap_or_default();
+            left = left.put(format!("type {} to go on: ", card.target.name), plain).put(typed, ctx.ink.strong).put(" ", ctx.ink.select);
+        }
+        (Stage::Asking, Confirm::Ready) => left = left.put("y", ctx.ink.key).put(format!(" to {verb}"), ctx.ink.strong),
+        _ => left.push("", plain),
+    }
+    let close = if matches!(card.stage, Stage::Asking) { " esc cancel " } else { " esc close " };
+    let right = line::words(close, ctx.ink.select);
+    let left = left.line();
+    if left.width() + right.width() + 1 <= width {
+        return vec![line::both(left, right, width)];
+    }
+    vec![line::fit(left, width), right]
+}
+
+/// The card out of the way: one line with how far it came.
+pub fn folded(ctx: &Ctx<'_>) -> Option<Words> {
+    let card = ctx.card.filter(|c| c.folded)?;
+    let out = Writer::new().put(format!(" {} {}: ", verb_words(card.intent.verb()), card.target.path()), ctx.ink.strong);
+    Some(out.append(way(ctx, card)).line())
+}

@@ -1,0 +1,372 @@
+//! The first screen: which releases move, and which one needs a person.
+
+use ratatui::{buffer::Buffer, layout::Rect, style::Modifier, style::Style};
+
+use super::{Ctx, footer, format, glyphs, header, layout, line, line::Writer, links, rollout, selected_row};
+use crate::{
+    model::{LinkState, Phase, Source, Strategy, metrics::Reading},
+    state::Known,
+    verdict::Advice,
+};
+
+/// Where the parts of the screen lie.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub tally: Rect,
+    pub titles: Rect,
+    pub rows: Rect,
+    /// Separator and the lines about the selected rollout.
+    pub about: Rect,
+    pub keys: Rect,
+    /// Room for the selected rollout's panes, at the right of the list or below it.
+    pub beside: Rect,
+    pub below: Rect,
+}
+
+/// Rows of panes below a short list.
+const BELOW: u16 = 11;
+
+/// Lays the screen out below the header, which takes its rows itself.
+pub fn plan(ctx: &Ctx<'_>, area: Rect) -> Plan {
+    if area.height <= layout::LINES_ONLY {
+        return Plan { rows: area, ..Plan::default() };
+    }
+    let mut area = area;
+    header::take(ctx, &mut area);
+    parts(ctx, area)
+}
+
+fn parts(ctx: &Ctx<'_>, mut area: Rect) -> Plan {
+    let mut plan = Plan { keys: layout::bottom(&mut area, 1), tally: layout::top(&mut area, 1), ..Plan::default() };
+    if area.width >= layout::BESIDE && area.height >= 20 {
+        let columns = (area.width / 2).max(92);
+        let list = layout::left(&mut area, columns);
+        plan.beside = area;
+        area = list;
+    }
+    if area.height >= 6 {
+        let lines = if area.height >= 10 { 3 } else { 2 };
+        plan.about = layout::bottom(&mut area, lines);
+    }
+    if area.height >= 4 {
+        plan.titles = layout::top(&mut area, 1);
+    }
+    let spare = usize::from(area.height).saturating_sub(ctx.state.order.len());
+    if plan.beside.is_empty() && area.width >= 100 && spare > usize::from(BELOW) && !ctx.state.order.is_empty() {
+        plan.below = layout::bottom(&mut area, BELOW);
+    }
+    plan.rows = area;
+    plan
+}
+
+pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
+    let mut rest = area;
+    header::draw(ctx, buf, &mut rest);
+    let plan = parts(ctx, rest);
+    line::draw(buf, plan.tally, tally(ctx, usize::from(plan.tally.width)));
+    if ctx.state.order.is_empty() {
+        let room = Rect { height: plan.rows.bottom().saturating_sub(plan.titles.y), ..plan.titles.union(plan.rows) };
+        nothing(ctx, buf, Rect { y: plan.titles.y.max(plan.tally.bottom()), ..room });
+    } else {
+        table(ctx, buf, &plan);
+        about(ctx, buf, plan.about);
+        beside(ctx, buf, &plan);
+    }
+    line::draw(buf, plan.keys, footer::line(ctx, usize::from(plan.keys.width)));
+}
+
+/// Counts left, filter right.
+fn tally(ctx: &Ctx<'_>, width: usize) -> line::Words {
+    let counts = ctx.state.tally();
+    let parts = [
+        (counts.waiting, if counts.waiting == 1 { "waits for you" } else { "wait for you" }, ctx.ink.warn),
+        (counts.failing, "failing", ctx.ink.bad),
+        (counts.moving, "moving", ctx.ink.plain),
+        (counts.steady, "steady", ctx.ink.dim),
+    ];
+    let mut out = Writer::new();
+    for (n, word, style) in parts {
+        let joint = if out.is_empty() { " ".into() } else { format!(" {} ", glyphs::DOT) };
+        out = out.put(joint, ctx.ink.dim).put(format!("{n} {word}"), if n == 0 { ctx.ink.dim } else { style });
+    }
+    line::both(out.line(), filter(ctx), width)
+}
+
+fn filter(ctx: &Ctx<'_>) -> line::Words {
+    let text = &ctx.view.filter.text;
+    if !ctx.view.filtering && ctx.view.filter.is_empty() {
+        return line::Words::default();
+    }
+    let mut out = Writer::new().put(format!("/{text}"), ctx.ink.strong);
+    if ctx.view.filtering {
+        out.push(" ", ctx.ink.select);
+    }
+    for term in ctx.view.filter.unknown_terms() {
+        out.push(format!("  {term}: is no field"), ctx.ink.warn);
+    }
+    out.put(format!("  {} shown ", ctx.state.order.len()), ctx.ink.dim).line()
+}
+
+/// A cell's text and style.
+type Cell = (String, Style);
+
+/// One column of the table.
+struct Column {
+    title: &'static str,
+    width: u16,
+    /// Numbers stand at the right.
+    right: bool,
+    /// Given room in this order.
+    rank: u8,
+    cell: fn(&Ctx<'_>, &Known) -> Cell,
+}
+
+/// The table from left to right. Sign and name come before these.
+const COLUMNS: &[Column] = &[
+    Column { title: "ENGINE", width: 11, right: false, rank: 9, cell: |c, k| (k.rollout.engine.name().into(), c.ink.dim) },
+    Column { title: "STEP", width: 6, right: false, rank: 4, cell: step },
+    Column { title: "TRAFFIC", width: 11, right: false, rank: 6, cell: |_, _| Default::default() },
+    Column { title: "", width: 4, right: true, rank: 0, cell: traffic },
+    Column { title: "READY", width: 7, right: true, rank: 1, cell: ready },
+    Column { title: "ERR", width: 6, right: true, rank: 2, cell: errors },
+    Column { title: "was", width: 5, right: true, rank: 5, cell: |c, k| reading(c, k, |m| m.old.errors, format::ratio, c.ink.dim) },
+    Column { title: "P99", width: 6, right: true, rank: 7, cell: |c, k| reading(c, k, |m| m.new.p99, format::latency, c.ink.plain) },
+    Column { title: "WAIT", width: 6, right: true, rank: 3, cell: wait },
+    Column { title: "VERDICT", width: 16, right: false, rank: 8, cell: verdict },
+];
+
+/// Sign before the name, and the least a name is given.
+const SIGN: u16 = 3;
+const NAME: u16 = 17;
+/// The least a name is given before the columns of lesser rank come.
+const ROOMY: u16 = 19;
+
+/// Columns that fit beside a name, in the table's order.
+fn chosen(width: u16) -> Vec<&'static Column> {
+    let mut by_rank: Vec<&Column> = COLUMNS.iter().collect();
+    by_rank.sort_by_key(|c| c.rank);
+    let mut left = width.saturating_sub(SIGN);
+    let mut kept: Vec<&Column> = Vec::new();
+    for column in by_rank {
+        let name = if column.rank > 3 { ROOMY } else { NAME };
+        if left < column.width + 1 + name {
+            break;
+        }
+        left -= column.width + 1;
+        kept.push(column);
+    }
+    COLUMNS.iter().filter(|c| kept.iter().any(|k| k.rank == c.rank)).collect()
+}
+
+/// The first row to draw.
+pub fn offset(ctx: &Ctx<'_>, rows: usize) -> usize {
+    let selected = selected_row(ctx);
+    let last = ctx.state.order.len().saturating_sub(rows.max(1));
+    ctx.view.offset.min(selected).max((selected + 1).saturating_sub(rows.max(1))).min(last)
+}
+
+fn table(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {
+    let columns = chosen(plan.rows.width);
+    let used: u16 = columns.iter().map(|c| c.width + 1).sum();
+    let name = plan.rows.width.saturating_sub(SIGN + used).min(48);
+    let titles = columns.iter().fold(Writer::new().pad(usize::from(SIGN)).put("ROLLOUT", ctx.ink.dim).pad(usize::from(SIGN + name)), |out, c| {
+        out.append(aligned(c.title, ctx.ink.dim, c))
+    });
+    line::draw(buf, plan.titles, titles.line());
+    let first = offset(ctx, usize::from(plan.rows.height));
+    for ((uid, row), index) in ctx.state.order.iter().skip(first).zip(plan.rows.rows()).zip(first..) {
+        if let Some(known) = ctx.state.rollouts.get(uid) {
+            line::draw(buf, row, entry(ctx, known, &columns, usize::from(name)));
+            if index == selected_row(ctx) {
+                buf.set_style(row, ctx.ink.select);
+            }
+        }
+    }
+}
+
+fn entry(ctx: &Ctx<'_>, known: &Known, columns: &[&Column], name: usize) -> line::Words {
+    let (sign, style) = sign(ctx, known);
+    let stale = links::stale(ctx);
+    let mark = if stale { "~" } else { " " };
+    let path = known.rollout.id.path();
+    let urgent = known.verdict.is == Advice::Abort && known.rollout.in_flight();
+    let name_style = if needs_a_person(known) { ctx.ink.strong } else { ctx.ink.plain };
+    let out = Writer::new()
+        .put(format!("{mark}{sign} "), style)
+        .put(format::middle(&path, name), name_style)
+        .pad(usize::from(SIGN) + name);
+    let out = columns.iter().fold(out, |out, column| match column.title {
+        "TRAFFIC" => out.put(" ", ctx.ink.plain).append(bar(ctx, known, usize::from(column.width) - 1)).put(" ", ctx.ink.plain),
+        "WAIT" if urgent && !columns.iter().any(|c| c.title == "VERDICT") => out.append(aligned("abort?", ctx.ink.bad, column)),
+        _ => {
+            let (text, style) = (column.cell)(ctx, known);
+            out.append(aligned(&text, style, column))
+        }
+    });
+    if stale || known.deleted.is_some() { line::all(out.line(), Modifier::DIM) } else { out.line() }
+}
+
+fn aligned(text: &str, style: Style, column: &Column) -> line::Words {
+    let width = usize::from(column.width);
+    let text = format::end(text, width);
+    let gap = " ".repeat(width - line::columns(&text));
+    let out = Writer::new().put(" ", style);
+    if column.right { out.put(gap, Style::new()).put(text, style).line() } else { out.put(text, style).put(gap, Style::new()).line() }
+}
+
+fn needs_a_person(known: &Known) -> bool {
+    known.verdict.is == Advice::Abort || !matches!(known.rollout.phase, Phase::Healthy | Phase::Progressing | Phase::Paused)
+}
+
+/// One sign for where a rollout stands; a verdict to abort stands above all.
+pub fn sign(ctx: &Ctx<'_>, known: &Known) -> (&'static str, Style) {
+    match known.rollout.phase {
+        _ if known.deleted.is_some() => ("×", ctx.ink.dim),
+        _ if known.verdict.is == Advice::Abort && known.rollout.in_flight() => (glyphs::ALERT, ctx.ink.bad),
+        Phase::Waiting | Phase::Paused => (glyphs::PAUSED, ctx.ink.warn),
+        Phase::Failing | Phase::Aborted => (glyphs::FAILED, ctx.ink.bad),
+        Phase::Stuck => (glyphs::STUCK, ctx.ink.bad),
+        Phase::Unknown => (glyphs::UNKNOWN, ctx.ink.warn),
+        Phase::Progressing => (glyphs::MOVING, ctx.ink.new),
+        Phase::Healthy => (glyphs::DONE, ctx.ink.good),
+    }
+}
+
+/// Where it stands, in at most six columns.
+pub fn step(ctx: &Ctx<'_>, known: &Known) -> Cell {
+    let r = &known.rollout;
+    let text = match (r.phase, r.strategy, r.steps.current) {
+        _ if known.deleted.is_some() => "gone".into(),
+        (Phase::Aborted, ..) => "abort".into(),
+        (Phase::Unknown, ..) => "?".into(),
+        (Phase::Stuck, ..) => "stuck".into(),
+        (Phase::Healthy, ..) => glyphs::DASH.into(),
+        (_, Strategy::BlueGreen, _) => "flip".into(),
+        (_, _, Some(i)) if !r.steps.items.is_empty() => format!("{}/{}", (i + 1).min(r.steps.items.len()), r.steps.items.len()),
+        (_, Strategy::Rolling, _) => "roll".into(),
+        (Phase::Failing, ..) => "fails".into(),
+        _ => glyphs::DASH.into(),
+    };
+    (text, ctx.ink.plain)
+}
+
+/// The new side's share of the users, by the best word there is: applied, else asked, else its pods.
+pub fn new_share(known: &Known) -> Option<f64> {
+    let traffic = &known.rollout.new_side()?.traffic;
+    traffic.applied.or(traffic.desired).or(traffic.replica_share)
+}
+
+fn bar(ctx: &Ctx<'_>, known: &Known, width: usize) -> line::Words {
+    line::bar(new_share(known).filter(|_| known.rollout.in_flight()), width, ctx.ink.new, ctx.ink.dim)
+}
+
+fn traffic(ctx: &Ctx<'_>, known: &Known) -> Cell {
+    match (known.rollout.in_flight(), new_share(known)) {
+        (false, _) => (String::new(), ctx.ink.dim),
+        (true, Some(0.0)) if known.rollout.strategy == Strategy::BlueGreen => ("pre".into(), ctx.ink.plain),
+        (true, Some(share)) => (format!("{:.0}%", share * 100.0), ctx.ink.strong),
+        (true, None) => (glyphs::UNKNOWN.into(), ctx.ink.dim),
+    }
+}
+
+fn ready(ctx: &Ctx<'_>, known: &Known) -> Cell {
+    // While something moves, the new side's pods are the ones to watch.
+    let (ready, wanted) = known.rollout.new_side().map_or_else(|| known.rollout.ready(), |t| (t.ready, t.desired));
+    (format!("{ready}/{wanted}"), if ready < wanted { ctx.ink.warn } else { ctx.ink.plain })
+}
+
+fn errors(ctx: &Ctx<'_>, known: &Known) -> Cell {
+    let style = if known.verdict.is == Advice::Abort { ctx.ink.bad } else { ctx.ink.plain };
+    reading(ctx, known, |m| m.new.errors, format::ratio, style)
+}
+
+fn reading(ctx: &Ctx<'_>, known: &Known, get: fn(&crate::model::metrics::RolloutMetrics) -> Reading, show: fn(f64) -> String, style: Style) -> Cell {
+    let Some(metrics) = ctx.metrics(known) else { return (glyphs::DASH.into(), ctx.ink.dim) };
+    let value = get(metrics);
+    match value {
+        Reading::Value(v) if links::readings_stale(ctx, metrics.at) => (format!("~{}", show(v)), ctx.ink.dim),
+        Reading::Value(v) => (show(v), style),
+        other => (brief(other).into(), ctx.ink.dim),
+    }
+}
+
+/// Words for a table cell where there is no number.
+pub fn brief(reading: Reading) -> &'static str {
+    match reading {
+        Reading::Unasked => glyphs::ELLIPSIS,
+        Reading::NoData => "n/a",
+        Reading::NoTraffic => "idle",
+        Reading::NotANumber => "NaN",
+        Reading::Value(_) => "",
+    }
+}
+
+fn wait(ctx: &Ctx<'_>, known: &Known) -> Cell {
+    use crate::model::WaitFor;
+    let Some(wait) = known.rollout.wait.as_ref() else { return (glyphs::DASH.into(), ctx.ink.dim) };
+    let style = if wait.who == WaitFor::Human { ctx.ink.warn } else { ctx.ink.plain };
+    match (wait.until, wait.since) {
+        (Some(until), _) => (format!("-{}", ctx.clock.until(until)), style),
+        (None, Some(since)) => (ctx.clock.since(since), style),
+        (None, None) => (glyphs::DASH.into(), ctx.ink.dim),
+    }
+}
+
+pub fn verdict(ctx: &Ctx<'_>, known: &Known) -> Cell {
+    let style = match known.verdict.is {
+        Advice::Abort => ctx.ink.bad,
+        Advice::Hold => ctx.ink.warn,
+        Advice::Go => ctx.ink.good,
+        Advice::NotEnoughData | Advice::None => ctx.ink.dim,
+    };
+    (known.verdict.is.words().into(), style)
+}
+
+/// Two sentences about the selected rollout.
+fn about(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
+    let Some(known) = ctx.selected() else { return };
+    if area.height > 2 {
+        let rule = layout::top(&mut area, 1);
+        line::draw(buf, rule, line::words(glyphs::RULE.repeat(usize::from(rule.width)), ctx.ink.border));
+    }
+    let mut first = Writer::new().put(format!(" {} ", known.rollout.id.path()), ctx.ink.strong);
+    let loud = known.rollout.alarm().filter(|n| n.severity == crate::model::Severity::Danger);
+    match loud {
+        Some(notice) if known.verdict.is != Advice::Abort => first.push(format!(" {}", notice.text), ctx.ink.bad),
+        _ => first = first.put(" ", ctx.ink.plain).append(rollout::verdict_words(ctx, known)),
+    }
+    line::draw(buf, layout::top(&mut area, 1), first.line());
+    line::draw(buf, layout::top(&mut area, 1), Writer::new().put(" ", ctx.ink.plain).append(rollout::next_words(ctx, known, usize::from(area.width))).line());
+}
+
+fn beside(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {
+    let Some(known) = ctx.selected() else { return };
+    if !plan.beside.is_empty() {
+        rollout::beside(ctx, known, buf, plan.beside);
+    }
+    if !plan.below.is_empty() {
+        rollout::below(ctx, known, buf, plan.below);
+    }
+}
+
+/// The empty screen: each reason for it is another picture.
+fn nothing(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
+    let link = ctx.state.links.get(Source::Fleet);
+    let ink = &ctx.ink;
+    if let Some(trouble) = links::trouble(Source::Fleet, &link).filter(|_| ctx.state.rollouts.is_empty()) {
+        let retry = link.retry_at.map(|at| links::retry(ctx, at).trim().to_owned()).unwrap_or_default();
+        let style = if link.state == LinkState::Connecting { ink.strong } else { ink.bad };
+        return layout::message(buf, area, (&trouble.title, style), &[(trouble.advice, ink.plain), (trouble.detail, ink.dim), (retry, ink.plain)]);
+    }
+    let (title, advice) = match (ctx.state.rollouts.len(), ctx.view.filter.is_empty()) {
+        (0, _) if link.state == LinkState::Off => ("Not connected".into(), "nothing has been asked of the cluster yet".into()),
+        (0, _) if link.synced.is_none() => ("Listing rollouts".into(), "connected; the first list is on its way".into()),
+        (0, _) => (
+            format!("No rollouts in {}", ctx.state.scope),
+            "the list is complete and empty. Another namespace: -n NAME, all of them: -A, another cluster: --context NAME".into(),
+        ),
+        (n, false) => (format!("None of {} matches /{}", format::plural(n, "rollout"), ctx.view.filter.text), "esc clears the filter".into()),
+        (n, true) => (format!("Nothing moves: {} steady", format::plural(n, "rollout")), "s shows them".into()),
+    };
+    layout::message(buf, area, (&title, ink.strong), &[(advice, ink.plain)]);
+}

@@ -1,0 +1,76 @@
+//! How much of the users is on the new side: asked, applied, by pods, and measured. Never mixed.
+
+use super::super::{
+    Ctx, footer, format, glyphs,
+    line::{self, Words, Writer},
+    links,
+};
+use super::chart;
+use crate::{
+    model::{Source, Time},
+    state::Known,
+};
+
+const LABEL: usize = 9;
+
+pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
+    let mut lines = shares(ctx, known, width);
+    lines.extend(history(ctx, known, width));
+    lines
+}
+
+/// One line for each of the four numbers.
+pub fn shares(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
+    let Some(new) = known.rollout.new_side() else {
+        let name = known.rollout.old_side().map_or("the only version", |t| t.role().name());
+        return vec![line::words(format!("all users on {name}: no release in flight"), ctx.ink.dim)];
+    };
+    let heard = ctx.state.links.get(if known.rollout.detailed { Source::Detail } else { Source::Fleet }).heard.or(ctx.state.links.get(Source::Fleet).heard);
+    let metrics = ctx.metrics(known);
+    let measured = metrics.and_then(|m| m.measured_share);
+    let why = match metrics {
+        Some(m) if measured.is_none() => m.new.rate.word().to_owned(),
+        _ => links::no_readings(ctx),
+    };
+    let unknown = |words: &str| words.to_owned();
+    let applied_by = if new.traffic.applied.is_some() { new.traffic.applied_by.to_string() } else { String::new() };
+    let rows: [(&str, Option<f64>, String, String, Option<Time>); 4] = [
+        ("asked", new.traffic.desired, String::new(), unknown("no weight is asked"), heard),
+        ("applied", new.traffic.applied, applied_by, unknown("not known"), heard),
+        ("pods", new.traffic.replica_share, String::new(), unknown("not known"), heard),
+        ("measured", measured, "prom".into(), if why.is_empty() { unknown("not known") } else { why }, metrics.and_then(|m| m.at)),
+    ];
+    rows.into_iter().map(|(label, share, by, otherwise, at)| share_line(ctx, label, share, &by, &otherwise, at, width)).collect()
+}
+
+fn share_line(ctx: &Ctx<'_>, label: &str, share: Option<f64>, by: &str, otherwise: &str, at: Option<Time>, width: usize) -> Words {
+    let out = Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim);
+    let Some(share) = share.filter(|s| s.is_finite()) else {
+        return line::fit(out.put(format!("{} {otherwise}", glyphs::DASH), ctx.ink.dim).line(), width);
+    };
+    let room = width.saturating_sub(LABEL + 6 + 13).clamp(4, 40);
+    let age = at.map(|at| ctx.clock.age(at)).filter(|a| a != "now").map(|a| format!(" {a} ago")).unwrap_or_default();
+    line::fit(
+        out.append(line::bar(Some(share), room, ctx.ink.new, ctx.ink.dim))
+            .put(format!("{:>6}", format::share(share)), ctx.ink.strong)
+            .put(format!(" {by}{age}"), ctx.ink.dim)
+            .line(),
+        width,
+    )
+}
+
+/// The measured share over the window, and what the next step would make of it.
+fn history(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
+    let Some(metrics) = ctx.metrics(known).filter(|_| known.rollout.in_flight()) else { return Vec::new() };
+    let (label, _) = chart::window(ctx, known);
+    let room = width.saturating_sub(LABEL + 4).min(40 + 13);
+    let shares = chart::share_columns(ctx, known, metrics, room);
+    if shares.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    let mut lines = vec![Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim).append(line::spark(&shares, 1.0, ctx.ink.new)).put(" now", ctx.ink.dim).line()];
+    if let Some(weight) = footer::next_weight(&known.rollout) {
+        lines.push(line::words(format!("{:<LABEL$}weight {}", "then", format::share(weight)), ctx.ink.dim));
+    }
+    lines
+}

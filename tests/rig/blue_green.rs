@@ -1,0 +1,60 @@
+//! Blue-green: preview, flip, the old pods' countdown, abort before and after the cutover.
+
+use serde_json::json;
+
+use crate::{
+    app::{PATIENCE, Start},
+    cluster::{BlueGreen, Rig},
+};
+
+#[tokio::test]
+async fn preview_flip_and_flip_back_while_the_old_pods_live() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("flip").await;
+    let fx = rig.fixtures(&ns);
+    fx.blue_green("ledger", BlueGreen { strategy: json!({"scaleDownDelaySeconds": 300}), ..BlueGreen::default() }).await;
+    fx.wait_phase("ledger", "Healthy").await;
+    let blue = fx.selected_hash("ledger").await.unwrap();
+    fx.set_image("ledger", "v2").await;
+    fx.wait_phase("ledger", "Paused").await;
+    let green = fx.selected_hash("ledger-preview").await.unwrap();
+    assert_ne!(blue, green);
+
+    let app = Start::new(rig, &ns).args(["-n", &ns, "ledger"]).run();
+    app.shows(&["blue-green", "preview"]);
+    let mark = rig.audit().mark();
+    app.press("f");
+    app.shows(&["Flip", "accepted"]);
+    app.confirm();
+    fx.wait_phase("ledger", "Healthy").await;
+    assert_eq!(fx.selected_hash("ledger").await.as_deref(), Some(&*green));
+    assert_eq!(rig.audit().since(mark).namespace(&ns).by("oncall").writes().len(), 1);
+
+    // The old pods are kept for five minutes, and the screen counts it down.
+    app.shows(&["healthy"]);
+    app.loses(&["esc cancel"]);
+    app.shows(&["flip back"]);
+    app.press("f");
+    app.shows(&["back", "accepted"]);
+    app.confirm();
+    fx.wait_for("ledger", |r| r["status"]["blueGreen"]["activeSelector"] == blue.as_str(), PATIENCE).await;
+}
+
+#[tokio::test]
+async fn abort_before_the_cutover_leaves_users_where_they_are() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("bgabort").await;
+    let fx = rig.fixtures(&ns);
+    fx.blue_green("ledger", BlueGreen::default()).await;
+    fx.wait_phase("ledger", "Healthy").await;
+    let blue = fx.selected_hash("ledger").await.unwrap();
+    fx.set_image("ledger", "v2").await;
+    fx.wait_phase("ledger", "Paused").await;
+    let app = Start::new(rig, &ns).args(["-n", &ns, "ledger"]).run();
+    app.shows(&["blue-green", "preview"]);
+    app.press("a");
+    app.shows(&["Abort", "accepted"]);
+    app.confirm();
+    fx.wait_phase("ledger", "Degraded").await;
+    assert_eq!(fx.selected_hash("ledger").await, Some(blue));
+}
