@@ -19,15 +19,14 @@ mod rollout;
 mod stack;
 pub mod theme;
 
-pub use links::{Trouble, trouble};
-
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
-    model::{Link, Role, Text, Time, metrics::RolloutMetrics},
+    model::{Role, Text, Time, metrics::RolloutMetrics},
     state::{Card, Known, Screen, State, View},
 };
 use clock::Clock;
+pub use links::{Trouble, trouble};
 use theme::Ink;
 
 /// What every view is given.
@@ -126,11 +125,6 @@ pub fn scroll_limit(state: &State) -> usize {
     rollout::scroll_limit(&ctx, screen(state))
 }
 
-/// A connection's trouble as one sentence, for commands without a screen.
-pub fn link_sentence(link: &Link, now: Time) -> String {
-    links::sentence(link, now)
-}
-
 fn screen(state: &State) -> Rect {
     Rect::new(0, 0, state.view.size.0, state.view.size.1)
 }
@@ -156,12 +150,9 @@ fn paint(buf: &mut Buffer, area: Rect, state: &State, now: Time) -> Option<Time>
 /// The last pass of ASCII mode: whatever was drawn, none but ASCII leaves.
 fn to_ascii(buf: &mut Buffer, area: Rect) {
     for position in area.positions() {
-        if let Some(cell) = buf.cell_mut(position) {
-            if !cell.symbol().is_ascii() {
-                let plain = glyphs::ascii(cell.symbol()).to_owned();
-                cell.set_symbol(&plain);
-            }
-        }
+        let Some(cell) = buf.cell_mut(position).filter(|c| !c.symbol().is_ascii()) else { continue };
+        let plain = glyphs::ascii(cell.symbol()).to_owned();
+        cell.set_symbol(&plain);
     }
 }
 

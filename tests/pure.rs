@@ -7,3 +7,7 @@ mod readme;
 // Argo Rollouts.
 #[path = "pure/argo.rs"]
 mod argo;
+#[path = "pure/sample.rs"]
+mod sample;
+#[path = "pure/ui.rs"]
+mod ui;

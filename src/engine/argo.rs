@@ -9,6 +9,7 @@
 
 pub mod analysis;
 pub mod dto;
+pub mod edit;
 pub mod facts;
 pub mod law;
 pub mod next;

@@ -271,7 +271,7 @@ fn answer(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Words> {
     let close = if matches!(card.stage, Stage::Asking) { " esc cancel " } else { " esc close " };
     let right = line::words(close, ctx.ink.select);
     let left = left.line();
-    if left.width() + right.width() + 1 <= width {
+    if left.width() + right.width() < width {
         return vec![line::both(left, right, width)];
     }
     vec![line::fit(left, width), right]

@@ -23,8 +23,9 @@ pub struct Plan {
     pub below: Rect,
 }
 
-/// Rows of panes below a short list.
+/// Rows of panes below a short list: what they need, and what they get where there is plenty.
 const BELOW: u16 = 11;
+const BELOW_ROOMY: u16 = 14;
 
 /// Lays the screen out below the header, which takes its rows itself.
 pub fn plan(ctx: &Ctx<'_>, area: Rect) -> Plan {
@@ -53,7 +54,8 @@ fn parts(ctx: &Ctx<'_>, mut area: Rect) -> Plan {
     }
     let spare = usize::from(area.height).saturating_sub(ctx.state.order.len());
     if plan.beside.is_empty() && area.width >= 100 && spare > usize::from(BELOW) && !ctx.state.order.is_empty() {
-        plan.below = layout::bottom(&mut area, BELOW);
+        let rows = if spare > usize::from(BELOW_ROOMY + 4) { BELOW_ROOMY } else { BELOW };
+        plan.below = layout::bottom(&mut area, rows);
     }
     plan.rows = area;
     plan
@@ -77,12 +79,17 @@ pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
 
 /// Counts left, filter right.
 fn tally(ctx: &Ctx<'_>, width: usize) -> line::Words {
+    // No list, no counts: a zero would be a claim.
+    if ctx.state.rollouts.is_empty() {
+        return line::both(line::Words::default(), filter(ctx), width);
+    }
     let counts = ctx.state.tally();
+    let folded = counts.steady > 0 && !ctx.view.steady && ctx.view.filter.is_empty() && ctx.state.order.len() < ctx.state.rollouts.len();
     let parts = [
         (counts.waiting, if counts.waiting == 1 { "waits for you" } else { "wait for you" }, ctx.ink.warn),
         (counts.failing, "failing", ctx.ink.bad),
         (counts.moving, "moving", ctx.ink.plain),
-        (counts.steady, "steady", ctx.ink.dim),
+        (counts.steady, if folded { "steady, folded" } else { "steady" }, ctx.ink.dim),
     ];
     let mut out = Writer::new();
     for (n, word, style) in parts {
@@ -125,7 +132,7 @@ struct Column {
 const COLUMNS: &[Column] = &[
     Column { title: "ENGINE", width: 11, right: false, rank: 9, cell: |c, k| (k.rollout.engine.name().into(), c.ink.dim) },
     Column { title: "STEP", width: 6, right: false, rank: 4, cell: step },
-    Column { title: "TRAFFIC", width: 11, right: false, rank: 6, cell: |_, _| Default::default() },
+    Column { title: "TRAFFIC", width: 10, right: false, rank: 6, cell: |_, _| Default::default() },
     Column { title: "", width: 4, right: true, rank: 0, cell: traffic },
     Column { title: "READY", width: 7, right: true, rank: 1, cell: ready },
     Column { title: "ERR", width: 6, right: true, rank: 2, cell: errors },
@@ -178,7 +185,7 @@ fn table(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {
         if let Some(known) = ctx.state.rollouts.get(uid) {
             line::draw(buf, row, entry(ctx, known, &columns, usize::from(name)));
             if index == selected_row(ctx) {
-                buf.set_style(row, ctx.ink.select);
+                line::select(buf, row);
             }
         }
     }
@@ -196,7 +203,7 @@ fn entry(ctx: &Ctx<'_>, known: &Known, columns: &[&Column], name: usize) -> line
         .put(format::middle(&path, name), name_style)
         .pad(usize::from(SIGN) + name);
     let out = columns.iter().fold(out, |out, column| match column.title {
-        "TRAFFIC" => out.put(" ", ctx.ink.plain).append(bar(ctx, known, usize::from(column.width) - 1)).put(" ", ctx.ink.plain),
+        "TRAFFIC" => out.put(" ", ctx.ink.plain).append(bar(ctx, known, column.width.into())),
         "WAIT" if urgent && !columns.iter().any(|c| c.title == "VERDICT") => out.append(aligned("abort?", ctx.ink.bad, column)),
         _ => {
             let (text, style) = (column.cell)(ctx, known);
@@ -319,7 +326,8 @@ pub fn verdict(ctx: &Ctx<'_>, known: &Known) -> Cell {
         Advice::Go => ctx.ink.good,
         Advice::NotEnoughData | Advice::None => ctx.ink.dim,
     };
-    (known.verdict.is.words().into(), style)
+    let idle = known.verdict.is == Advice::None && !known.rollout.in_flight();
+    (if idle { glyphs::DASH } else { known.verdict.is.words() }.into(), style)
 }
 
 /// Two sentences about the selected rollout.
@@ -336,7 +344,7 @@ fn about(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
         _ => first = first.put(" ", ctx.ink.plain).append(rollout::verdict_words(ctx, known)),
     }
     line::draw(buf, layout::top(&mut area, 1), first.line());
-    line::draw(buf, layout::top(&mut area, 1), Writer::new().put(" ", ctx.ink.plain).append(rollout::next_words(ctx, known, usize::from(area.width))).line());
+    line::draw(buf, layout::top(&mut area, 1), Writer::new().put(" ", ctx.ink.plain).append(rollout::next_words(ctx, known, usize::from(area.width.saturating_sub(2)))).line());
 }
 
 fn beside(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {

@@ -44,10 +44,8 @@ pub fn line(ctx: &Ctx<'_>, width: usize) -> line::Words {
     if let Some(said) = card::folded(ctx) {
         return line::fit(said, width);
     }
-    if let Some((at, text)) = ctx.note {
-        if !ctx.live.older(*at, NOTE) {
-            return line::fit(line::words(format!(" {text}"), ctx.ink.strong), width);
-        }
+    if let Some((_, text)) = ctx.note.filter(|(at, _)| !ctx.live.older(*at, NOTE)) {
+        return line::fit(line::words(format!(" {text}"), ctx.ink.strong), width);
     }
     let mut chosen: Vec<(Command, line::Words)> = Vec::new();
     let mut left = width.saturating_sub(1);
@@ -80,8 +78,12 @@ fn here(ctx: &Ctx<'_>, command: Command) -> bool {
         None => false,
     };
     let can = ctx.state.mode == Mode::Interactive || !acts(command);
-    // Esc has nowhere to go from a fleet without a filter.
-    let leads_somewhere = command != Command::Back || open || !ctx.view.filter.is_empty();
+    // Esc has nowhere to go from a fleet without a filter, nor Enter from an empty one.
+    let leads_somewhere = match command {
+        Command::Back => open || !ctx.view.filter.is_empty(),
+        Command::Open => ctx.selected().is_some(),
+        _ => true,
+    };
     place && can && leads_somewhere
 }
 
@@ -116,6 +118,14 @@ fn bound(ctx: &Ctx<'_>, command: Command) -> Option<String> {
 /// The key as help writes it.
 pub fn key_of(ctx: &Ctx<'_>, command: Command) -> Option<String> {
     bound(ctx, command).map(|key| shown(&key))
+}
+
+/// All keys of a command, the default first.
+pub fn keys_of(ctx: &Ctx<'_>, command: Command) -> String {
+    let mut keys: Vec<&str> = ctx.state.keys.iter().filter(|(_, c)| **c == command).map(|(key, _)| key.as_str()).collect();
+    let defaults = describe(command).map_or(&[][..], |r| r.keys);
+    keys.sort_by_key(|key| defaults.iter().position(|d| d == key).unwrap_or(usize::MAX));
+    keys.into_iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
 /// The key in the short sign of the bottom line.

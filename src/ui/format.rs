@@ -15,7 +15,7 @@ pub fn ratio(x: f64) -> String {
         _ if p <= 0.0 => "0%".into(),
         _ if p < 0.1 => "<0.1%".into(),
         _ if p < 9.95 => format!("{p:.1}%"),
-        _ if p < 100.0 && p >= 99.5 => ">99%".into(),
+        _ if (99.5..100.0).contains(&p) => ">99%".into(),
         _ => format!("{p:.0}%"),
     }
 }
@@ -48,7 +48,7 @@ pub fn latency(seconds: f64) -> String {
 pub fn number(x: f64) -> String {
     match x.abs() {
         a if !a.is_finite() => "NaN".into(),
-        a if a == 0.0 => "0".into(),
+        0.0 => "0".into(),
         a if a < 0.1 => format!("{x:.2}"),
         a if a < 9.95 => format!("{x:.1}"),
         a if a < 999.5 => format!("{x:.0}"),
@@ -69,11 +69,11 @@ pub fn duration(d: Duration) -> String {
     let s = d.as_secs();
     match s {
         0..60 => format!("{s}s"),
-        60..3600 if s % 60 == 0 => format!("{}m", s / 60),
+        60..3600 if s.is_multiple_of(60) => format!("{}m", s / 60),
         60..3600 => format!("{}m{:02}s", s / 60, s % 60),
-        3600..86_400 if s / 60 % 60 == 0 => format!("{}h", s / 3600),
+        3600..86_400 if (s / 60).is_multiple_of(60) => format!("{}h", s / 3600),
         3600..86_400 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
-        _ if s / 3600 % 24 == 0 => format!("{}d", s / 86_400),
+        _ if (s / 3600).is_multiple_of(24) => format!("{}d", s / 86_400),
         _ => format!("{}d{}h", s / 86_400, s / 3600 % 24),
     }
 }

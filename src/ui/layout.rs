@@ -84,7 +84,10 @@ pub fn framed(buf: &mut Buffer, area: Rect, title: line::Words, style: Style, jo
         }
     }
     let room = Rect { x: area.x + 2, y: area.y, width: area.width.saturating_sub(4), height: 1 };
-    line::draw(buf, room, line::Writer::new().put(" ", style).append(line::fit(title, usize::from(room.width.saturating_sub(2)))).put(" ", style).line());
+    let title = line::fit(title, usize::from(room.width.saturating_sub(2)));
+    // The border's faintness must not shine through.
+    clear(buf, Rect { width: room.width.min(title.width() as u16 + 2), ..room });
+    line::draw(buf, room, line::Writer::new().put(" ", style).append(title).put(" ", style).line());
     inner
 }
 

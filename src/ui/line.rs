@@ -139,6 +139,17 @@ fn level(value: f64, top: f64) -> &'static str {
     glyphs::SPARK[((part * 7.0).round() as usize).min(7)]
 }
 
+/// Marks a line as the selected one: reverse video alone, as a patchwork of colours cannot be read.
+pub fn select(buf: &mut Buffer, row: Rect) {
+    for position in row.intersection(buf.area).positions() {
+        if let Some(cell) = buf.cell_mut(position) {
+            let weight = cell.modifier & Modifier::BOLD;
+            cell.set_style(Style::reset());
+            cell.modifier = weight | Modifier::REVERSED;
+        }
+    }
+}
+
 /// Adds a modifier to a whole line.
 pub fn all(mut line: Words, modifier: Modifier) -> Words {
     for span in &mut line.spans {

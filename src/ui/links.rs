@@ -56,7 +56,7 @@ pub fn trouble(source: Source, link: &Link) -> Option<Trouble> {
         LinkState::Expired { hint } => ("Your login has expired".into(), format!("run:  {hint}   then rolltop goes on by itself")),
         LinkState::Refused => (format!("{who} cannot be reached: nobody listens"), "is the address right, is it running?".into()),
         LinkState::TimedOut => (format!("{who} does not answer in time"), "it listens, but it is too slow or a firewall swallows the answers".into()),
-        LinkState::Cut => (format!("{who} is gone: the connection broke"), String::new()),
+        LinkState::Cut => (format!("{who} is gone"), "the connection broke".into()),
         LinkState::CrdMissing { kind } => (format!("This cluster has no {kind}"), format!("the CRD of {kind} is not installed; nothing else is wrong")),
         LinkState::BadCertificate => (format!("{who} shows a certificate we do not trust"), "wrong CA in the kubeconfig, or a proxy in between that opens TLS".into()),
         LinkState::NoRoute => (format!("No way to {}", who.replace("The", "the")), "the name cannot be looked up, or the proxy refuses: check HTTPS_PROXY, NO_PROXY and the VPN".into()),
@@ -65,14 +65,6 @@ pub fn trouble(source: Source, link: &Link) -> Option<Trouble> {
         LinkState::ServerError { code } => (format!("{who} has an error of its own: {code}"), String::new()),
     };
     Some(Trouble { title, advice, detail: link.detail.to_string() })
-}
-
-/// A connection's trouble as one sentence, for where there is no screen.
-pub fn sentence(link: &Link, now: crate::model::Time) -> String {
-    let Some(trouble) = trouble(Source::Fleet, link) else { return "the API server answers".into() };
-    let age = link.heard.map(|at| format!("last heard {} ago", super::format::short((now - at).to_std().unwrap_or_default())));
-    let parts = [Some(trouble.title), Some(trouble.advice), Some(trouble.detail), age];
-    parts.into_iter().flatten().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// One source in the header: its name, and its age or its trouble.
@@ -103,7 +95,7 @@ pub fn banner(ctx: &Ctx<'_>) -> Option<line::Words> {
     }
     let mut text = line::Writer::new().put(format!(" {} ", trouble.title), ctx.ink.loud);
     if let Some(at) = link.heard.or(link.synced) {
-        text.push(format!("  picture of {}, {} old", ctx.clock.minute(at), ctx.clock.age(at)), ctx.ink.strong);
+        text.push(picture_age(ctx, at), ctx.ink.strong);
     }
     if let Some(at) = link.retry_at {
         text.push(retry(ctx, at), ctx.ink.plain);
@@ -112,6 +104,13 @@ pub fn banner(ctx: &Ctx<'_>) -> Option<line::Words> {
         text.push(format!("  {}", trouble.advice), ctx.ink.plain);
     }
     Some(text.line())
+}
+
+fn picture_age(ctx: &Ctx<'_>, at: crate::model::Time) -> String {
+    match ctx.clock.age(at).as_str() {
+        "now" => "  the picture is the last one".into(),
+        age => format!("  picture {age} old"),
+    }
 }
 
 /// When the next attempt is due.

@@ -37,7 +37,7 @@ fn window(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, width: u16, rows: usize, 
 /// A command's keys, its help, and why it is off.
 fn entry(ctx: &Ctx<'_>, row: &Row, keys: usize, width: usize) -> Words {
     let off = availability(ctx.state, row.command, ctx.live.moment());
-    let key = footer::key_of(ctx, row.command).unwrap_or_default();
+    let key = footer::keys_of(ctx, row.command);
     let (text, note): (Style, Option<Text>) = match off {
         Ok(()) => (ctx.ink.plain, None),
         Err(why) => (ctx.ink.dim, Some(why)),
@@ -54,11 +54,13 @@ fn entry(ctx: &Ctx<'_>, row: &Row, keys: usize, width: usize) -> Words {
 }
 
 fn help(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, scroll: usize) {
-    let rows: Vec<&Row> = COMMANDS.iter().filter(|r| footer::key_of(ctx, r.command).is_some()).collect();
+    let mut rows: Vec<&Row> = COMMANDS.iter().filter(|r| footer::key_of(ctx, r.command).is_some()).collect();
+    // What works here comes first, and of that what changes the cluster.
+    rows.sort_by_key(|r| (availability(ctx.state, r.command, ctx.live.moment()).is_err(), r.danger == Danger::None));
     let inner = window(ctx, buf, area, 100, rows.len() + 1, "Keys that work here; `:` has every command");
     let room = usize::from(inner.height).saturating_sub(1);
     let scroll = scroll.min(rows.len().saturating_sub(room));
-    let mut lines: Vec<Words> = rows.iter().skip(scroll).take(room).map(|r| entry(ctx, r, 9, inner.width.into())).collect();
+    let mut lines: Vec<Words> = rows.iter().skip(scroll).take(room).map(|r| entry(ctx, r, 11, inner.width.into())).collect();
     let more = rows.len().saturating_sub(scroll + room);
     let foot = if more > 0 { format!("{} {more} more, j", glyphs::ELLIPSIS) } else { String::new() };
     lines.push(line::both(line::words(foot, ctx.ink.dim), line::words(" esc close ", ctx.ink.select), inner.width.into()));
@@ -73,21 +75,21 @@ fn palette(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, input: &str, selected: u
     let selected = selected.min(rows.len().saturating_sub(1));
     let first = (selected + 1).saturating_sub(room);
     for row in rows.iter().skip(first).take(room) {
-        lines.push(Writer::new().put(format!("{:<15}", row.name), ctx.ink.plain).append(entry(ctx, row, 8, usize::from(inner.width).saturating_sub(15))).line());
+        lines.push(Writer::new().put(format!("{:<15}", row.name), ctx.ink.plain).append(entry(ctx, row, 11, usize::from(inner.width).saturating_sub(15))).line());
     }
     if rows.is_empty() {
         lines.push(line::words("no command has these words in its name or help", ctx.ink.dim));
     }
     line::draw_all(buf, inner, lines);
     if !rows.is_empty() {
-        mark(ctx, buf, inner, 1 + selected - first);
+        mark(buf, inner, 1 + selected - first);
     }
 }
 
 /// Reverses one line of a list.
-fn mark(ctx: &Ctx<'_>, buf: &mut Buffer, inner: Rect, row: usize) {
+fn mark(buf: &mut Buffer, inner: Rect, row: usize) {
     if let Some(spot) = inner.rows().nth(row) {
-        buf.set_style(spot, ctx.ink.select);
+        line::select(buf, spot);
     }
 }
 
@@ -109,7 +111,7 @@ fn prompt(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, asked: &Prompt) {
     lines.push(line::both(go.line(), line::words(" esc cancel ", ctx.ink.select), width));
     line::draw_all(buf, inner, lines);
     if !asked.choices.is_empty() {
-        mark(ctx, buf, inner, asked.selected - first.min(asked.selected));
+        mark(buf, inner, asked.selected - first.min(asked.selected));
     }
 }
 

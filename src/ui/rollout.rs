@@ -90,7 +90,7 @@ fn split(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, mut area: Rect, tier: T
     let below = layout::bottom(&mut area, 4 + analysis + timeline);
     sentences(ctx, known, buf, below, analysis);
     let mut columns = area;
-    let left = layout::left(&mut columns, area.width * 36 / 100);
+    let left = layout::left(&mut columns, area.width * 37 / 100);
     let mid = layout::left(&mut columns, area.width * 24 / 100);
     let upper = if wall { area.height / 2 } else { 8 };
     pair(ctx, known, buf, left, upper.min(9), [Pane::Traffic, Pane::Errors]);
@@ -163,7 +163,9 @@ fn what(ctx: &Ctx<'_>, known: &Known, width: usize) -> Words {
     parts.extend(from_to("rev ", revision(old), revision(new)).map(|t| (t, ctx.ink.plain)));
     parts.extend(from_to("", was, will).map(|t| (t, ctx.ink.strong)));
     if let Some(started) = r.started.filter(|_| r.in_flight()) {
-        parts.push((format!("started {} ago", ctx.clock.age(started)), ctx.ink.plain));
+        let age = ctx.clock.age(started);
+        let ago = if age == "now" { "just now".into() } else { format!("{age} ago") };
+        parts.push((if width < 100 { ago } else { format!("started {ago}") }, ctx.ink.plain));
     }
     if let Some(owner) = &r.owner {
         parts.push((format!("owner {} {}", owner.kind, owner.name), ctx.ink.warn));
@@ -208,7 +210,8 @@ pub fn stands(ctx: &Ctx<'_>, known: &Known) -> Words {
     let mut out = Writer::new();
     if let Some(at) = known.deleted {
         out.push(format!("DELETED {} ago", ctx.clock.since(at)), ctx.ink.loud);
-        out.push("  last picture: ", ctx.ink.plain);
+        let again = ctx.state.rollouts.values().any(|k| k.deleted.is_none() && k.rollout.id.uid != r.id.uid && k.rollout.id.path() == r.id.path() && k.rollout.id.kind == r.id.kind);
+        out.push(if again { "  a new one has its name: Esc, then open that  last picture: " } else { "  last picture: " }, ctx.ink.plain);
     }
     let style = phase_style(ctx, r.phase).add_modifier(ratatui::style::Modifier::BOLD);
     out.push(r.phase.name().to_uppercase(), style);
@@ -238,13 +241,16 @@ pub fn waits_for(who: WaitFor) -> &'static str {
     }
 }
 
-/// `Next: set weight 50 %, in 4m10s.  Back: abort, ≈ 3 s.` The way back is never the part that is cut.
+/// `Next: set weight 50 %, in 4m10s  Way back: abort, ≈ 3 s`.
 pub fn next_words(ctx: &Ctx<'_>, known: &Known, width: usize) -> Words {
     let (next, back) = (coming(ctx, known), back_words(ctx, known));
-    let room = width.saturating_sub(back.width() + 3);
-    let next = if room >= 16 { line::fit(next, room) } else { next };
-    let gap = if next.width() > 0 && back.width() > 0 { "  " } else { "" };
-    Writer::new().append(next).put(gap, ctx.ink.plain).append(back).line()
+    if next.width() == 0 || back.width() == 0 {
+        return line::fit(if next.width() == 0 { back } else { next }, width);
+    }
+    // Where both do not fit, the way back keeps up to half of the line.
+    let back = line::fit(back, width.saturating_sub(next.width() + 2).max(width / 2));
+    let next = line::fit(next, width.saturating_sub(back.width() + 2));
+    Writer::new().append(next).put("  ", ctx.ink.plain).append(back).line()
 }
 
 fn coming(ctx: &Ctx<'_>, known: &Known) -> Words {

@@ -8,7 +8,7 @@ use super::{
     panes, rollout, side_names,
 };
 use crate::{
-    model::metrics::{Reading, RolloutMetrics, Series, Side},
+    model::metrics::{RolloutMetrics, Series, Side},
     state::{Known, Pane, Screen},
 };
 
@@ -26,7 +26,7 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, area: Rect) {
         line::draw(buf, spot, row.line);
         if focused {
             // The label is what shows where the keys go.
-            buf.set_style(Rect { width: spot.width.min(LABEL as u16), ..spot }, ctx.ink.select);
+            line::select(buf, Rect { width: spot.width.min(LABEL as u16), ..spot });
         }
     }
 }
@@ -101,13 +101,19 @@ fn sparks(ctx: &Ctx<'_>, known: &Known, label: &str, series: Series, show: Show,
     let room = width.saturating_sub(LABEL + 9 + 8 + 1).min(90);
     let histories = [Side::New, Side::Old].map(|side| panes::chart::columns(ctx, known, metrics, side, series, room));
     let top = histories.iter().flatten().flatten().copied().fold(floor(series), f64::max);
+    let lone = !known.rollout.in_flight();
     let side = |side: Side, name: &str, style, index: usize| {
         let now = panes::reading_words(ctx, metrics, side, series, show, style);
         let head = Writer::new().put(format!("{name:<9}"), ctx.ink.dim).append(now).pad(9 + 8);
-        labelled(ctx, if side == Side::New { label } else { "" }, head.append(line::spark(&histories[index], top, style)).line())
+        let history = &histories[index];
+        let label = if side == Side::New || lone { label } else { "" };
+        match history.iter().any(Option::is_some) && head.width() <= 9 + 8 {
+            true => labelled(ctx, label, head.append(line::spark(history, top, style)).line()),
+            false => labelled(ctx, label, head.line()),
+        }
     };
     let mut lines = Vec::new();
-    if known.rollout.in_flight() || matches!(metrics.new.get(series), Reading::Value(_)) {
+    if !lone {
         lines.push(side(Side::New, new, ctx.ink.new, 0));
     }
     lines.push(side(Side::Old, old, ctx.ink.old, 1));
@@ -136,7 +142,7 @@ pub fn lines_only(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
         line::draw(buf, row, one_line(ctx, known));
         let selected = !open && rows > 1 && ctx.selected().is_some_and(|s| s.rollout.id == known.rollout.id);
         if selected {
-            buf.set_style(row, ctx.ink.select);
+            line::select(buf, row);
         }
     }
     if let Some(known) = ctx.open() {

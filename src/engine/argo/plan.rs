@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
+    edit::Edit,
     facts::{Facts, Set},
     law,
     next::{self, flip_target, from_step},
@@ -17,7 +18,7 @@ use super::{
     template,
 };
 use crate::{
-    engine::{Change, Expectation, Goal, Patch, Plan, Refusal, Write},
+    engine::{Change, Expectation, Goal, Plan, Refusal, Write},
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, Role, Rollout, Severity, Text, Time},
     object::{Object, kinds},
@@ -103,65 +104,6 @@ impl Draft {
     fn share(mut self, after: Option<f64>) -> Self {
         self.share_after = after;
         self
-    }
-}
-
-// ── patches ─────────────────────────────────────────────────────────────────────────────────────
-
-/// A JSON Patch over one object, quoting what was read from it.
-struct Edit<'a> {
-    object: &'a Object,
-    read: Value,
-    subresource: Option<&'static str>,
-    ops: Vec<Value>,
-}
-
-impl<'a> Edit<'a> {
-    /// Identity first: a namesake with another uid is another object. (In a merge patch a uid does not protect.)
-    fn of(object: &'a Object, subresource: Option<&'static str>) -> Self {
-        Self { object, read: object.value(), subresource, ops: Vec::new() }.same("/metadata/uid")
-    }
-
-    fn status(object: &'a Object) -> Self {
-        Self::of(object, Some("status"))
-    }
-
-    fn main(object: &'a Object) -> Self {
-        Self::of(object, None)
-    }
-
-    /// Only if this is still as it was read. The server lets `null` pass for an absent member.
-    fn same(self, path: &str) -> Self {
-        let value = self.read.pointer(path).cloned().unwrap_or(Value::Null);
-        self.test(path, value)
-    }
-
-    fn test(mut self, path: &str, value: Value) -> Self {
-        self.ops.push(json!({"op": "test", "path": path, "value": value}));
-        self
-    }
-
-    /// Sets a member, present or not.
-    fn set(mut self, path: &str, value: Value) -> Self {
-        self.ops.push(json!({"op": "add", "path": path, "value": value}));
-        self
-    }
-
-    fn remove_if_there(mut self, path: &str) -> Self {
-        if self.read.pointer(path).is_some_and(|v| !v.is_null()) {
-            self.ops.push(json!({"op": "remove", "path": path}));
-        }
-        self
-    }
-
-    fn write(self) -> Write {
-        Write {
-            resource: self.object.resource,
-            namespace: self.object.meta.namespace.clone(),
-            name: self.object.meta.name.clone(),
-            subresource: self.subresource,
-            patch: Patch::Json(self.ops),
-        }
     }
 }
 
@@ -260,7 +202,8 @@ impl Ask<'_, '_> {
         let first = self.f.ro.status.pause_conditions.first();
         let goal = Goal::PauseOver { hash: self.hash(), index: self.index_number(), started: first.and_then(|p| p.start_time.0) };
         let edit = self.guard_pause().remove_if_there("/status/pauseConditions");
-        let sentence = format!("Ends {} and lets the controller go on: {}.", self.pause_words(), self.afterwards());
+        let by_hand = if self.paused() { "the manual pause and " } else { "" };
+        let sentence = format!("Ends {by_hand}{} and lets the controller go on: {}.", self.pause_words(), self.afterwards());
         let draft = Draft::new(sentence, goal, "the pause is over", self.back_by_abort())
             .write(edit.write())
             .change("status.pauseConditions", self.pause_reasons(), "none")
@@ -425,7 +368,8 @@ impl Ask<'_, '_> {
             // In one patch: an abort on top of a full promotion is dropped in the next pass.
             edit = edit.set("/status/promoteFull", Value::Bool(false));
         }
-        let mut draft = Draft::new(self.abort_sentence(), Goal::Aborted, "all users on the old version", "retry: begins again at the first step")
+        let again = if self.f.is_blue_green() { "retry: begins again with the preview" } else { "retry: begins again at the first step" };
+        let mut draft = Draft::new(self.abort_sentence(), Goal::Aborted, "all users on the old version", again)
             .write(edit.set("/status/abort", Value::Bool(true)).write())
             .change("status.abort", "false", "true")
             .only_if(self.hash_condition())
@@ -487,7 +431,7 @@ impl Ask<'_, '_> {
         let (home, path) = self.home()?;
         let to_stable = target.hash == self.f.stable();
         let on_root = home.resource == &kinds::ROLLOUT;
-        let mut edit = self.pin(Edit::main(home)).set(path, value);
+        let mut edit = Edit::main(home).pinned().set(path, value);
         if to_stable && self.paused() && on_root {
             // A paused controller does not switch back; with the stable template wanted nothing else can start.
             edit = edit.set("/spec/paused", Value::Bool(false));
@@ -508,6 +452,7 @@ impl Ask<'_, '_> {
 
     fn undo_sentence(&self, target: &Set<'_>, to_stable: bool) -> String {
         let what = format!("Puts revision {} ({}) back as the wanted version.", target.revision, self.images_of(Some(target)));
+        let what = if to_stable && self.paused() { format!("{what} The manual pause ends as well.") } else { what };
         match (to_stable, self.f.is_blue_green()) {
             (true, true) => format!("{what} It is the stable one: the active Service goes there at once."),
             (true, false) => format!("{what} It is the stable one: no steps are run, users go back to it."),
@@ -524,12 +469,6 @@ impl Ask<'_, '_> {
             .warn(Severity::Warning, !to_stable && self.paused(), "it stays manually paused: nothing moves until someone resumes")
     }
 
-    /// Only if nobody has changed the object's spec since it was read.
-    fn pin<'b>(&self, edit: Edit<'b>) -> Edit<'b> {
-        let has = |path: &str| edit.read.pointer(path).is_some();
-        if has("/metadata/generation") { edit.same("/metadata/generation") } else { edit.same("/metadata/resourceVersion") }
-    }
-
     fn images_of(&self, set: Option<&Set<'_>>) -> String {
         let images: Vec<&str> = set.iter().flat_map(|s| &s.dto.spec.template.spec.containers).map(|c| c.image.as_str()).collect();
         if images.is_empty() { format!("hash {}", self.f.current()) } else { images.join(", ") }
@@ -540,7 +479,7 @@ impl Ask<'_, '_> {
         let edit = Edit::main(self.f.root).same("/spec/restartAt").set("/spec/restartAt", Value::String(at.clone()));
         let alone = self.f.replicas() == 1;
         let was = self.f.ro.spec.restart_at.0.map_or_else(|| "none".to_owned(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
-        let sentence = "Evicts all pods created until now, a few at a time, oldest version first; respects PodDisruptionBudgets.";
+        let sentence = "Evicts all pods created until now, a few at a time, the stable version's first; respects PodDisruptionBudgets.";
         let mut draft = Draft::new(sentence, Goal::Restarting, "the rollout is restarting", "none: a restart cannot be taken back, only a new template ends it")
             .write(edit.write())
             .change("spec.restartAt", was, at)
@@ -634,20 +573,32 @@ impl Ask<'_, '_> {
         let side = if back { self.rollout.track(Role::Stable) } else { self.rollout.new_side() }?;
         let now = side.traffic.applied.or(side.traffic.replica_share)?;
         let after = if back { 1.0 } else { after };
-        // Without a router the controller adds pods first, so pods and share move together.
-        let fixed = self.f.router().is_some() || self.f.is_blue_green() || back;
-        if !fixed {
+        // Without a router pods and share move together.
+        if self.f.router().is_none() && !self.f.is_blue_green() {
             return None;
         }
         let name = if back { "old" } else { "new" };
-        let pods = if side.ready == 1 { "pod" } else { "pods" };
-        Some(format!("{} ready {name} {pods} would take {} of all users (now {})", side.ready, percent(after), percent(now)).into())
+        let told = format!("{} ready {name} {} would take {} of all users (now {})", side.ready, plural(side.ready), percent(after), percent(now));
+        let more = self.pods_for(after).filter(|n| !back && *n > side.ready);
+        Some(more.map_or(told.clone(), |n| format!("{told}; the controller first brings them to {n}")).into())
+    }
+
+    /// Pods the controller brings up before it raises a canary's weight; a `setCanaryScale` step overrules it.
+    fn pods_for(&self, share: f64) -> Option<u32> {
+        let scaled = self.f.steps().iter().any(|s| s.set_canary_scale.is_some());
+        let pods = (f64::from(self.f.replicas()) * share).ceil();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        (!scaled && !self.f.is_blue_green()).then_some(pods as u32)
     }
 }
 
 /// The table of commands knows how dangerous a verb is; pause and resume share a key and can be taken back.
 fn danger(verb: Verb) -> Danger {
     describe(Command::Act(verb)).map_or(Danger::Reversible, |row| row.danger)
+}
+
+fn plural(pods: u32) -> &'static str {
+    if pods == 1 { "pod" } else { "pods" }
 }
 
 /// Path and image of a container, init containers included.

@@ -54,6 +54,11 @@ fn sign(ctx: &Ctx<'_>, phase: AnalysisPhase) -> (&'static str, Style) {
 /// `success-rate ✖ 3 of 5 failed (limit 3) · last 0.959 · want >= 0.99 · 40s ago`.
 fn metric(ctx: &Ctx<'_>, kind: &str, run: &Analysis, metric: &AnalysisMetric) -> Words {
     let (sign, style) = sign(ctx, metric.phase);
+    let style = match metric.failure_limit {
+        Some(limit) if metric.failed > 0 && metric.failed >= limit => ctx.ink.bad,
+        _ if metric.failed > 0 && !metric.phase.ended() => ctx.ink.warn,
+        _ => style,
+    };
     let mut out = Writer::new().put(format!("{} ", metric.name), ctx.ink.strong).put(format!("{sign} {}", tally(metric)), style);
     let last = metric.measurements.last();
     let want = metric.threshold.as_ref().map(|t| format!("want {} {}", t.op, t.limit));

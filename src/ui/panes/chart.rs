@@ -165,7 +165,7 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, mut area
     let scale = Scale::new(ctx, known, plot.width.into(), 2);
     let curve = |side: Side, name, style, solid| Curve { name, values: points(side).map(|p| scale.sample(p)).unwrap_or_default(), style, solid };
     let curves = [curve(Side::Old, old, ctx.ink.old, false), curve(Side::New, new, ctx.ink.new, true)];
-    axes(ctx, known, buf, plot, labels, top, &subject, &scale);
+    axes(ctx, known, buf, &Frame { plot, labels, top }, &subject, &scale);
     if let Some(limit) = limit {
         limit_line(ctx, buf, plot, limit / top, &tick(&subject, limit));
     }
@@ -178,12 +178,13 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, mut area
 
 /// Other quantiles as numbers: three lines a side would not be told apart.
 fn quantiles(ctx: &Ctx<'_>, known: &Known, metrics: &RolloutMetrics) -> Words {
-    let (new, old) = side_names(known);
     let mut out = Writer::new();
     for (name, series) in [("p50", Series::P50), ("p95", Series::P95)] {
-        out.push(format!("{name} {new} "), ctx.ink.dim);
-        out = out.append(super::reading_words(ctx, metrics, Side::New, series, format::latency, ctx.ink.new));
-        out.push(format!(" {old} "), ctx.ink.dim);
+        out.push(format!("{name} "), ctx.ink.dim);
+        if known.rollout.in_flight() {
+            out = out.append(super::reading_words(ctx, metrics, Side::New, series, format::latency, ctx.ink.new));
+            out.push(" was ", ctx.ink.dim);
+        }
         out = out.append(super::reading_words(ctx, metrics, Side::Old, series, format::latency, ctx.ink.old)).put("   ", ctx.ink.plain);
     }
     out.line()
@@ -203,8 +204,15 @@ fn nice(x: f64) -> f64 {
     [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|m| m * power).find(|m| *m >= x * 0.999).unwrap_or(x)
 }
 
-#[expect(clippy::too_many_arguments, reason = "one picture's parts")]
-fn axes(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, plot: Rect, labels: u16, top: f64, subject: &Subject, scale: &Scale) {
+/// Where the curves go: the cells, the room for labels at their left, and the value of their top.
+struct Frame {
+    plot: Rect,
+    labels: u16,
+    top: f64,
+}
+
+fn axes(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, frame: &Frame, subject: &Subject, scale: &Scale) {
+    let Frame { plot, labels, top } = *frame;
     let style = ctx.ink.dim;
     let middle = row_of(plot, 0.5);
     for y in plot.top()..plot.bottom() {

@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::chart;
 use crate::{
-    model::{Source, Time},
+    model::{Source, Time, metrics::Reading},
     state::Known,
 };
 
@@ -29,23 +29,34 @@ pub fn shares(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let metrics = ctx.metrics(known);
     let measured = metrics.and_then(|m| m.measured_share);
     let why = match metrics {
+        Some(m) if m.new.rate == Reading::Unasked => "not read yet".to_owned(),
         Some(m) if measured.is_none() => m.new.rate.word().to_owned(),
         _ => links::no_readings(ctx),
     };
-    let unknown = |words: &str| words.to_owned();
-    let applied_by = if new.traffic.applied.is_some() { new.traffic.applied_by.to_string() } else { String::new() };
-    let rows: [(&str, Option<f64>, String, String, Option<Time>); 4] = [
-        ("asked", new.traffic.desired, String::new(), unknown("no weight is asked"), heard),
-        ("applied", new.traffic.applied, applied_by, unknown("not known"), heard),
-        ("pods", new.traffic.replica_share, String::new(), unknown("not known"), heard),
-        ("measured", measured, "prom".into(), if why.is_empty() { unknown("not known") } else { why }, metrics.and_then(|m| m.at)),
+    let applied_by = if new.traffic.applied.is_some() { new.traffic.applied_by.as_str() } else { "" };
+    let why = if why.is_empty() { "not known" } else { &why };
+    let rows = [
+        Share { label: "asked", share: new.traffic.desired, by: "", otherwise: "no weight is asked", at: heard },
+        Share { label: "applied", share: new.traffic.applied, by: applied_by, otherwise: "not known", at: heard },
+        Share { label: "pods", share: new.traffic.replica_share, by: "", otherwise: "not known", at: heard },
+        Share { label: "measured", share: measured, by: "prom", otherwise: why, at: metrics.and_then(|m| m.at) },
     ];
-    rows.into_iter().map(|(label, share, by, otherwise, at)| share_line(ctx, label, share, &by, &otherwise, at, width)).collect()
+    rows.iter().map(|row| share_line(ctx, row, width)).collect()
 }
 
-fn share_line(ctx: &Ctx<'_>, label: &str, share: Option<f64>, by: &str, otherwise: &str, at: Option<Time>, width: usize) -> Words {
+/// One of the four numbers, who says so and when, and what to say where it is not known.
+struct Share<'a> {
+    label: &'static str,
+    share: Option<f64>,
+    by: &'a str,
+    otherwise: &'a str,
+    at: Option<Time>,
+}
+
+fn share_line(ctx: &Ctx<'_>, row: &Share<'_>, width: usize) -> Words {
+    let Share { label, by, otherwise, at, .. } = *row;
     let out = Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim);
-    let Some(share) = share.filter(|s| s.is_finite()) else {
+    let Some(share) = row.share.filter(|s| s.is_finite()) else {
         return line::fit(out.put(format!("{} {otherwise}", glyphs::DASH), ctx.ink.dim).line(), width);
     };
     let room = width.saturating_sub(LABEL + 6 + 13).clamp(4, 40);

@@ -239,7 +239,7 @@ fn what_a_person_must_hear() {
 fn words_of_the_card() {
     let plan = scene("canary-router-paused-at-step").plan(&Intent::Promote).unwrap();
     assert_eq!(plan.sentence, "Ends the pause at step 2/4 and lets the controller go on: weight 50 %, then pause.");
-    assert_eq!(plan.capacity.as_deref(), Some("1 ready new pod would take 50 % of all users (now 25 %)"));
+    assert_eq!(plan.capacity.as_deref(), Some("1 ready new pod would take 50 % of all users (now 25 %); the controller first brings them to 2"));
     assert_eq!(plan.changes[0].from, "[CanaryPauseStep 03:16:05]");
     assert_eq!(plan.danger, Danger::Reversible);
     assert!(plan.back.contains("weight to 0"), "{}", plan.back);

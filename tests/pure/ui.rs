@@ -1,0 +1,348 @@
+//! Views: pictures at four sizes, and what must hold for every picture.
+
+use chrono::TimeDelta;
+use insta::assert_snapshot;
+use proptest::prelude::*;
+use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
+use rolltop::{
+    model::{Link, LinkState, Source, Time},
+    settings::Colours,
+    state::{Overlay, Pane, Prompt, PromptKind, Screen, State},
+    ui,
+};
+
+use crate::sample;
+
+const SIZES: [(u16, u16); 4] = [(40, 12), (80, 24), (120, 40), (200, 50)];
+
+fn picture(state: &State, (width, height): (u16, u16), now: Time) -> Buffer {
+    let mut state = state.clone();
+    state.view.size = (width, height);
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| _ = ui::draw(frame, &state, now)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn text(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width.max(1));
+    let lines = buffer.content.chunks(width).map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
+    lines.map(|l| l.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn show(state: &State, size: (u16, u16)) -> String {
+    text(&picture(state, size, sample::now()))
+}
+
+fn snapshot(name: &str, state: &State, size: (u16, u16)) {
+    let settings = insta::Settings::clone_current();
+    settings.bind(|| assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), show(state, size)));
+}
+
+#[test]
+fn fleet() {
+    for size in SIZES {
+        snapshot("fleet", &sample::fleet(), size);
+    }
+}
+
+#[test]
+fn rollout() {
+    for size in SIZES {
+        snapshot("canary", &sample::open(), size);
+    }
+    snapshot("blue_green", &sample::open_blue_green(), (80, 24));
+    snapshot("blue_green", &sample::open_blue_green(), (120, 40));
+    for rows in [1, 2, 4, 6, 9] {
+        snapshot("canary", &sample::open(), (80, rows));
+    }
+}
+
+#[test]
+fn cards() {
+    for (name, card) in sample::cards() {
+        let mut state = sample::open();
+        state.card = Some(card);
+        snapshot(&format!("card_{name}"), &state, (80, 24));
+    }
+    let mut state = sample::open();
+    state.card = sample::cards().remove("override");
+    for size in [(40, 12), (60, 8), (80, 4), (120, 40)] {
+        snapshot("card_override", &state, size);
+    }
+}
+
+#[test]
+fn overlays() {
+    let mut state = sample::fleet();
+    state.view.overlay = Some(Overlay::QuitAnyway);
+    snapshot("quit", &state, (80, 24));
+    let choices = vec![("rev 41  api:v2.8.1  (stable, 8/8 ready)".into(), "a".into()), ("rev 40  api:v2.8.0".into(), "b".into())];
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Undo, input: String::new(), selected: 1, choices }));
+    snapshot("undo", &state, (80, 24));
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Image { container: "api".into() }, input: "registry.corp/api:v3".into(), selected: 0, choices: vec![] }));
+    snapshot("image", &state, (80, 24));
+}
+
+#[test]
+fn zoomed_panes() {
+    for pane in Pane::ORDER.into_iter().chain([Pane::Diff]) {
+        let mut state = sample::open();
+        state.view.zoom = Some(pane);
+        state.view.pane = Some(pane);
+        state.view.diff = sample::plan().changes;
+        snapshot(&format!("zoom_{pane:?}").to_lowercase(), &state, (80, 24));
+    }
+}
+
+/// No two ways of knowing nothing look alike: neither on an empty screen nor over the last picture.
+#[test]
+fn every_state_of_a_link_is_another_picture() {
+    for base in [sample::session(), sample::fleet(), sample::open()] {
+        for source in [Source::Fleet, Source::Prometheus] {
+            let mut seen = std::collections::BTreeMap::new();
+            for (name, link) in sample::links() {
+                let mut state = base.clone();
+                *state.links.entry(source) = sample::link(link);
+                if let Some(other) = seen.insert(show(&state, (80, 24)), name) {
+                    panic!("{source:?}: {name} looks like {other}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_screens() {
+    let mut all = String::new();
+    for (name, link) in sample::links() {
+        let mut state = sample::session();
+        *state.links.entry(Source::Fleet) = sample::link(link);
+        all += &format!("== {name}\n{}\n", show(&state, (80, 10)));
+    }
+    assert_snapshot!("empty", all);
+}
+
+#[test]
+fn an_empty_list_a_filter_and_a_quiet_fleet_differ() {
+    let empty = show(&sample::session(), (80, 24));
+    assert!(empty.contains("No rollouts in all namespaces"), "{empty}");
+    let mut state = sample::fleet();
+    state.order.clear();
+    state.view.filter.text = "nope".into();
+    assert!(show(&state, (80, 24)).contains("None of 9 rollouts matches /nope"));
+    state.view.filter.text.clear();
+    assert!(show(&state, (80, 24)).contains("Nothing moves"));
+}
+
+#[test]
+fn what_changes_the_meaning_of_everything_is_said() {
+    let mut state = sample::open();
+    state.mode = rolltop::state::Mode::Watch;
+    state.frozen = Some(Box::new(sample::open()));
+    state.frozen_at = Some(sample::ago(300));
+    *state.links.entry(Source::Fleet) = sample::link(LinkState::Cut);
+    state.frozen.as_mut().unwrap().mode = rolltop::state::Mode::Watch;
+    for size in [(80, 24), (120, 40)] {
+        let seen = show(&state, size);
+        for words in ["WATCH — cannot write", "FROZEN at 13:58"] {
+            assert!(seen.contains(words), "{words} is missing:\n{seen}");
+        }
+    }
+}
+
+#[test]
+fn the_last_picture_shows_its_age_when_the_api_is_gone() {
+    let mut state = sample::fleet();
+    *state.links.entry(Source::Fleet) = sample::link(LinkState::Cut);
+    snapshot("api_gone", &state, (80, 24));
+}
+
+#[test]
+fn readings_that_are_no_numbers_are_words() {
+    let seen = show(&sample::fleet(), (120, 30));
+    for words in ["idle", "n/a", "NaN", "0%", "<0.1%"] {
+        assert!(seen.contains(words), "{words} is missing:\n{seen}");
+    }
+}
+
+#[test]
+fn a_deleted_rollout_says_so_and_keeps_its_last_picture() {
+    let mut state = sample::open();
+    let uid = sample::uid("shop", "checkout");
+    state.rollouts.get_mut(&uid).unwrap().deleted = Some(sample::ago(30));
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains("DELETED 30s ago") && seen.contains("canary"), "{seen}");
+}
+
+#[test]
+fn the_selection_stays_in_sight() {
+    let mut state = sample::fleet();
+    for selected in 0..state.order.len() {
+        state.view.selected = selected;
+        let buffer = picture(&state, (80, 12), sample::now());
+        let reversed = buffer.content.iter().any(|c| c.modifier.contains(ratatui::style::Modifier::REVERSED) && c.symbol() != " ");
+        assert!(reversed, "row {selected} is not in sight");
+    }
+}
+
+#[test]
+fn without_colours_there_are_none() {
+    let mut state = sample::open();
+    state.settings.look.colours = Colours::None;
+    for pane in [None, Some(Pane::Traffic)] {
+        state.view.pane = pane;
+        let buffer = picture(&state, (120, 40), sample::now());
+        let coloured = buffer.content.iter().find(|c| c.fg != ratatui::style::Color::Reset || c.bg != ratatui::style::Color::Reset);
+        assert_eq!(coloured, None);
+    }
+}
+
+#[test]
+fn not_a_number_is_never_drawn() {
+    let mut state = sample::open();
+    let metrics = state.metrics.get_mut(&sample::uid("shop", "checkout")).unwrap();
+    let before = metrics.clone();
+    for points in metrics.history.values_mut() {
+        for i in [3, 7, 90] {
+            points[i].1 = Some([f64::NAN, f64::INFINITY, f64::NEG_INFINITY][i % 3]);
+        }
+    }
+    let broken = show(&state, (120, 40));
+    let metrics = state.metrics.get_mut(&sample::uid("shop", "checkout")).unwrap();
+    *metrics = before;
+    for points in metrics.history.values_mut() {
+        for i in [3, 7, 90] {
+            points[i].1 = None;
+        }
+    }
+    assert_eq!(broken, show(&state, (120, 40)));
+}
+
+/// A state with any of everything that changes a picture.
+fn any_state() -> impl Strategy<Value = State> {
+    let cards: Vec<_> = sample::cards().into_values().collect();
+    let links: Vec<_> = sample::links().into_values().collect();
+    let base = prop_oneof![Just(0), Just(1), Just(2), Just(3)];
+    let view = (prop::option::of(0..9_usize), prop::option::of(0..10_usize), 0..30_usize, 0..6_usize, 0..12_usize, 0..8_usize);
+    let over = (prop::option::weighted(0.3, 0..cards.len()), 0..links.len(), 0..links.len(), any::<bool>(), any::<bool>(), any::<bool>());
+    (base, view, over).prop_map(move |(base, (pane, zoom, scroll, window, selected, overlay), (card, api, prom, ascii, frozen, stale))| {
+        let mut state = match base {
+            0 => sample::session(),
+            1 => sample::fleet(),
+            2 => sample::open(),
+            _ => sample::open_blue_green(),
+        };
+        let panes: Vec<Pane> = Pane::ORDER.into_iter().chain([Pane::Diff]).collect();
+        state.view.pane = pane.map(|p| panes[p]);
+        state.view.zoom = zoom.map(|p| panes[p]);
+        (state.view.scroll, state.view.window, state.view.selected) = (scroll, window, selected);
+        state.view.overlay = match overlay {
+            0 => Some(Overlay::Help { scroll }),
+            1 => Some(Overlay::Palette { input: "pa".into(), selected: scroll }),
+            2 => Some(Overlay::QuitAnyway),
+            _ => None,
+        };
+        state.card = card.map(|i| cards[i].clone());
+        state.settings.look.ascii = ascii;
+        if stale {
+            *state.links.entry(Source::Fleet) = sample::link(links[api].clone());
+            *state.links.entry(Source::Prometheus) = sample::link(links[prom].clone());
+            state.note = Some((sample::ago(4), "copied: shop/checkout".into()));
+        }
+        if frozen && !stale {
+            state.frozen = Some(Box::new(sample::fleet()));
+            state.frozen_at = Some(sample::ago(90));
+        }
+        state
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_size_is_too_small(state in any_state(), width in 0..=220_u16, height in 0..=60_u16) {
+        if width > 0 && height > 0 {
+            picture(&state, (width, height), sample::now());
+        }
+        let mut state = state;
+        state.view.size = (width, height);
+        ui::next_change(&state, sample::now());
+        ui::fleet_rows(&state);
+        ui::fleet_offset(&state);
+        ui::first_fleet_row(&state);
+        ui::scroll_limit(&state);
+    }
+
+    #[test]
+    fn ascii_is_ascii(mut state in any_state(), size in 0..4_usize) {
+        state.settings.look.ascii = true;
+        let seen = show(&state, SIZES[size]);
+        prop_assert!(seen.is_ascii(), "{}", seen);
+    }
+
+    /// The loop sleeps until then: nothing may change before.
+    #[test]
+    fn the_picture_stays_true_until_it_says(mut state in any_state(), size in 0..4_usize, from in prop_oneof![-100..400_i64, -100..100_000_i64], ms in 0..1_000_i64, part in 0.0..1.0_f64) {
+        state.view.size = SIZES[size];
+        let now = sample::now() + TimeDelta::seconds(from) + TimeDelta::milliseconds(ms);
+        let end = ui::next_change(&state, now).unwrap_or(now + TimeDelta::days(3));
+        prop_assert!(end > now);
+        let length = (end - now - TimeDelta::milliseconds(1)).num_milliseconds().max(0);
+        let first = picture(&state, SIZES[size], now);
+        // Any moment in between, and the very last one: that is where a wrong end shows.
+        for later in [now + TimeDelta::milliseconds((length as f64 * part) as i64), now + TimeDelta::milliseconds(length)] {
+            prop_assert_eq!(text(&first), text(&picture(&state, SIZES[size], later)));
+            prop_assert!(first == picture(&state, SIZES[size], later), "only the styles differ");
+        }
+    }
+}
+
+#[test]
+fn every_width_and_height_of_the_small_sizes() {
+    let states = [sample::session(), sample::fleet(), sample::open(), sample::open_blue_green()];
+    for state in &states {
+        for (width, height) in (1..30).flat_map(|w| (1..14).map(move |h| (w, h))) {
+            picture(state, (width, height), sample::now());
+        }
+    }
+}
+
+#[test]
+fn a_quiet_screen_changes_seldom() {
+    let mut state = sample::fleet();
+    // Nothing counts down: all that may change is the minute and the ages.
+    state.rollouts.retain(|_, known| known.rollout.wait.is_none() && known.rollout.next.at.is_none());
+    let known: Vec<_> = state.rollouts.keys().cloned().collect();
+    state.order.retain(|uid| known.contains(uid));
+    state.view.size = (80, 24);
+    let next = ui::next_change(&state, sample::now()).unwrap();
+    assert!(next - sample::now() >= TimeDelta::seconds(5), "changes already at {next}");
+}
+
+#[test]
+fn small_screens_still_say_what_matters() {
+    let state = sample::open();
+    let seen = show(&state, (40, 12));
+    for words in ["shop/checkout", "WAITING", "25%", "2/2", "4.1%", "ABORT"] {
+        assert!(seen.contains(words), "{words} is missing:\n{seen}");
+    }
+    let line = show(&state, (80, 1));
+    for words in ["shop/checkout", "waiting", "25%", "2/2", "4.1%", "ABORT"] {
+        assert!(line.contains(words), "{words} is missing: {line}");
+    }
+}
+
+#[test]
+fn the_open_rollout_is_not_mistaken_for_its_namesake() {
+    let mut state = sample::open();
+    state.view.screen = Screen::Rollout("another-uid".into());
+    assert!(show(&state, (80, 24)).contains("This rollout is not there"));
+}
+
+#[test]
+fn trouble_has_words_where_there_is_no_screen() {
+    let link = Link { detail: "tls: unknown authority".into(), ..sample::link(LinkState::BadCertificate) };
+    let trouble = ui::trouble(Source::Fleet, &link).unwrap();
+    assert!(trouble.title.contains("certificate") && trouble.detail.contains("unknown authority"));
+}
