@@ -55,7 +55,9 @@ impl Outcome {
 
     fn said(&self) -> Option<Text> {
         match self {
-            Self::Conflict { said, .. } | Self::Refused { said, .. } | Self::Unknown { said, .. } | Self::NotSent { said } => Some(said.clone()),
+            Self::Conflict { said, .. } | Self::Refused { said, .. } | Self::Unknown { said, .. } | Self::NotSent { said } => {
+                Some(said.clone())
+            }
             Self::Sent | Self::Accepted { .. } => None,
         }
     }
@@ -117,8 +119,14 @@ impl Writer {
     }
 
     async fn findings(&self, plan: Plan, root: &'static Resource) -> Findings {
-        let (object, rights, dry_run) =
-            tokio::join!(self.reader.get(root, &plan.target.namespace, &plan.target.name), self.rights(&plan.writes), self.dry_run(&plan.writes));
+        let server = async {
+            // Without the right a dry run would only be one more refusal in the audit log.
+            match self.rights(&plan.writes).await {
+                no @ Check::No(_) => (no, Check::Unknown("not asked: the right is missing".into())),
+                rights => (rights, self.dry_run(&plan.writes).await),
+            }
+        };
+        let (object, (rights, dry_run)) = tokio::join!(self.reader.get(root, &plan.target.namespace, &plan.target.name), server);
         Findings { root: object.ok(), dry_run, rights, plan }
     }
 
@@ -170,7 +178,8 @@ impl Writer {
                 Ok(Err(error)) => Outcome::NotSent { said: format!("the journal cannot be written: {error}").into() },
                 Err(error) => Outcome::NotSent { said: error.to_string().into() },
             };
-            let event = Event::Outcome { intent: plan.intent, outcome: outcome.name().into(), said: outcome.said(), writes_done: outcome.done() };
+            let event =
+                Event::Outcome { intent: plan.intent, outcome: outcome.name().into(), said: outcome.said(), writes_done: outcome.done() };
             let record = this.record(Some(card), Some(plan.target), event);
             if let Err(error) = this.journal.note(&record) {
                 tracing::error!(%error, "the outcome could not be journaled");
@@ -207,7 +216,11 @@ impl Writer {
 fn request(write: &Write, dry: bool) -> Result<Request<Vec<u8>>, Text> {
     let Patch::Json(operations) = &write.patch;
     let resource = write.resource;
-    let base = if resource.group.is_empty() { format!("/api/{}", resource.version) } else { format!("/apis/{}/{}", resource.group, resource.version) };
+    let base = if resource.group.is_empty() {
+        format!("/api/{}", resource.version)
+    } else {
+        format!("/apis/{}/{}", resource.group, resource.version)
+    };
     let sub = write.subresource.map(|s| format!("/{s}")).unwrap_or_default();
     let dry = if dry { "&dryRun=All" } else { "" };
     let uri = format!("{base}/namespaces/{}/{}/{}{sub}?fieldManager={MANAGER}{dry}", write.namespace, resource.plural, write.name);
@@ -277,7 +290,15 @@ mod tests {
 
     #[test]
     fn only_a_clear_no_counts_as_no() {
-        for (code, kind) in [(409, Kind::Conflict), (422, Kind::Conflict), (403, Kind::Refused), (429, Kind::Refused), (500, Kind::Unknown), (503, Kind::Unknown), (504, Kind::Unknown)] {
+        for (code, kind) in [
+            (409, Kind::Conflict),
+            (422, Kind::Conflict),
+            (403, Kind::Refused),
+            (429, Kind::Refused),
+            (500, Kind::Unknown),
+            (503, Kind::Unknown),
+            (504, Kind::Unknown),
+        ] {
             assert_eq!(kind_of(code), kind, "{code}");
         }
     }

@@ -36,7 +36,9 @@ pub enum Command {
         json: bool,
     },
     /// One look: a table, JSON, or a line for a prompt. The exit code tells the state.
-    #[command(after_help = "Exit codes: 0 healthy, 10 progressing, 11 waits for a human, 12 failing or aborted, 13 unknown or stale, 2 usage, 3 cannot reach, 4 not allowed.")]
+    #[command(
+        after_help = "Exit codes: 0 healthy, 10 progressing, 11 waits for a human, 12 failing or aborted, 13 unknown or stale, 2 usage, 3 cannot reach, 4 not allowed."
+    )]
     Status {
         #[arg(value_name = "[NS/]NAME")]
         rollout: Option<String>,

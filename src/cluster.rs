@@ -66,7 +66,7 @@ pub enum Scope {
 /// Without the right to list a kind in all namespaces it watches the namespaces it may list, or the
 /// kubeconfig's own, and says so in a note and in the link's detail.
 pub async fn watch_fleet(reader: Reader, roots: Vec<&'static Resource>, scope: Scope, tx: mpsc::Sender<Msg>) {
-    let hub = Hub::new(Source::Fleet, 0, tx, reader.pace().clone());
+    let hub = Hub::new(Source::Fleet, 0, tx.clone(), reader.pace().clone());
     let mut tasks = JoinSet::new();
     for root in roots {
         match &scope {
@@ -76,7 +76,8 @@ pub async fn watch_fleet(reader: Reader, roots: Vec<&'static Resource>, scope: S
     }
     tasks.spawn(hub.clone().tend(reader));
     let _ = hub.publish().await;
-    while tasks.join_next().await.is_some() {}
+    // A quiet stream sends nothing and so would not notice that nobody listens.
+    tx.closed().await;
 }
 
 fn in_each(tasks: &mut JoinSet<()>, reader: &Reader, root: &'static Resource, hub: &Arc<Hub>, names: &[String]) {
@@ -134,7 +135,8 @@ fn narrowed(root: &Resource, names: &[String]) -> Text {
 async fn readable(reader: &Reader, root: &'static Resource) -> Vec<String> {
     let Ok(all) = reader.namespaces().await else { return vec![reader.default_namespace().to_owned()] };
     let allowed = |name: String| async move { reader.can_i("list", root, None, &name, "").await.unwrap_or(true).then_some(name) };
-    let mut names: Vec<String> = stream::iter(all).map(allowed).buffer_unordered(AT_ONCE).filter_map(std::future::ready).take(NAMESPACES).collect().await;
+    let mut names: Vec<String> =
+        stream::iter(all).map(allowed).buffer_unordered(AT_ONCE).filter_map(std::future::ready).take(NAMESPACES).collect().await;
     names.sort();
     names
 }

@@ -39,6 +39,9 @@ pub trait Engine: Sync {
     /// Containers and images of the desired template, for the set-image prompt and the diff.
     fn containers(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)>;
 
+    /// Versions that an undo can go back to: what to call them, and their hash. The stable one first.
+    fn revisions(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)>;
+
     /// What differs between the old side's pod template and the new one's, one line each.
     fn diff(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<Change>;
 }

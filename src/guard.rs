@@ -12,7 +12,10 @@ use crate::{
     act::Writer,
     engine::{Engine, Plan, Refusal},
     intent::{Danger, Intent, Verb},
-    model::{Links, Notice, Severity, Source, Text, Time, metrics::{Reading, RolloutMetrics}},
+    model::{
+        Links, Notice, Severity, Source, Text, Time,
+        metrics::{Reading, RolloutMetrics},
+    },
     msg::Check,
     object::{Object, Objects},
     settings::Settings,
@@ -73,7 +76,11 @@ pub struct Ground<'a> {
 type Rule = (fn(&Ground<'_>, &Known, Verb) -> bool, &'static str, &'static str);
 
 const RULES: &[Rule] = &[
-    (|g, _, _| g.mode == Mode::Watch, "this is a watch session: it was built without the ability to write", "start `rolltop` without `watch` or --read-only"),
+    (
+        |g, _, _| g.mode == Mode::Watch,
+        "this is a watch session: it was built without the ability to write",
+        "start `rolltop` without `watch` or --read-only",
+    ),
     (|g, _, _| g.frozen, "the picture is frozen, the cluster is not", "press z to let it run again"),
     (|_, k, _| k.deleted.is_some(), "this rollout no longer exists", "press esc to go back to the fleet"),
     (
@@ -87,7 +94,14 @@ const RULES: &[Rule] = &[
 ///
 /// # Errors
 /// The first rule that forbids it, else the engine's own refusal.
-pub fn consider(ground: &Ground<'_>, engine: &dyn Engine, known: &Known, root: &Object, objects: &Objects, intent: &Intent) -> Result<Plan, Refusal> {
+pub fn consider(
+    ground: &Ground<'_>,
+    engine: &dyn Engine,
+    known: &Known,
+    root: &Object,
+    objects: &Objects,
+    intent: &Intent,
+) -> Result<Plan, Refusal> {
     for (forbids, reason, instead) in RULES {
         if forbids(ground, known, intent.verb()) {
             return Err(Refusal::because(*reason).instead(*instead, None));

@@ -55,7 +55,9 @@ fn verdict(state: &State, opened: bool) -> Option<Look> {
     let fleet = state.links.get(Source::Fleet);
     match fleet.state {
         LinkState::Forbidden { .. } => return Some(Look::NotAllowed),
-        LinkState::Refused | LinkState::BadCertificate | LinkState::NoRoute | LinkState::Expired { .. } | LinkState::Garbage => return Some(Look::Unreachable),
+        LinkState::Refused | LinkState::BadCertificate | LinkState::NoRoute | LinkState::Expired { .. } | LinkState::Garbage => {
+            return Some(Look::Unreachable);
+        }
         // No such kind: there are no rollouts, and that is an answer.
         LinkState::CrdMissing { .. } => return Some(Look::Known),
         _ => {}
@@ -95,7 +97,8 @@ fn find(state: &State, name: &str) -> Option<Text> {
 
 /// The rollouts a command is about, most urgent first.
 pub fn shown<'a>(state: &'a State, named: Option<&str>) -> Vec<&'a Known> {
-    let mut rows: Vec<&Known> = state.rollouts.values().filter(|k| named.is_none_or(|n| k.rollout.id.path() == n || *k.rollout.id.name == *n)).collect();
+    let mut rows: Vec<&Known> =
+        state.rollouts.values().filter(|k| named.is_none_or(|n| k.rollout.id.path() == n || *k.rollout.id.name == *n)).collect();
     rows.sort_by_key(|k| (k.rollout.phase.urgency(), k.rollout.id.path()));
     rows
 }

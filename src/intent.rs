@@ -73,9 +73,14 @@ pub enum Intent {
     Abort,
     Retry,
     /// To the pod template with this hash; `None` is the stable one.
-    Undo { to: Option<Text> },
+    Undo {
+        to: Option<Text>,
+    },
     Restart,
-    SetImage { container: Text, image: Text },
+    SetImage {
+        container: Text,
+        image: Text,
+    },
     Flip,
 }
 

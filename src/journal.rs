@@ -22,14 +22,37 @@ use crate::{
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    SessionStarted { version: &'static str, mode: &'static str },
-    Refused { intent: Intent, reason: Text },
-    CardOpened { intent: Intent },
-    Cancelled { intent: Intent },
+    SessionStarted {
+        version: &'static str,
+        mode: &'static str,
+    },
+    Refused {
+        intent: Intent,
+        reason: Text,
+    },
+    CardOpened {
+        intent: Intent,
+    },
+    Cancelled {
+        intent: Intent,
+    },
     /// Written and synced before the request is sent.
-    Attempt { intent: Intent, sentence: Text, writes: Vec<WriteRecord>, overridden: Option<Text> },
-    Outcome { intent: Intent, outcome: String, said: Option<Text>, writes_done: usize },
-    Effect { intent: Intent, seen: String },
+    Attempt {
+        intent: Intent,
+        sentence: Text,
+        writes: Vec<WriteRecord>,
+        overridden: Option<Text>,
+    },
+    Outcome {
+        intent: Intent,
+        outcome: String,
+        said: Option<Text>,
+        writes_done: usize,
+    },
+    Effect {
+        intent: Intent,
+        seen: String,
+    },
 }
 
 #[derive(Debug, Clone, Serialize)]

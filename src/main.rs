@@ -127,7 +127,13 @@ async fn connected(cli: &Cli, config: &Config) -> Result<u8> {
     };
     match &cli.command {
         Some(Command::Status { rollout, json, line }) => {
-            let form = if *json { Form::Json } else if *line { Form::Line } else { Form::Table };
+            let form = if *json {
+                Form::Json
+            } else if *line {
+                Form::Line
+            } else {
+                Form::Table
+            };
             status(config, &connection, rollout.as_deref(), form).await
         }
         Some(Command::Watch { rollout, json: true }) => follow(config, &connection, rollout.as_deref()).await,
@@ -156,9 +162,20 @@ async fn supervise(config: &Config, connection: &Connection, open: Option<String
     match mode {
         Mode::Watch => run::run(state, session, &run::NoHands, open).await?,
         Mode::Interactive => {
-            let path = config.path("safety.journal").or_else(|| state_dir().map(|d| d.join("journal.jsonl"))).ok_or_else(|| eyre!("no home folder: name a journal with ROLLTOP_SAFETY_JOURNAL"))?;
-            let journal = Journal::open(&path).wrap_err_with(|| format!("the journal {} cannot be opened; without it nothing may be written, so use `rolltop watch`", path.display()))?;
-            let writer = Writer::new(connection.write_client()?, session.reader.clone(), journal, Arc::from(connection.context()), session.tx.clone());
+            let path = config
+                .path("safety.journal")
+                .or_else(|| state_dir().map(|d| d.join("journal.jsonl")))
+                .ok_or_else(|| eyre!("no home folder: name a journal with ROLLTOP_SAFETY_JOURNAL"))?;
+            let journal = Journal::open(&path).wrap_err_with(|| {
+                format!("the journal {} cannot be opened; without it nothing may be written, so use `rolltop watch`", path.display())
+            })?;
+            let writer = Writer::new(
+                connection.write_client()?,
+                session.reader.clone(),
+                journal,
+                Arc::from(connection.context()),
+                session.tx.clone(),
+            );
             let started = Event::SessionStarted { version: env!("CARGO_PKG_VERSION"), mode: "interactive" };
             writer.journal().note(&writer.record(None, None, started))?;
             run::run(state, session, &writer, open).await?

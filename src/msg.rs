@@ -3,7 +3,7 @@
 use crate::{
     act::Outcome,
     engine::Plan,
-    model::{Link, Source, Text, Time, metrics::RolloutMetrics, Id},
+    model::{Id, Link, Source, Text, Time, metrics::RolloutMetrics},
     object::{Object, Resource},
 };
 
@@ -31,10 +31,23 @@ pub enum Body {
     /// The state of a connection.
     Link(Source, Link),
     /// A list is complete: what is not in it no longer exists. `scope` tells one selection of a kind from another.
-    Snapshot { source: Source, resource: &'static Resource, scope: u32, objects: Vec<Object> },
+    Snapshot {
+        source: Source,
+        resource: &'static Resource,
+        scope: u32,
+        objects: Vec<Object>,
+    },
     /// An object appeared or changed.
-    Applied { source: Source, scope: u32, object: Box<Object> },
-    Deleted { source: Source, resource: &'static Resource, uid: Text },
+    Applied {
+        source: Source,
+        scope: u32,
+        object: Box<Object>,
+    },
+    Deleted {
+        source: Source,
+        resource: &'static Resource,
+        uid: Text,
+    },
     /// Who the API server says we are.
     Identity(Result<Identity, Text>),
     /// Readings of one refresh, all rollouts.
@@ -42,9 +55,15 @@ pub enum Body {
     /// A chart's past, for the open rollout.
     Backfill(Id, Box<RolloutMetrics>),
     /// What the server says to a plan before it is carried out.
-    Rehearsed { card: u64, findings: Box<Findings> },
+    Rehearsed {
+        card: u64,
+        findings: Box<Findings>,
+    },
     /// How a plan fares.
-    Acted { card: u64, outcome: Outcome },
+    Acted {
+        card: u64,
+        outcome: Outcome,
+    },
     /// Something the person should read once, on the status line.
     Note(Text),
 }

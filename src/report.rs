@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use crate::{
-    model::{Owner, Phase, Rollout, Source, Text, Time, Track, Wait, metrics::{Reading, TrackReadings}},
+    model::{
+        Owner, Phase, Rollout, Source, Text, Time, Track, Wait,
+        metrics::{Reading, TrackReadings},
+    },
     state::{Known, State},
     verdict::Verdict,
 };
@@ -100,7 +103,10 @@ pub fn report<'a>(state: &'a State, known: &'a Known, now: Time) -> Report<'a> {
         way_back: BackReport { action: r.way_back.action.map(|v| v.name()), seconds: r.way_back.seconds, until: r.way_back.until },
         verdict: &known.verdict,
         owner: r.owner.as_ref(),
-        evidence: Ages { kubernetes_age_seconds: age(state, Source::Fleet, now), prometheus_age_seconds: age(state, Source::Prometheus, now) },
+        evidence: Ages {
+            kubernetes_age_seconds: age(state, Source::Fleet, now),
+            prometheus_age_seconds: age(state, Source::Prometheus, now),
+        },
     }
 }
 
@@ -160,7 +166,11 @@ pub fn table(state: &State, shown: &[&Known]) -> String {
 fn row(state: &State, known: &Known) -> [String; 8] {
     let r = &known.rollout;
     let (ready, desired) = r.ready();
-    let step = r.steps.current.filter(|_| !r.steps.items.is_empty()).map_or("-".into(), |i| format!("{}/{}", (i + 1).min(r.steps.items.len()), r.steps.items.len()));
+    let step = r
+        .steps
+        .current
+        .filter(|_| !r.steps.items.is_empty())
+        .map_or("-".into(), |i| format!("{}/{}", (i + 1).min(r.steps.items.len()), r.steps.items.len()));
     let traffic = r.new_side().and_then(|t| t.traffic.applied).map_or("-".into(), |w| format!("{:.0}%", w * 100.0));
     let errors = state.metrics_of(&r.id).map(|m| if r.in_flight() { m.new.errors } else { m.old.errors });
     let errors = match errors {

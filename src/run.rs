@@ -12,8 +12,7 @@ use crate::{
     act::Writer,
     engine::Plan,
     guard::{Approved, Grant},
-    journal,
-    keys,
+    journal, keys,
     model::{Id, Text, Time},
     msg::{Body, Msg},
     object::Resource,
@@ -118,7 +117,10 @@ impl<H: Hands> Loop<'_, H> {
         let mut keyboard = EventStream::new();
         let mut signals = signals()?;
         while self.end.is_none() {
-            if self.dirty && self.drawn.elapsed() >= self.pace && let Err(end) = self.draw() {
+            if self.dirty
+                && self.drawn.elapsed() >= self.pace
+                && let Err(end) = self.draw()
+            {
                 return Ok(end);
             }
             let wake = self.wake();
@@ -193,7 +195,12 @@ impl<H: Hands> Loop<'_, H> {
     /// Opens the rollout named on the command line once it is known.
     fn open_wanted(&mut self) {
         let Some(wanted) = &self.open else { return };
-        let found = self.state.rollouts.iter().find(|(_, k)| k.rollout.id.path() == *wanted || *k.rollout.id.name == **wanted).map(|(uid, _)| uid.clone());
+        let found = self
+            .state
+            .rollouts
+            .iter()
+            .find(|(_, k)| k.rollout.id.path() == *wanted || *k.rollout.id.name == **wanted)
+            .map(|(uid, _)| uid.clone());
         if let Some(uid) = found {
             self.open = None;
             let mut effects = Vec::new();

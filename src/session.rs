@@ -151,7 +151,8 @@ fn focus(state: &State, now: Time) -> Option<Focus> {
     let r = &state.rollouts.get(uid)?.rollout;
     let since_start = || r.started.and_then(|s| (now - s).to_std().ok()).unwrap_or_default().max(std::time::Duration::from_secs(300));
     let window = WINDOWS.get(state.view.window).copied().flatten().unwrap_or_else(since_start);
-    let own = r.analyses.iter().filter(|a| a.current).flat_map(|a| &a.metrics).filter_map(|m| Some((m.name.clone(), m.query.clone()?))).collect();
+    let own =
+        r.analyses.iter().filter(|a| a.current).flat_map(|a| &a.metrics).filter_map(|m| Some((m.name.clone(), m.query.clone()?))).collect();
     let new_since = r.new_side().and_then(|t| t.created);
     Some(Focus { id: r.id.clone(), window, points: 240, new_since, own })
 }

@@ -118,7 +118,7 @@ impl State {
             order: Vec::new(),
             metrics: HashMap::new(),
             timeline: VecDeque::new(),
-            view: View::default(),
+            view: View { window: 1, ..View::default() },
             card: None,
             note: None,
             frozen: None,

@@ -32,7 +32,8 @@ pub struct Entry {
 }
 
 /// Kinds between a workload and its pods: an Event about one of them belongs to the workload's story.
-static BETWEEN: [&Resource; 6] = [&kinds::REPLICA_SET, &kinds::POD, &kinds::ANALYSIS_RUN, &kinds::EXPERIMENT, &kinds::DEPLOYMENT, &kinds::ROLLOUT];
+static BETWEEN: [&Resource; 6] =
+    [&kinds::REPLICA_SET, &kinds::POD, &kinds::ANALYSIS_RUN, &kinds::EXPERIMENT, &kinds::DEPLOYMENT, &kinds::ROLLOUT];
 
 /// Longest chain of owners: pod, ReplicaSet, Experiment, Rollout.
 const HOPS: usize = 4;
@@ -73,10 +74,12 @@ struct Series {
 /// The Events about a workload and what it owns, oldest first, repeats of one moment folded.
 /// Events live for about an hour and may be dropped by their sender: a missing one proves nothing.
 pub fn from_events(root: &Object, objects: &Objects) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = objects.iter(&kinds::EVENT).filter_map(|o| entry(root, objects, o)).collect();
-    entries.sort_by(|a, b| order(a).cmp(&order(b)));
+    let mut entries: Vec<(String, Entry)> =
+        objects.iter(&kinds::EVENT).filter_map(|o| Some((sequence(o), entry(root, objects, o)?))).collect();
+    entries.sort_by(|(a, x), (b, y)| (x.at, a).cmp(&(y.at, b)));
+    let mut entries: Vec<Entry> = entries.into_iter().map(|(_, entry)| entry).collect();
     entries.dedup_by(|later, first| {
-        let same = order(later) == order(first);
+        let same = Entry { count: first.count, ..later.clone() } == *first;
         if same {
             first.count = first.count.saturating_add(later.count);
         }
@@ -85,8 +88,10 @@ pub fn from_events(root: &Object, objects: &Objects) -> Vec<Entry> {
     entries
 }
 
-fn order(e: &Entry) -> (Time, &Option<Text>, &Text, &Text, bool) {
-    (e.at, &e.object, &e.reason, &e.message, e.warning)
+/// Times of events have whole seconds. Their senders name them by the nanosecond, in hexadecimal of equal
+/// length, which tells the order within one.
+fn sequence(event: &Object) -> String {
+    event.meta.name.rsplit('.').next().unwrap_or_default().to_owned()
 }
 
 fn entry(root: &Object, objects: &Objects, object: &Object) -> Option<Entry> {

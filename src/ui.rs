@@ -52,7 +52,15 @@ impl<'a> Ctx<'a> {
             (Some(frozen), Some(at)) => (&**frozen, at),
             _ => (state, now),
         };
-        Self { state: shown, view: &state.view, card: state.card.as_ref(), note: state.note.as_ref(), clock: Clock::new(now, zone), live, ink: Ink::new(&state.settings.look) }
+        Self {
+            state: shown,
+            view: &state.view,
+            card: state.card.as_ref(),
+            note: state.note.as_ref(),
+            clock: Clock::new(now, zone),
+            live,
+            ink: Ink::new(&state.settings.look),
+        }
     }
 
     fn frozen(&self) -> bool {

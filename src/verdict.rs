@@ -5,7 +5,10 @@
 
 use serde::Serialize;
 
-use crate::model::{Rollout, Text, metrics::{Reading, RolloutMetrics}};
+use crate::model::{
+    Rollout, Text,
+    metrics::{Reading, RolloutMetrics},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -39,7 +42,10 @@ pub struct Verdict {
 /// Compares the two sides in words.
 pub fn judge(rollout: &Rollout, metrics: Option<&RolloutMetrics>) -> Verdict {
     if let Some(failed) = rollout.analyses.iter().find(|a| a.current && a.phase == crate::model::AnalysisPhase::Failed) {
-        return Verdict { is: Advice::Abort, because: Text::from(format!("its own {} analysis failed: {}", failed.kind.name(), failed.message)) };
+        return Verdict {
+            is: Advice::Abort,
+            because: Text::from(format!("its own {} analysis failed: {}", failed.kind.name(), failed.message)),
+        };
     }
     let Some(metrics) = metrics.filter(|_| rollout.in_flight()) else {
         return Verdict::default();

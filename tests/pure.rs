@@ -1,5 +1,8 @@
 //! Pure tests: fixtures, tables, properties, snapshots. They need nothing but this crate.
 
+// A test that cannot go on should say where.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "pure/config.rs"]
 mod config;
 #[path = "pure/readme.rs"]

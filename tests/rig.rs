@@ -3,6 +3,9 @@
 //! Build them once with `tests/cluster/build`. One rig serves the whole run, a namespace each test; a test that
 //! breaks a component starts its own.
 
+// A test that cannot go on should say where.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "cluster/rig.rs"]
 mod cluster;
 

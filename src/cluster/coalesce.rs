@@ -62,7 +62,8 @@ impl Coalescer {
 
     /// Gives out what is due at `now`; everything for `None`.
     pub fn release(&mut self, now: Option<Instant>) -> Vec<Object> {
-        let ready: Vec<Text> = self.held.iter().filter(|(_, (due, _))| now.is_none_or(|now| *due <= now)).map(|(uid, _)| uid.clone()).collect();
+        let ready: Vec<Text> =
+            self.held.iter().filter(|(_, (due, _))| now.is_none_or(|now| *due <= now)).map(|(uid, _)| uid.clone()).collect();
         let objects: Vec<Object> = ready.iter().filter_map(|uid| self.held.remove(uid)).map(|(_, object)| object).collect();
         for uid in ready {
             self.note(uid, now.unwrap_or_else(Instant::now));
@@ -85,7 +86,11 @@ mod tests {
     use crate::object::{Meta, kinds};
 
     fn object(uid: &str, version: u32) -> Object {
-        Object { resource: &kinds::SERVICE, meta: Meta { uid: uid.into(), resource_version: version.to_string().into(), ..Meta::default() }, json: "{}".into() }
+        Object {
+            resource: &kinds::SERVICE,
+            meta: Meta { uid: uid.into(), resource_version: version.to_string().into(), ..Meta::default() },
+            json: "{}".into(),
+        }
     }
 
     #[test]

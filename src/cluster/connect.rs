@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -47,11 +48,15 @@ pub enum ConnectError {
     NoCurrentContext { contexts: Vec<String> },
     #[error("there is no context {asked:?} in the kubeconfig. There are: {}", list(contexts))]
     UnknownContext { asked: String, contexts: Vec<String> },
-    #[error("context {context:?} names the cluster {cluster:?}, which the kubeconfig does not have. Add it under `clusters`, or choose another --context")]
+    #[error(
+        "context {context:?} names the cluster {cluster:?}, which the kubeconfig does not have. Add it under `clusters`, or choose another --context"
+    )]
     UnknownCluster { context: String, cluster: String },
     #[error("the server of cluster {cluster:?} is {server:?}, which is no http(s) address. Correct `server` in the kubeconfig")]
     BadServer { cluster: String, server: String },
-    #[error("the certificate authority of cluster {cluster:?} cannot be used: {error}. Correct `certificate-authority(-data)` in the kubeconfig")]
+    #[error(
+        "the certificate authority of cluster {cluster:?} cannot be used: {error}. Correct `certificate-authority(-data)` in the kubeconfig"
+    )]
     BadAuthority { cluster: String, error: String },
     #[error("{setting}={value:?} is no address of an http, https or socks5 proxy. Correct or unset it")]
     BadProxy { setting: String, value: String },
@@ -67,7 +72,9 @@ pub enum ConnectError {
     BadCredentials { user: String, error: String },
     #[error("context {context:?} now leads to {now} instead of {before}: start rolltop again to follow it")]
     Moved { context: String, before: String, now: String },
-    #[error("the files of this pod's service account cannot be used: {error}. Mount them (automountServiceAccountToken), or use --kubeconfig")]
+    #[error(
+        "the files of this pod's service account cannot be used: {error}. Mount them (automountServiceAccountToken), or use --kubeconfig"
+    )]
     InCluster { error: String },
 }
 
@@ -102,10 +109,10 @@ impl Connection {
     /// # Errors
     /// As [`Self::load`].
     pub async fn load_paced(options: Options, pace: Pace) -> Result<Self, ConnectError> {
-        let recipe = Recipe { options, pinned: None };
+        let mut recipe = Recipe { options, pinned: None, remembered: Arc::default() };
         let built = recipe.build().await?;
         let target = built.target.clone();
-        let recipe = Recipe { pinned: Some(target.clone()), ..recipe };
+        recipe.pinned = Some(target.clone());
         Ok(Self { wire: Wire::new(recipe, built, pace.clone()), target, pace })
     }
 
@@ -129,9 +136,10 @@ impl Connection {
         Reader::new(self.wire.clone(), self.pace.clone(), self.target.clone())
     }
 
-    /// A client that can write, for the act room. Sends everything once: no retries, no refreshes in between;
-    /// renewed credentials are picked up. The head of an answer must come within [`Pace::answer`] or 30 s,
-    /// whichever is longer; then it fails with a [`gate::NoAnswer`] and the outcome is unknown.
+    /// A client that can write, for the act room. Everything is sent once; refused credentials are renewed,
+    /// but only for the next request. The head of an answer must come within [`Pace::answer`] or 30 s,
+    /// whichever is longer; else it fails with [`NoAnswer`](super::NoAnswer) and the outcome is unknown.
+    /// [`kube::Error::Auth`] means that nothing was sent.
     ///
     /// # Errors
     /// None at present; credentials were resolved when the connection was loaded.
@@ -157,6 +165,8 @@ pub struct Target {
 pub struct Recipe {
     options: Options,
     pinned: Option<Target>,
+    /// The kubeconfig as last read, for when it is gone later (`--kubeconfig <(…)`) or half written.
+    remembered: Arc<Mutex<Option<Kubeconfig>>>,
 }
 
 /// A client just made.
@@ -172,7 +182,7 @@ impl Recipe {
     /// # Errors
     /// A [`ConnectError`]; also when the context now leads elsewhere.
     pub async fn build(&self) -> Result<Built, ConnectError> {
-        let (config, target, expires) = match kubeconfig(self.options.kubeconfig.as_deref())? {
+        let (config, target, expires) = match self.read()? {
             Some(file) => self.of_file(file).await?,
             None => self.in_cluster()?,
         };
@@ -192,11 +202,24 @@ impl Recipe {
         Ok(Built { client, expires, target })
     }
 
+    fn read(&self) -> Result<Option<Kubeconfig>, ConnectError> {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        match (kubeconfig(self.options.kubeconfig.as_deref()), &*remembered) {
+            (Ok(Some(file)), _) => Ok(Some(remembered.insert(file).clone())),
+            (Ok(None) | Err(_), Some(file)) => Ok(Some(file.clone())),
+            (otherwise, None) => otherwise,
+        }
+    }
+
     async fn of_file(&self, file: Kubeconfig) -> Result<(Config, Target, Option<Time>), ConnectError> {
         let wanted = self.pinned.as_ref().map(|p| &p.context).or(self.options.context.as_ref());
         let (context, namespace, cluster_name, cluster, mut user) = select(file, wanted)?;
         let server = cluster.server.clone().unwrap_or_default();
-        let address: Uri = server.parse().ok().filter(is_http).ok_or_else(|| ConnectError::BadServer { cluster: cluster_name.clone(), server: server.clone() })?;
+        let address: Uri = server
+            .parse()
+            .ok()
+            .filter(is_http)
+            .ok_or_else(|| ConnectError::BadServer { cluster: cluster_name.clone(), server: server.clone() })?;
         let login = user.exec.as_ref().map_or_else(|| Text::from(format!("kubectl --context {context} auth whoami")), plugin::login);
         trim_token_file(&mut user).map_err(|error| ConnectError::BadCredentials { user: context.clone(), error })?;
         let expires = plugin::resolve(&mut user, &cluster, self.options.timeout).await?;
@@ -292,7 +315,8 @@ fn select(file: Kubeconfig, wanted: Option<&String>) -> Result<Selected, Connect
     let cluster = file.clusters.iter().find(|c| c.name == context.cluster).and_then(|c| c.cluster.clone());
     let cluster = cluster.ok_or_else(|| ConnectError::UnknownCluster { context: name.clone(), cluster: context.cluster.clone() })?;
     // A missing user is no fault: kubectl then connects as nobody in particular.
-    let user = context.user.as_ref().and_then(|wanted| file.auth_infos.iter().find(|u| u.name == *wanted)).and_then(|u| u.auth_info.clone());
+    let user =
+        context.user.as_ref().and_then(|wanted| file.auth_infos.iter().find(|u| u.name == *wanted)).and_then(|u| u.auth_info.clone());
     let namespace = context.namespace.filter(|n| !n.is_empty()).unwrap_or_else(|| "default".into());
     Ok((name, namespace, context.cluster, cluster, user.unwrap_or_default()))
 }

@@ -53,7 +53,7 @@ pub fn object(resource: &'static Resource, bytes: &[u8]) -> Result<Object, Undec
 /// As [`object`].
 pub(super) fn raw_object(resource: &'static Resource, raw: &RawValue) -> Result<Object, Undecodable> {
     let fields = fields(raw).ok_or(Undecodable::NotAnObject)?;
-    let meta = find(&fields, "metadata").map(|raw| meta(raw)).unwrap_or_default();
+    let meta = find(&fields, "metadata").map(meta).unwrap_or_default();
     if meta.uid.is_empty() {
         let name = if meta.name.is_empty() { "an object without a name".into() } else { format!("{}/{}", meta.namespace, meta.name) };
         return Err(Undecodable::NoUid(name));
@@ -101,7 +101,11 @@ pub(super) fn page(bytes: &[u8]) -> Result<Page<'_>, Undecodable> {
     let top = fields(raw).ok_or(Undecodable::NotAnObject)?;
     let metadata = find(&top, "metadata").and_then(fields).ok_or(Undecodable::NotAnObject)?;
     let text = |key| find(&metadata, key).and_then(string).map(Cow::into_owned).unwrap_or_default();
-    Ok(Page { items: find(&top, "items").and_then(items).unwrap_or_default(), resource_version: text("resourceVersion"), next: text("continue") })
+    Ok(Page {
+        items: find(&top, "items").and_then(items).unwrap_or_default(),
+        resource_version: text("resourceVersion"),
+        next: text("continue"),
+    })
 }
 
 /// One line of a watch.
@@ -380,7 +384,10 @@ mod tests {
 
     #[test]
     fn odd_shapes_still_give_what_can_be_read() {
-        let o = decode(&kinds::POD, &json!({"metadata": {"uid": "u", "name": 5, "generation": "x", "annotations": [], "ownerReferences": {}, "managedFields": "no"}, "spec": "hello", "status": 3}));
+        let o = decode(
+            &kinds::POD,
+            &json!({"metadata": {"uid": "u", "name": 5, "generation": "x", "annotations": [], "ownerReferences": {}, "managedFields": "no"}, "spec": "hello", "status": 3}),
+        );
         assert_eq!((&*o.meta.uid, &*o.meta.name, o.meta.generation), ("u", "", 0));
         assert_eq!(o.value()["spec"], "hello");
         let o = decode(&kinds::POD, &json!({"metadata": {"uid": "u"}, "spec": {"containers": {"a": 1}, "initContainers": [7, null]}}));
@@ -421,11 +428,22 @@ mod tests {
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<i32>().prop_map(Value::from), "[a-z\"\\\\\u{1}é]{0,6}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            "[a-z\"\\\\\u{1}é]{0,6}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(5, 40, 5, |inner| {
             let key = prop_oneof![
-                Just("metadata".to_owned()), Just("spec".to_owned()), Just("containers".to_owned()), Just("env".to_owned()),
-                Just("managedFields".to_owned()), Just("annotations".to_owned()), Just("uid".to_owned()), "[a-z\"\\\\\u{1}é]{0,4}",
+                Just("metadata".to_owned()),
+                Just("spec".to_owned()),
+                Just("containers".to_owned()),
+                Just("env".to_owned()),
+                Just("managedFields".to_owned()),
+                Just("annotations".to_owned()),
+                Just("uid".to_owned()),
+                "[a-z\"\\\\\u{1}é]{0,4}",
             ];
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),

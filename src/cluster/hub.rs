@@ -195,7 +195,11 @@ impl Board {
     /// others, unless there are no others or the open rollout cannot do without it.
     fn worst(&self) -> Option<&Entry> {
         let counted = |e: &&Entry| !(e.optional && is_withheld(&e.state));
-        self.slots.values().filter(counted).max_by_key(|e| (rank(&e.state), std::cmp::Reverse(e.retry_at))).or_else(|| self.slots.values().next())
+        self.slots
+            .values()
+            .filter(counted)
+            .max_by_key(|e| (rank(&e.state), std::cmp::Reverse(e.retry_at)))
+            .or_else(|| self.slots.values().next())
     }
 
     fn details(&self) -> Text {
@@ -205,7 +209,8 @@ impl Board {
             _ if e.detail.is_empty() => None,
             _ => Some(format!("{}: {}", e.name, e.detail)),
         };
-        let mut lines: Vec<String> = self.remarks.values().map(ToString::to_string).chain(self.slots.values().filter_map(of_slot)).collect();
+        let mut lines: Vec<String> =
+            self.remarks.values().map(ToString::to_string).chain(self.slots.values().filter_map(of_slot)).collect();
         lines.dedup();
         lines.join("; ").into()
     }
@@ -283,7 +288,13 @@ mod tests {
     use super::*;
 
     fn board(slots: &[(&str, bool, LinkState)]) -> Board {
-        let entry = |(name, optional, state): &(&str, bool, LinkState)| Entry { name: (*name).into(), optional: *optional, state: state.clone(), detail: Text::default(), retry_at: None };
+        let entry = |(name, optional, state): &(&str, bool, LinkState)| Entry {
+            name: (*name).into(),
+            optional: *optional,
+            state: state.clone(),
+            detail: Text::default(),
+            retry_at: None,
+        };
         Board { slots: slots.iter().map(entry).enumerate().collect(), heard: Some(chrono::Utc::now()), ..Board::default() }
     }
 

@@ -15,7 +15,14 @@ const REVIEWS: [(&str, &str); 3] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiPath<'a> {
     /// A collection, an object or a subresource.
-    Resource { group: &'a str, version: &'a str, namespace: Option<&'a str>, resource: &'a str, name: Option<&'a str>, subresource: Option<&'a str> },
+    Resource {
+        group: &'a str,
+        version: &'a str,
+        namespace: Option<&'a str>,
+        resource: &'a str,
+        name: Option<&'a str>,
+        subresource: Option<&'a str>,
+    },
     /// `/version`, `/readyz`, discovery.
     Other,
 }
@@ -67,7 +74,11 @@ pub fn reads_only(method: &Method, path: &str, upgrade: bool) -> Result<(), Stri
             Err(format!("{sub} can act, even when asked with {method}"))
         }
         (&(Method::GET | Method::HEAD), _) => Ok(()),
-        (&Method::POST, ApiPath::Resource { group, version: "v1", namespace: None, resource, name: None, .. }) if REVIEWS.contains(&(group, resource)) => Ok(()),
+        (&Method::POST, ApiPath::Resource { group, version: "v1", namespace: None, resource, name: None, .. })
+            if REVIEWS.contains(&(group, resource)) =>
+        {
+            Ok(())
+        }
         _ => Err(format!("{method} {path} would write")),
     }
 }
@@ -130,7 +141,11 @@ mod tests {
         ] {
             assert_eq!(reads_only(&Method::GET, path, false), Ok(()), "{path}");
         }
-        for path in ["/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "/apis/authentication.k8s.io/v1/selfsubjectreviews"] {
+        for path in [
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        ] {
             assert_eq!(reads_only(&Method::POST, path, false), Ok(()), "{path}");
         }
     }

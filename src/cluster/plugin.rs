@@ -47,7 +47,13 @@ pub async fn resolve(user: &mut AuthInfo, cluster: &Cluster, patience: Duration)
 /// The plugin's command as it would be typed.
 pub fn command_line(exec: &ExecConfig) -> Text {
     let words = exec.command.iter().chain(exec.args.iter().flatten());
-    let quoted = words.map(|w| if !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:@,+".contains(c)) { w.clone() } else { format!("'{}'", w.replace('\'', r"'\''")) });
+    let quoted = words.map(|w| {
+        if !w.is_empty() && w.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:@,+".contains(c)) {
+            w.clone()
+        } else {
+            format!("'{}'", w.replace('\'', r"'\''"))
+        }
+    });
     Text::from(quoted.collect::<Vec<_>>().join(" "))
 }
 
@@ -56,9 +62,16 @@ pub fn login(exec: &ExecConfig) -> Text {
     let name = exec.command.as_deref().unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
     let env = |wanted: &str| exec.env.iter().flatten().find(|e| e.get("name").is_some_and(|n| n == wanted)).and_then(|e| e.get("value"));
     let args: Vec<&str> = exec.args.iter().flatten().map(String::as_str).collect();
-    let profile = args.iter().position(|a| *a == "--profile").and_then(|i| args.get(i + 1)).map(|p| (*p).to_owned()).or_else(|| env("AWS_PROFILE").cloned());
+    let profile = args
+        .iter()
+        .position(|a| *a == "--profile")
+        .and_then(|i| args.get(i + 1))
+        .map(|p| (*p).to_owned())
+        .or_else(|| env("AWS_PROFILE").cloned());
     match name {
-        "aws" | "aws-iam-authenticator" => profile.map_or_else(|| "aws sso login".into(), |p| format!("aws sso login --profile {p}").into()),
+        "aws" | "aws-iam-authenticator" => {
+            profile.map_or_else(|| "aws sso login".into(), |p| format!("aws sso login --profile {p}").into())
+        }
         "gke-gcloud-auth-plugin" | "gcloud" => "gcloud auth login".into(),
         "kubelogin" if args.contains(&"--server-id") => "az login".into(),
         "tsh" => "tsh login".into(),

@@ -139,7 +139,11 @@ mod tests {
         let none = |_: &str| None;
         let all = |_: &str| Some("*".to_owned());
         assert_eq!(decide(&server, Some("proxy:3128"), none), Ok(Some("http://proxy:3128".parse().unwrap())));
-        assert_eq!(decide(&server, Some("socks5h://p:1"), all), Ok(Some("socks5://p:1".parse().unwrap())), "the kubeconfig's own proxy knows no exception");
+        assert_eq!(
+            decide(&server, Some("socks5h://p:1"), all),
+            Ok(Some("socks5://p:1".parse().unwrap())),
+            "the kubeconfig's own proxy knows no exception"
+        );
         assert_eq!(decide(&server, Some(""), none), Ok(None));
         assert_eq!(decide(&server, Some("ftp://p"), none), Err(("proxy-url".into(), "ftp://p".into())));
         let broken = |name: &str| (name == "https_proxy").then(|| "::".to_owned());

@@ -133,7 +133,9 @@ impl Reader {
         let ask = self.ask("get", Some(resource), Some(namespace));
         match self.fetch(Request::get(path).body(Body::empty()), &ask).await {
             Ok(bytes) => decode::object(resource, &bytes).map_err(|e| ReadError::Undecodable(e.to_string())),
-            Err(t) if matches!(t.state, LinkState::CrdMissing { .. }) => Err(ReadError::Missing(format!("{} {namespace}/{name}", resource.kind).into())),
+            Err(t) if matches!(t.state, LinkState::CrdMissing { .. }) => {
+                Err(ReadError::Missing(format!("{} {namespace}/{name}", resource.kind).into()))
+            }
             Err(trouble) => Err(ReadError::Failed(trouble)),
         }
     }
@@ -168,7 +170,14 @@ impl Reader {
     ///
     /// # Errors
     /// When the question could not be asked; then the right is unknown.
-    pub async fn can_i(&self, verb: &str, resource: &Resource, subresource: Option<&str>, namespace: &str, name: &str) -> Result<bool, ReadError> {
+    pub async fn can_i(
+        &self,
+        verb: &str,
+        resource: &Resource,
+        subresource: Option<&str>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, ReadError> {
         #[derive(Deserialize)]
         struct Review {
             status: Status,
@@ -182,7 +191,8 @@ impl Reader {
             "verb": verb, "group": resource.group, "version": resource.version, "resource": resource.plural,
             "subresource": subresource.unwrap_or_default(), "namespace": namespace, "name": name,
         });
-        let body = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
+        let body =
+            json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}});
         let review: Review = self.review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &body).await?;
         Ok(review.status.allowed)
     }
@@ -334,9 +344,13 @@ impl Reader {
         let mut names = Vec::new();
         let mut next = String::new();
         loop {
-            let path = format!("/api/v1/namespaces?limit=500{}", if next.is_empty() { String::new() } else { format!("&continue={}", query(&next)) });
+            let path = format!(
+                "/api/v1/namespaces?limit=500{}",
+                if next.is_empty() { String::new() } else { format!("&continue={}", query(&next)) }
+            );
             let bytes = self.fetch(Request::get(path).body(Body::empty()), &ask).await?;
-            let page = decode::page(&bytes).map_err(|e| Trouble::of_answer(StatusCode::OK, &http::HeaderMap::new(), e.to_string().as_bytes(), &ask))?;
+            let page = decode::page(&bytes)
+                .map_err(|e| Trouble::of_answer(StatusCode::OK, &http::HeaderMap::new(), e.to_string().as_bytes(), &ask))?;
             names.extend(page.items.iter().filter_map(|raw| decode::raw_object(&NAMESPACE, raw).ok()).map(|o| o.meta.name.to_string()));
             if page.next.is_empty() {
                 return Ok(names);
@@ -387,7 +401,11 @@ mod tests {
     fn paths() {
         assert_eq!(collection(&kinds::POD, None), "/api/v1/pods");
         assert_eq!(collection(&kinds::ROLLOUT, Some("a")), "/apis/argoproj.io/v1alpha1/namespaces/a/rollouts");
-        assert_eq!(collection(&kinds::POD, Some("a/../b")), "/api/v1/namespaces/a%2F..%2Fb/pods", "refused by the gate, not misread by the server");
+        assert_eq!(
+            collection(&kinds::POD, Some("a/../b")),
+            "/api/v1/namespaces/a%2F..%2Fb/pods",
+            "refused by the gate, not misread by the server"
+        );
         assert_eq!(query("a in (b,c),d=e"), "a%20in%20%28b%2Cc%29%2Cd%3De");
     }
 }

@@ -68,7 +68,9 @@ impl Trouble {
     /// Reads an error of the transport by its chain of causes.
     pub(super) fn of_error(error: &kube::Error, login: &str) -> Self {
         if let kube::Error::Auth(e) = error {
-            return Self::new(LinkState::Expired { hint: login.into() }, e.to_string());
+            // `AuthExec` carries our own sentence.
+            let said = if let kube::client::AuthError::AuthExec(said) = e { said.clone() } else { e.to_string() };
+            return Self::new(LinkState::Expired { hint: login.into() }, said);
         }
         let chain = chain(error);
         let state = chain.iter().rev().find_map(|e| state_of_cause(*e)).unwrap_or(LinkState::Cut);
@@ -175,7 +177,9 @@ fn state_of_tls(error: &rustls::Error) -> LinkState {
     use rustls::Error as Tls;
     match error {
         Tls::InvalidMessage(_) => LinkState::Garbage,
-        Tls::AlertReceived(_) | Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented | Tls::InvalidCertRevocationList(_) => LinkState::BadCertificate,
+        Tls::AlertReceived(_) | Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented | Tls::InvalidCertRevocationList(_) => {
+            LinkState::BadCertificate
+        }
         _ => LinkState::Cut,
     }
 }
@@ -248,7 +252,9 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_to_ask_for() {
-        let said = |user: &str| format!(r#"{{"kind":"Status","message":"rollouts.argoproj.io is forbidden: User \"{user}\" cannot list resource"}}"#);
+        let said = |user: &str| {
+            format!(r#"{{"kind":"Status","message":"rollouts.argoproj.io is forbidden: User \"{user}\" cannot list resource"}}"#)
+        };
         let LinkState::Forbidden { verb, resource, namespace, role } = of(403, &said("jane@corp")).state else { panic!() };
         assert_eq!((&*verb, &*resource, namespace.as_deref()), ("list", "rollouts.argoproj.io", Some("shop")));
         assert_eq!(role, "kubectl -n shop create rolebinding rolltop-viewer --clusterrole=rolltop-viewer --user=jane@corp");
@@ -286,7 +292,10 @@ mod tests {
         }
         let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         assert_eq!(wrap(Box::new(io::Error::other(tls))), LinkState::BadCertificate, "an io::Error hides its cause from source()");
-        assert_eq!(wrap(Box::new(io::Error::other(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))), LinkState::Garbage);
+        assert_eq!(
+            wrap(Box::new(io::Error::other(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))),
+            LinkState::Garbage
+        );
         let words = |text: &str| wrap(text.into());
         assert_eq!(words("dns error: failed to lookup address information"), LinkState::NoRoute);
         assert_eq!(words("tunnel error: unsuccessful"), LinkState::NoRoute);

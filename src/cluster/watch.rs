@@ -82,6 +82,9 @@ pub enum OnForbidden {
     Return,
 }
 
+/// Refusals after which a right that was there counts as taken away.
+const PATIENT_REFUSALS: u32 = 6;
+
 /// One stream, running until the reducer is gone.
 pub struct Stream {
     reader: Reader,
@@ -96,6 +99,10 @@ pub struct Stream {
     unreadable: (u32, Text),
     /// Whether this session brought data, for the back-off.
     data: bool,
+    /// Whether this stream has ever held a whole picture: then it had the right to.
+    was_live: bool,
+    /// Refusals in a row since.
+    refused: u32,
 }
 
 impl Stream {
@@ -103,7 +110,19 @@ impl Stream {
         let pace = reader.pace();
         let (backoff, coalescer) = (Backoff::new(pace), Coalescer::new(pace.coalesce));
         let nudges = reader.nudges();
-        Self { reader, target, slot, backoff, nudges, coalescer, version: None, unreadable: Default::default(), data: false }
+        Self {
+            reader,
+            target,
+            slot,
+            backoff,
+            nudges,
+            coalescer,
+            version: None,
+            unreadable: Default::default(),
+            data: false,
+            was_live: false,
+            refused: 0,
+        }
     }
 
     /// Runs until nobody listens, or until rights are missing if the caller wants to know that.
@@ -115,7 +134,9 @@ impl Stream {
             self.backoff.settle(began.elapsed(), self.data);
             let flushed = self.flush(None).await;
             let reacted = match end {
-                End::Trouble(t) if forbidden == OnForbidden::Return && matches!(t.state, LinkState::Forbidden { .. }) => return Some(t),
+                End::Trouble(t) if forbidden == OnForbidden::Return && !self.was_live && matches!(t.state, LinkState::Forbidden { .. }) => {
+                    return Some(t);
+                }
                 End::Trouble(t) if matches!(t.state, LinkState::CrdMissing { .. }) => self.await_kind(t).await,
                 end => self.pause(end).await,
             };
@@ -198,7 +219,9 @@ impl Stream {
         loop {
             let until = deadline.min(Instant::now() + pace.stream_idle);
             let line = tokio::time::timeout_at(until, lines.next()).await.map_err(|_| Initial::Unsupported)??;
-            let Some(line) = line else { return Err(Initial::Trouble(Trouble::new(LinkState::Cut, "the server closed the connection within the list"))) };
+            let Some(line) = line else {
+                return Err(Initial::Trouble(Trouble::new(LinkState::Cut, "the server closed the connection within the list")));
+            };
             self.slot.heard();
             let Some(frame) = parse(&line) else { return Err(Initial::Trouble(garbage(&line))) };
             match &*frame.kind {
@@ -220,7 +243,7 @@ impl Stream {
         let (source, resource, scope) = (self.slot.hub.source(), self.target.resource, self.target.scope);
         self.slot.hub.send(Message::Snapshot { source, resource, scope, objects }).await?;
         self.report_unreadable().await?;
-        self.slot.live(self.complaint()).await
+        self.live().await
     }
 
     // ---- watching
@@ -259,13 +282,13 @@ impl Stream {
                     }
                     if !proven {
                         proven = true;
-                        self.slot.live(self.complaint()).await?;
+                        self.live().await?;
                     }
                 }
                 () = held => self.flush(Some(Instant::now())).await?,
                 () = sleep_until(trusted), if !proven => {
                     proven = true;
-                    self.slot.live(self.complaint()).await?;
+                    self.live().await?;
                 }
                 () = sleep_until(silence) => return Ok(End::Silent),
                 _ = self.nudges.changed() => return Ok(End::Nudged),
@@ -286,7 +309,7 @@ impl Stream {
                 Some(object) => self.apply(object).await?,
                 None => {
                     self.report_unreadable().await?;
-                    self.slot.live(self.complaint()).await?;
+                    self.live().await?;
                 }
             },
             "DELETED" => {
@@ -360,6 +383,12 @@ impl Stream {
         self.slot.hub.send(Message::Note(format!("{}: {}", self.target.resource.qualified(), self.complaint()).into())).await
     }
 
+    async fn live(&mut self) -> Result<(), Closed> {
+        self.was_live = true;
+        self.refused = 0;
+        self.slot.live(self.complaint()).await
+    }
+
     // ---- waiting
 
     /// The one way back to the server.
@@ -376,7 +405,11 @@ impl Stream {
             self.version = None;
         }
         if matches!(trouble.state, LinkState::Forbidden { .. }) {
-            wait = wait.max(pace.forbidden);
+            self.refused += 1;
+            // An API server that has just started refuses everybody until it has read its roles.
+            if !self.was_live || self.refused > PATIENT_REFUSALS {
+                wait = wait.max(pace.forbidden);
+            }
         }
         if let Some(asked) = trouble.retry_after {
             wait = wait.max(asked.min(pace.patience));
@@ -475,7 +508,9 @@ impl Lines {
             match self.body.frame().await {
                 None if self.buffer.trim_ascii().is_empty() => return Ok(None),
                 // HTML and the like often end without a line break.
-                None if serde_json::from_slice::<serde::de::IgnoredAny>(&self.buffer).is_err_and(|e| e.is_syntax()) => return Err(garbage(&self.buffer)),
+                None if serde_json::from_slice::<serde::de::IgnoredAny>(&self.buffer).is_err_and(|e| e.is_syntax()) => {
+                    return Err(garbage(&self.buffer));
+                }
                 None => return Err(Trouble::new(LinkState::Cut, "the connection ended in the middle of an event")),
                 Some(Err(error)) => return Err(Trouble::of_error(&error, "")),
                 Some(Ok(frame)) => {

@@ -63,10 +63,16 @@ impl Wire {
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        match (self.renew(current.generation).await, again) {
-            (Ok(true), Some(request)) => self.current().client.send(request).await,
-            (Err(error), Some(_)) => Err(refused(&error)),
-            _ => Ok(answer),
+        let Some(again) = again else {
+            // Not to be repeated, and its sender waits for the answer: renew for the next one.
+            let this = self.clone();
+            tokio::spawn(async move { this.renew(current.generation).await });
+            return Ok(answer);
+        };
+        match self.renew(current.generation).await {
+            Ok(true) => self.current().client.send(again).await,
+            Ok(false) => Ok(answer),
+            Err(error) => Err(refused(&error)),
         }
     }
 

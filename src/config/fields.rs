@@ -59,7 +59,12 @@ pub const FIELDS: &[Field] = &[
     unset("cluster.namespace", Kind::Text, "\"shop\"", "namespace to show"),
     field("cluster.all-namespaces", Kind::Bool, "true", "show all namespaces unless one is named"),
     field("cluster.timeout", Kind::Duration, "\"10s\"", "how long a single request, or a credential plugin, may take"),
-    unset("prometheus.url", Kind::Text, "\"http://prometheus.monitoring:9090\"", "address with any path prefix, or k8s:namespace/service:port to go through the API server"),
+    unset(
+        "prometheus.url",
+        Kind::Text,
+        "\"http://prometheus.monitoring:9090\"",
+        "address with any path prefix, or k8s:namespace/service:port to go through the API server",
+    ),
     field("prometheus.profile", Kind::Choice(&["auto", "istio", "ingress-nginx", "custom"]), "\"auto\"", "whose metric names to ask for"),
     field("prometheus.interval", Kind::Duration, "\"5s\"", "time between two refreshes"),
     field("prometheus.window", Kind::Duration, "\"1m\"", "window of rate(); at least four scrape intervals"),
@@ -72,13 +77,28 @@ pub const FIELDS: &[Field] = &[
     unset("prometheus.key-file", Kind::Path, "\"client-key.pem\"", "its private key, PEM"),
     field("prometheus.insecure", Kind::Bool, "false", "accept any certificate of Prometheus"),
     Field { secret: true, ..unset("prometheus.headers", Kind::Table, "X-Scope-OrgID = \"team-shop\"", "extra request headers") },
-    unset("prometheus.custom", Kind::Table, "rate = 'sum by (namespace, service) (rate(http_requests_total[{window}]))'", "rate, errors or error-share, p50, p95, p99, latency-unit, *-label; any other name is a series to show"),
+    unset(
+        "prometheus.custom",
+        Kind::Table,
+        "rate = 'sum by (namespace, service) (rate(http_requests_total[{window}]))'",
+        "rate, errors or error-share, p50, p95, p99, latency-unit, *-label; any other name is a series to show",
+    ),
     field("freshness.kubernetes", Kind::Duration, "\"30s\"", "age from which the API server's word is stale"),
     field("freshness.prometheus", Kind::Duration, "\"30s\"", "age from which Prometheus' word is stale"),
     field("safety.read-only", Kind::Bool, "false", "build every session without the ability to write"),
     field("safety.protected-contexts", Kind::List, "[]", "contexts (with * as wildcard) in which an action asks for the rollout's name"),
-    unset("safety.journal", Kind::Path, "\"~/.local/state/rolltop/journal.jsonl\"", "where every attempt is recorded, instead of the XDG state folder"),
-    field("display.theme", Kind::Choice(&["default", "high-contrast", "mono"]), "\"default\"", "colours; all are safe for colour-blind eyes"),
+    unset(
+        "safety.journal",
+        Kind::Path,
+        "\"~/.local/state/rolltop/journal.jsonl\"",
+        "where every attempt is recorded, instead of the XDG state folder",
+    ),
+    field(
+        "display.theme",
+        Kind::Choice(&["default", "high-contrast", "mono"]),
+        "\"default\"",
+        "colours; all are safe for colour-blind eyes",
+    ),
     field("display.colours", Kind::Choice(&["auto", "none", "16", "true"]), "\"auto\"", "auto asks NO_COLOR, COLORTERM and TERM"),
     field("display.ascii", Kind::Choice(&["auto", "yes", "no"]), "\"auto\"", "only ASCII glyphs; auto asks the locale"),
     field("display.time", Kind::Choice(&["local", "utc"]), "\"local\"", "zone of the times shown"),
@@ -125,7 +145,9 @@ impl Field {
 
 /// `config.example.toml`, whole.
 pub fn example() -> String {
-    let mut out = String::from("# rolltop's settings, with their defaults. What has none is commented out.\n# Put this into $XDG_CONFIG_HOME/rolltop/config.toml (usually ~/.config/rolltop/config.toml).\n# Order: defaults < this file < ROLLTOP_* variables < flags. /etc/rolltop/config.toml comes first of all files;\n# its [safety] section is a ceiling that nobody can raise.\n");
+    let mut out = String::from(
+        "# rolltop's settings, with their defaults. What has none is commented out.\n# Put this into $XDG_CONFIG_HOME/rolltop/config.toml (usually ~/.config/rolltop/config.toml).\n# Order: defaults < this file < ROLLTOP_* variables < flags. /etc/rolltop/config.toml comes first of all files;\n# its [safety] section is a ceiling that nobody can raise.\n",
+    );
     for (section, about) in SECTIONS {
         out.push_str(&format!("\n# {about}\n[{section}]\n"));
         for f in FIELDS.iter().filter(|f| f.section() == *section) {

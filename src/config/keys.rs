@@ -8,8 +8,34 @@ use crate::{
 };
 
 const NAMED: &[&str] = &[
-    "enter", "esc", "tab", "backtab", "space", "backspace", "delete", "insert", "home", "end", "pageup", "pagedown", "up", "down", "left", "right", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8",
-    "f9", "f10", "f11", "f12",
+    "enter",
+    "esc",
+    "tab",
+    "backtab",
+    "space",
+    "backspace",
+    "delete",
+    "insert",
+    "home",
+    "end",
+    "pageup",
+    "pagedown",
+    "up",
+    "down",
+    "left",
+    "right",
+    "f1",
+    "f2",
+    "f3",
+    "f4",
+    "f5",
+    "f6",
+    "f7",
+    "f8",
+    "f9",
+    "f10",
+    "f11",
+    "f12",
 ];
 
 /// Keys that must keep their meaning: they confirm, override or cancel a card.

@@ -149,7 +149,9 @@ fn convert(field: &Field, value: &DeValue<'_>) -> Result<Value, String> {
     match (field.kind, value) {
         (Kind::Bool, DeValue::Boolean(b)) => Ok(Value::Bool(*b)),
         (Kind::Bool, _) => Err(format!("{} must be {}", field.path, field.expects())),
-        (Kind::List, DeValue::Array(_)) => texts(value).map(Value::List).ok_or_else(|| format!("{} must be {}", field.path, field.expects())),
+        (Kind::List, DeValue::Array(_)) => {
+            texts(value).map(Value::List).ok_or_else(|| format!("{} must be {}", field.path, field.expects()))
+        }
         (Kind::Table, DeValue::Table(table)) => table_of(field, table),
         (Kind::List | Kind::Table, _) => Err(format!("{} must be {}", field.path, field.expects())),
         (_, DeValue::String(text)) => parse(field, text),
@@ -192,11 +194,7 @@ pub fn from_environment(lookup: impl Fn(&str) -> Option<String>, mistakes: &mut 
 pub fn defaults() -> Layer {
     let mut layer = Layer::new();
     let mut mistakes = Vec::new();
-    let text: String = FIELDS
-        .iter()
-        .filter(|f| !f.default.is_empty())
-        .map(|f| format!("{} = {}\n", f.path, f.default))
-        .collect();
+    let text: String = FIELDS.iter().filter(|f| !f.default.is_empty()).map(|f| format!("{} = {}\n", f.path, f.default)).collect();
     for (path, (value, _)) in from_toml(Path::new("defaults"), &text, &mut mistakes) {
         layer.insert(path, (value, Origin::Default));
     }

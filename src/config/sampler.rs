@@ -46,9 +46,8 @@ fn profile(config: &Config) -> Result<ProfileChoice, Problem> {
 }
 
 /// Names with a meaning of their own in `[prometheus.custom]`; any other is a series to show.
-const KNOWN: [&str; 11] = [
-    "rate", "errors", "error-share", "p50", "p95", "p99", "latency-unit", "namespace-label", "service-label", "hash-label", "pod-label",
-];
+const KNOWN: [&str; 11] =
+    ["rate", "errors", "error-share", "p50", "p95", "p99", "latency-unit", "namespace-label", "service-label", "hash-label", "pod-label"];
 
 fn custom(config: &Config) -> Custom {
     let table = config.table("prometheus.custom");
@@ -63,7 +62,16 @@ fn custom(config: &Config) -> Custom {
         p95: get("p95"),
         p99: get("p99"),
         latency_unit: if get("latency-unit").as_deref() == Some("ms") { LatencyUnit::Milliseconds } else { LatencyUnit::Seconds },
-        labels: CustomLabels { namespace: get("namespace-label"), service: get("service-label"), hash: get("hash-label"), pod: get("pod-label") },
-        own: own.filter_map(|(name, v)| Some(OwnSeries { name: name.clone(), query: v.first()?.clone(), unit: v.get(1).cloned().unwrap_or_default() })).collect(),
+        labels: CustomLabels {
+            namespace: get("namespace-label"),
+            service: get("service-label"),
+            hash: get("hash-label"),
+            pod: get("pod-label"),
+        },
+        own: own
+            .filter_map(|(name, v)| {
+                Some(OwnSeries { name: name.clone(), query: v.first()?.clone(), unit: v.get(1).cloned().unwrap_or_default() })
+            })
+            .collect(),
     }
 }

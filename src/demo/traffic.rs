@@ -38,9 +38,7 @@ pub const BOUNDS_MS: [f64; 19] = [
 ];
 
 /// Upper bounds in seconds, as ingress-nginx uses them. Each is also one of [`BOUNDS_MS`].
-pub const BOUNDS_S: [f64; 11] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+pub const BOUNDS_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Longest step in which rates count as constant; longer ones are cut.
 const STEP: Duration = Duration::from_secs(1);
@@ -52,10 +50,7 @@ const Z99: f64 = 2.326_347_87;
 const COMFORT: f64 = 0.7;
 
 /// Answer of a proxy that finds no pod, in milliseconds.
-const REFUSED: Latency = Latency {
-    median: 1.0,
-    p99: 4.0,
-};
+const REFUSED: Latency = Latency { median: 1.0, p99: 4.0 };
 
 /// What a track is to its workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,10 +95,7 @@ impl Latency {
     }
 
     fn slower(self, factor: f64) -> Self {
-        Self {
-            median: self.median * factor,
-            p99: self.p99 * factor,
-        }
+        Self { median: self.median * factor, p99: self.p99 * factor }
     }
 }
 
@@ -129,34 +121,19 @@ pub struct Profile {
 
 impl Default for Profile {
     fn default() -> Self {
-        Self {
-            errors: 0.002,
-            not_found: 0.0,
-            latency: Latency {
-                median: 20.0,
-                p99: 90.0,
-            },
-            capacity: 100.0,
-            start_up: None,
-        }
+        Self { errors: 0.002, not_found: 0.0, latency: Latency { median: 20.0, p99: 90.0 }, capacity: 100.0, start_up: None }
     }
 }
 
 impl Profile {
     /// A version with this share of errors, otherwise ordinary.
     pub fn failing(errors: f64) -> Self {
-        Self {
-            errors,
-            ..Self::default()
-        }
+        Self { errors, ..Self::default() }
     }
 
     /// A version with these response times in milliseconds, otherwise ordinary.
     pub fn slow(median: f64, p99: f64) -> Self {
-        Self {
-            latency: Latency { median, p99 },
-            ..Self::default()
-        }
+        Self { latency: Latency { median, p99 }, ..Self::default() }
     }
 }
 
@@ -187,12 +164,7 @@ pub struct Load {
 
 impl Default for Load {
     fn default() -> Self {
-        Self {
-            rps: 40.0,
-            noise: 0.0,
-            bursts: None,
-            day: None,
-        }
+        Self { rps: 40.0, noise: 0.0, bursts: None, day: None }
     }
 }
 
@@ -215,20 +187,12 @@ impl Histogram {
 
     /// Requests that took at most `bound` milliseconds; `bound` should be one of [`BOUNDS_MS`].
     pub fn at_most(&self, bound: f64) -> u64 {
-        BOUNDS_MS
-            .iter()
-            .zip(&self.counts)
-            .filter(|(upper, _)| **upper <= bound)
-            .map(|(_, n)| n)
-            .sum()
+        BOUNDS_MS.iter().zip(&self.counts).filter(|(upper, _)| **upper <= bound).map(|(_, n)| n).sum()
     }
 
     /// Adds the counts of `other`, for owners that show several tracks as one series.
     pub fn merge(&mut self, other: &Self) {
-        self.counts
-            .iter_mut()
-            .zip(&other.counts)
-            .for_each(|(mine, theirs)| *mine += theirs);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(mine, theirs)| *mine += theirs);
         self.sum_ms += other.sum_ms;
     }
 
@@ -243,11 +207,7 @@ pub type Counters = BTreeMap<u16, Histogram>;
 
 /// All requests of `counters` whose code has this first digit.
 pub fn of_class(counters: &Counters, digit: u16) -> u64 {
-    counters
-        .iter()
-        .filter(|(code, _)| **code / 100 == digit)
-        .map(|(_, histogram)| histogram.count())
-        .sum()
+    counters.iter().filter(|(code, _)| **code / 100 == digit).map(|(_, histogram)| histogram.count()).sum()
 }
 
 /// All workloads and their clock.
@@ -273,11 +233,7 @@ struct Workload {
 
 impl Model {
     pub fn new(seed: u64) -> Self {
-        Self {
-            rng: fastrand::Rng::with_seed(seed),
-            now: Duration::ZERO,
-            workloads: BTreeMap::new(),
-        }
+        Self { rng: fastrand::Rng::with_seed(seed), now: Duration::ZERO, workloads: BTreeMap::new() }
     }
 
     /// Time passed since the model began.
@@ -290,33 +246,21 @@ impl Model {
     }
 
     pub fn load(&self, workload: &str) -> Load {
-        self.workloads
-            .get(workload)
-            .map(|w| w.load)
-            .unwrap_or_default()
+        self.workloads.get(workload).map(|w| w.load).unwrap_or_default()
     }
 
     /// How the version with this image tag behaves from now on.
     pub fn set_profile(&mut self, workload: &str, tag: &str, profile: Profile) {
-        self.workload(workload)
-            .profiles
-            .insert(tag.to_owned(), profile);
+        self.workload(workload).profiles.insert(tag.to_owned(), profile);
     }
 
     /// Who receives requests from now on. Counters of tracks no longer named stay as they are.
     pub fn route(&mut self, workload: &str, tracks: Vec<Track>) {
         let now = self.now;
         let workload = self.workload(workload);
-        workload.ready_since.retain(|hash, _| {
-            tracks
-                .iter()
-                .any(|t| t.id.hash == *hash && t.ready_pods > 0)
-        });
+        workload.ready_since.retain(|hash, _| tracks.iter().any(|t| t.id.hash == *hash && t.ready_pods > 0));
         for track in tracks.iter().filter(|t| t.ready_pods > 0) {
-            workload
-                .ready_since
-                .entry(track.id.hash.clone())
-                .or_insert(now);
+            workload.ready_since.entry(track.id.hash.clone()).or_insert(now);
         }
         workload.tracks = tracks;
     }
@@ -345,10 +289,7 @@ impl Model {
 
     /// All tracks that ever got a request.
     pub fn counters(&self, workload: &str) -> impl Iterator<Item = (&TrackId, &Counters)> {
-        self.workloads
-            .get(workload)
-            .into_iter()
-            .flat_map(|w| &w.counters)
+        self.workloads.get(workload).into_iter().flat_map(|w| &w.counters)
     }
 
     fn workload(&mut self, name: &str) -> &mut Workload {
@@ -369,9 +310,7 @@ impl Workload {
             if rate > 0.0 {
                 let answers = self.answers(&track, rate, now);
                 let counters = self.counters.entry(track.id).or_default();
-                answers
-                    .iter()
-                    .for_each(|answer| answer.draw(rate * dt.as_secs_f64(), counters, rng));
+                answers.iter().for_each(|answer| answer.draw(rate * dt.as_secs_f64(), counters, rng));
             }
         }
     }
@@ -381,10 +320,8 @@ impl Workload {
         let memory = (-dt.as_secs_f64() / 30.0).exp();
         self.wander = self.wander * memory + normal(rng) * (1.0 - memory * memory).sqrt();
         let noise = 1.0 + self.load.noise * self.wander;
-        let day = self.load.day.map_or(1.0, |day| {
-            1.0 + day.swing
-                * (now.as_secs_f64() / day.period.as_secs_f64() * std::f64::consts::TAU).sin()
-        });
+        let day =
+            self.load.day.map_or(1.0, |day| 1.0 + day.swing * (now.as_secs_f64() / day.period.as_secs_f64() * std::f64::consts::TAU).sin());
         (self.load.rps * noise * day * self.burst(now, dt, rng)).max(0.0)
     }
 
@@ -395,57 +332,26 @@ impl Workload {
         if now >= self.burst_until && rng.f64() < dt.as_secs_f64() / bursts.every.as_secs_f64() {
             self.burst_until = now + bursts.lasts;
         }
-        if now < self.burst_until {
-            bursts.times
-        } else {
-            1.0
-        }
+        if now < self.burst_until { bursts.times } else { 1.0 }
     }
 
     fn answers(&self, track: &Track, rate: f64, now: Duration) -> Vec<Answer> {
         if track.ready_pods == 0 {
-            return vec![Answer {
-                code: 503,
-                share: 1.0,
-                latency: REFUSED,
-            }];
+            return vec![Answer { code: 503, share: 1.0, latency: REFUSED }];
         }
-        let profile = self
-            .profiles
-            .get(&track.id.tag)
-            .copied()
-            .unwrap_or_default();
+        let profile = self.profiles.get(&track.id.tag).copied().unwrap_or_default();
         let usage = rate / (profile.capacity * f64::from(track.ready_pods));
         let dropped = if usage > 1.0 { 1.0 - 1.0 / usage } else { 0.0 };
-        let cold = self
-            .ready_since
-            .get(&track.id.hash)
-            .map_or(1.0, |since| cold(profile.start_up, now - *since));
+        let cold = self.ready_since.get(&track.id.hash).map_or(1.0, |since| cold(profile.start_up, now - *since));
         let latency = profile.latency.slower(cold * congestion(usage));
         let failed = profile.errors.clamp(0.0, 1.0);
         let missed = profile.not_found.clamp(0.0, 1.0 - failed);
         let kept = 1.0 - dropped;
         vec![
-            Answer {
-                code: 200,
-                share: kept * (1.0 - failed - missed),
-                latency,
-            },
-            Answer {
-                code: 404,
-                share: kept * missed,
-                latency,
-            },
-            Answer {
-                code: 500,
-                share: kept * failed,
-                latency,
-            },
-            Answer {
-                code: 503,
-                share: dropped,
-                latency,
-            },
+            Answer { code: 200, share: kept * (1.0 - failed - missed), latency },
+            Answer { code: 404, share: kept * missed, latency },
+            Answer { code: 500, share: kept * failed, latency },
+            Answer { code: 503, share: dropped, latency },
         ]
     }
 }
@@ -465,9 +371,7 @@ impl Answer {
         }
         let mut below = 0.0;
         for bucket in 0..=BOUNDS_MS.len() {
-            let upper = BOUNDS_MS
-                .get(bucket)
-                .map_or(1.0, |bound| self.latency.within(*bound));
+            let upper = BOUNDS_MS.get(bucket).map_or(1.0, |bound| self.latency.within(*bound));
             let requests = poisson(expected * self.share * (upper - below), rng);
             below = upper;
             if requests > 0 {
@@ -485,20 +389,14 @@ fn congestion(usage: f64) -> f64 {
 
 fn cold(start_up: Option<StartUp>, age: Duration) -> f64 {
     match start_up {
-        Some(s) if age < s.lasts => {
-            1.0 + (s.slower - 1.0) * (1.0 - age.as_secs_f64() / s.lasts.as_secs_f64())
-        }
+        Some(s) if age < s.lasts => 1.0 + (s.slower - 1.0) * (1.0 - age.as_secs_f64() / s.lasts.as_secs_f64()),
         _ => 1.0,
     }
 }
 
 /// A latency inside the bucket, for the sum.
 fn typical(bucket: usize) -> f64 {
-    let lower = if bucket == 0 {
-        0.25
-    } else {
-        BOUNDS_MS[bucket - 1]
-    };
+    let lower = if bucket == 0 { 0.25 } else { BOUNDS_MS[bucket - 1] };
     let upper = BOUNDS_MS.get(bucket).copied().unwrap_or(lower * 2.0);
     (lower * upper).sqrt()
 }
@@ -531,16 +429,9 @@ fn normal(rng: &mut fastrand::Rng) -> f64 {
 fn normal_cdf(z: f64) -> f64 {
     let x = z.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let poly = t
-        * (0.254_829_592
-            + t * (-0.284_496_736
-                + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let poly = t * (0.254_829_592 + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
     let erf = 1.0 - poly * (-x * x).exp();
-    if z < 0.0 {
-        0.5 * (1.0 - erf)
-    } else {
-        0.5 * (1.0 + erf)
-    }
+    if z < 0.0 { 0.5 * (1.0 - erf) } else { 0.5 * (1.0 + erf) }
 }
 
 #[cfg(test)]
@@ -550,31 +441,16 @@ mod tests {
     const SHOP: &str = "shop/cart";
 
     fn track(role: Role, tag: &str, weight: f64, ready_pods: u32) -> Track {
-        let id = TrackId {
-            role,
-            hash: format!("hash-{tag}"),
-            service: "cart".into(),
-            tag: tag.into(),
-        };
-        Track {
-            id,
-            weight,
-            ready_pods,
-        }
+        let id = TrackId { role, hash: format!("hash-{tag}"), service: "cart".into(), tag: tag.into() };
+        Track { id, weight, ready_pods }
     }
 
     fn split(stable: f64, canary: f64) -> Vec<Track> {
-        vec![
-            track(Role::Stable, "v1", stable, 3),
-            track(Role::Canary, "v2", canary, 1),
-        ]
+        vec![track(Role::Stable, "v1", stable, 3), track(Role::Canary, "v2", canary, 1)]
     }
 
     fn totals(model: &Model) -> BTreeMap<String, u64> {
-        model
-            .counters(SHOP)
-            .map(|(id, c)| (id.tag.clone(), c.values().map(Histogram::count).sum()))
-            .collect()
+        model.counters(SHOP).map(|(id, c)| (id.tag.clone(), c.values().map(Histogram::count).sum())).collect()
     }
 
     fn ran(set_up: impl FnOnce(&mut Model), seconds: u64) -> Model {
@@ -599,28 +475,14 @@ mod tests {
         let totals = totals(&ran(|_| (), 1_000));
         let (stable, canary) = (totals["v1"] as f64, totals["v2"] as f64);
         assert!((stable + canary - 40_000.0).abs() < 1_000.0, "{totals:?}");
-        assert!(
-            (canary / (stable + canary) - 0.25).abs() < 0.01,
-            "{totals:?}"
-        );
+        assert!((canary / (stable + canary) - 0.25).abs() < 0.01, "{totals:?}");
     }
 
     #[test]
     fn the_same_seed_gives_the_same_counters() {
-        let noisy = |m: &mut Model| {
-            m.set_load(
-                SHOP,
-                Load {
-                    noise: 0.3,
-                    ..Load::default()
-                },
-            )
-        };
+        let noisy = |m: &mut Model| m.set_load(SHOP, Load { noise: 0.3, ..Load::default() });
         let (one, two) = (ran(noisy, 60), ran(noisy, 60));
-        assert_eq!(
-            one.counters(SHOP).collect::<Vec<_>>(),
-            two.counters(SHOP).collect::<Vec<_>>()
-        );
+        assert_eq!(one.counters(SHOP).collect::<Vec<_>>(), two.counters(SHOP).collect::<Vec<_>>());
     }
 
     #[test]
@@ -636,19 +498,7 @@ mod tests {
 
     #[test]
     fn errors_follow_the_profile_of_the_tag() {
-        let model = ran(
-            |m| {
-                m.set_profile(
-                    SHOP,
-                    "v2",
-                    Profile {
-                        not_found: 0.1,
-                        ..Profile::failing(0.3)
-                    },
-                )
-            },
-            1_000,
-        );
+        let model = ran(|m| m.set_profile(SHOP, "v2", Profile { not_found: 0.1, ..Profile::failing(0.3) }), 1_000);
         assert!((share(&model, "v2", |c| of_class(c, 5)) - 0.3).abs() < 0.02);
         assert!((share(&model, "v2", |c| of_class(c, 4)) - 0.1).abs() < 0.02);
         assert!(share(&model, "v1", |c| of_class(c, 5)) < 0.01);
@@ -656,33 +506,15 @@ mod tests {
 
     #[test]
     fn latency_follows_median_and_p99() {
-        let model = ran(
-            |m| m.set_profile(SHOP, "v1", Profile::slow(100.0, 1_000.0)),
-            1_000,
-        );
+        let model = ran(|m| m.set_profile(SHOP, "v1", Profile::slow(100.0, 1_000.0)), 1_000);
         assert!((within(&model, "v1", 100.0) - 0.5).abs() < 0.02);
         assert!((within(&model, "v1", 1_000.0) - 0.99).abs() < 0.005);
     }
 
     #[test]
     fn too_few_pods_make_it_slow_then_refuse_the_excess() {
-        let limit = |capacity| {
-            move |m: &mut Model| {
-                m.set_profile(
-                    SHOP,
-                    "v1",
-                    Profile {
-                        capacity,
-                        ..Profile::default()
-                    },
-                )
-            }
-        };
-        let (calm, busy, over) = (
-            ran(limit(100.0), 300),
-            ran(limit(10.5), 300),
-            ran(limit(5.0), 300),
-        );
+        let limit = |capacity| move |m: &mut Model| m.set_profile(SHOP, "v1", Profile { capacity, ..Profile::default() });
+        let (calm, busy, over) = (ran(limit(100.0), 300), ran(limit(10.5), 300), ran(limit(5.0), 300));
         assert!(within(&calm, "v1", 50.0) > 0.85 && within(&busy, "v1", 50.0) < 0.4);
         assert!(share(&busy, "v1", |c| of_class(c, 5)) < 0.01);
         assert!((share(&over, "v1", |c| of_class(c, 5)) - 0.5).abs() < 0.03);
@@ -690,35 +522,14 @@ mod tests {
 
     #[test]
     fn no_ready_pod_means_unavailable() {
-        let model = ran(
-            |m| m.route(SHOP, vec![track(Role::Stable, "v1", 1.0, 0)]),
-            10,
-        );
-        assert_eq!(
-            share(&model, "v1", |c| c.get(&503).map_or(0, Histogram::count)),
-            1.0
-        );
+        let model = ran(|m| m.route(SHOP, vec![track(Role::Stable, "v1", 1.0, 0)]), 10);
+        assert_eq!(share(&model, "v1", |c| c.get(&503).map_or(0, Histogram::count)), 1.0);
     }
 
     #[test]
     fn a_fresh_pod_is_slow_until_it_is_warm() {
-        let start_up = Some(StartUp {
-            lasts: Duration::from_secs(30),
-            slower: 20.0,
-        });
-        let mut model = ran(
-            |m| {
-                m.set_profile(
-                    SHOP,
-                    "v1",
-                    Profile {
-                        start_up,
-                        ..Profile::default()
-                    },
-                )
-            },
-            10,
-        );
+        let start_up = Some(StartUp { lasts: Duration::from_secs(30), slower: 20.0 });
+        let mut model = ran(|m| m.set_profile(SHOP, "v1", Profile { start_up, ..Profile::default() }), 10);
         let cold = within(&model, "v1", 100.0);
         model.advance(Duration::from_secs(600));
         assert!(cold < 0.3 && within(&model, "v1", 100.0) > 0.9);
@@ -726,86 +537,32 @@ mod tests {
 
     #[test]
     fn bursts_and_the_day_move_the_rate() {
-        let bursts = Bursts {
-            every: Duration::from_secs(10),
-            lasts: Duration::from_secs(10),
-            times: 5.0,
-        };
-        let burst = ran(
-            |m| {
-                m.set_load(
-                    SHOP,
-                    Load {
-                        bursts: Some(bursts),
-                        ..Load::default()
-                    },
-                )
-            },
-            600,
-        );
+        let bursts = Bursts { every: Duration::from_secs(10), lasts: Duration::from_secs(10), times: 5.0 };
+        let burst = ran(|m| m.set_load(SHOP, Load { bursts: Some(bursts), ..Load::default() }), 600);
         assert!(totals(&burst).values().sum::<u64>() > 40_000);
-        let day = Day {
-            period: Duration::from_secs(200),
-            swing: 0.5,
-        };
-        let morning = ran(
-            |m| {
-                m.set_load(
-                    SHOP,
-                    Load {
-                        day: Some(day),
-                        ..Load::default()
-                    },
-                )
-            },
-            100,
-        );
+        let day = Day { period: Duration::from_secs(200), swing: 0.5 };
+        let morning = ran(|m| m.set_load(SHOP, Load { day: Some(day), ..Load::default() }), 100);
         assert!(totals(&morning).values().sum::<u64>() > 4_900);
     }
 
     #[test]
     fn nothing_arrives_without_rate_weight_or_time() {
-        let idle = ran(
-            |m| {
-                m.set_load(
-                    SHOP,
-                    Load {
-                        rps: 0.0,
-                        ..Load::default()
-                    },
-                )
-            },
-            60,
-        );
+        let idle = ran(|m| m.set_load(SHOP, Load { rps: 0.0, ..Load::default() }), 60);
         let unrouted = ran(|m| m.route(SHOP, split(0.0, 0.0)), 60);
-        assert!(
-            totals(&idle).is_empty()
-                && totals(&unrouted).is_empty()
-                && totals(&ran(|_| (), 0)).is_empty()
-        );
+        assert!(totals(&idle).is_empty() && totals(&unrouted).is_empty() && totals(&ran(|_| (), 0)).is_empty());
     }
 
     #[test]
     fn the_bounds_in_seconds_are_bounds_in_milliseconds() {
-        assert!(
-            BOUNDS_S
-                .iter()
-                .all(|s| BOUNDS_MS.iter().any(|ms| (ms - s * 1e3).abs() < 1e-9))
-        );
+        assert!(BOUNDS_S.iter().all(|s| BOUNDS_MS.iter().any(|ms| (ms - s * 1e3).abs() < 1e-9)));
     }
 
     #[test]
     fn merging_adds_up() {
         let model = ran(|_| (), 60);
         let mut all = Histogram::default();
-        model
-            .counters(SHOP)
-            .flat_map(|(_, c)| c.values())
-            .for_each(|h| all.merge(h));
+        model.counters(SHOP).flat_map(|(_, c)| c.values()).for_each(|h| all.merge(h));
         assert_eq!(all.count(), totals(&model).values().sum::<u64>());
-        assert_eq!(
-            all.at_most(f64::INFINITY),
-            all.count() - all.counts[BOUNDS_MS.len()]
-        );
+        assert_eq!(all.at_most(f64::INFINITY), all.count() - all.counts[BOUNDS_MS.len()]);
     }
 }

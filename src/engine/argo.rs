@@ -77,6 +77,10 @@ impl Engine for Argo {
         Facts::read(root, objects).map(|f| plan::containers(&f)).unwrap_or_default()
     }
 
+    fn revisions(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        Facts::read(root, objects).map(|f| template::revisions(&f)).unwrap_or_default()
+    }
+
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
         Facts::read(root, objects).map(|f| diff(&f)).unwrap_or_default()
     }
@@ -167,7 +171,11 @@ fn started(f: &Facts<'_>) -> Option<Time> {
 fn subject(f: &Facts<'_>) -> Subject {
     let text = |name: String| (!name.is_empty()).then(|| Text::from(name));
     if let Some(b) = f.blue_green() {
-        return Subject { stable_service: text(b.active_service.clone()), canary_service: text(b.preview_service.clone()), ingresses: Vec::new() };
+        return Subject {
+            stable_service: text(b.active_service.clone()),
+            canary_service: text(b.preview_service.clone()),
+            ingresses: Vec::new(),
+        };
     }
     let (canary, stable) = f.services();
     let nginx = f.canary().and_then(|c| c.traffic_routing.as_ref()?.get("nginx"));

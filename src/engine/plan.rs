@@ -42,18 +42,30 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Goal {
     /// The pause of this version that began at this time is over.
-    PauseOver { hash: Text, index: Option<i64>, started: Option<Time> },
+    PauseOver {
+        hash: Text,
+        index: Option<i64>,
+        started: Option<Time>,
+    },
     /// The step index of this version has passed this one, or all steps are done.
-    StepPast { hash: Text, index: i64 },
+    StepPast {
+        hash: Text,
+        index: i64,
+    },
     /// The hash is the stable one.
     Stable(Text),
     Paused,
     Resumed,
     Aborted,
     /// The abort of this time is taken back; one of another time is a new abort.
-    Retried { aborted_at: Option<Time> },
+    Retried {
+        aborted_at: Option<Time>,
+    },
     /// The desired template is the one with this hash (or any other than `not`).
-    Template { hash: Option<Text>, not: Option<Text> },
+    Template {
+        hash: Option<Text>,
+        not: Option<Text>,
+    },
     Restarting,
     /// Users are on this hash.
     Active(Text),

@@ -12,9 +12,16 @@ pub enum LinkState {
     Connecting,
     Live,
     /// Rights are missing. `role` is what to ask an administrator for.
-    Forbidden { verb: Text, resource: Text, namespace: Option<Text>, role: Text },
+    Forbidden {
+        verb: Text,
+        resource: Text,
+        namespace: Option<Text>,
+        role: Text,
+    },
     /// Credentials were refused. `hint` is the command to run.
-    Expired { hint: Text },
+    Expired {
+        hint: Text,
+    },
     /// Nobody listens.
     Refused,
     /// It listens but does not answer in time.
@@ -22,7 +29,9 @@ pub enum LinkState {
     /// The connection ended, or its answers stopped in the middle.
     Cut,
     /// The server has no such kind (yet).
-    CrdMissing { kind: Text },
+    CrdMissing {
+        kind: Text,
+    },
     /// The certificate is not one we trust.
     BadCertificate,
     /// The way there: proxy or name lookup.
@@ -32,7 +41,9 @@ pub enum LinkState {
     /// It asks us to come back later.
     Throttled,
     /// It answers with an error of its own.
-    ServerError { code: u16 },
+    ServerError {
+        code: u16,
+    },
 }
 
 /// One connection as the header shows it.

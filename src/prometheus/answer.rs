@@ -119,8 +119,7 @@ impl Point {
 }
 
 fn moment(seconds: f64) -> Result<Time, Fault> {
-    DateTime::<Utc>::from_timestamp_millis((seconds * 1e3).round() as i64)
-        .ok_or_else(|| Fault::Garbage("a time outside of history".into()))
+    DateTime::<Utc>::from_timestamp_millis((seconds * 1e3).round() as i64).ok_or_else(|| Fault::Garbage("a time outside of history".into()))
 }
 
 /// What an HTTP status other than 2xx means, with the body that came along.

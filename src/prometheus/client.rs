@@ -80,9 +80,8 @@ impl Client {
         let way = match &settings.url {
             Address::Http(base) => Way::Http { client: http_client(settings)?, base: base.clone() },
             Address::Proxy(path) => Way::Proxy {
-                cluster: cluster.ok_or_else(|| {
-                    Problem::new("url", "k8s: needs a cluster", "choose a context, or give an http(s) address")
-                })?,
+                cluster: cluster
+                    .ok_or_else(|| Problem::new("url", "k8s: needs a cluster", "choose a context, or give an http(s) address"))?,
                 path: path.clone(),
             },
         };
@@ -254,9 +253,7 @@ impl Client {
         }
         Reply {
             code,
-            after: text(header::RETRY_AFTER)
-                .and_then(|s| s.parse::<u64>().ok())
-                .map(|s| Duration::from_secs(s.min(LONGEST_WAIT))),
+            after: text(header::RETRY_AFTER).and_then(|s| s.parse::<u64>().ok()).map(|s| Duration::from_secs(s.min(LONGEST_WAIT))),
             location: text(header::LOCATION).map(str::to_owned),
             body: Vec::new(),
         }
@@ -276,9 +273,8 @@ impl Client {
         if let Some(file) = &s.bearer_token_file {
             let token = secret("bearer_token_file", file).await?;
             let value = SecretString::from(format!("Bearer {}", token.expose_secret()));
-            let value = sensitive(&value).ok_or_else(|| Fault::Unauthorized {
-                hint: "bearer_token_file holds characters that cannot be in a token".into(),
-            })?;
+            let value = sensitive(&value)
+                .ok_or_else(|| Fault::Unauthorized { hint: "bearer_token_file holds characters that cannot be in a token".into() })?;
             return Ok(request.header(header::AUTHORIZATION, value));
         }
         if let (Some(user), Some(file)) = (&s.basic_user, &s.basic_password_file) {
@@ -354,8 +350,7 @@ fn last_cause(error: &dyn std::error::Error) -> Text {
 }
 
 fn read(field: &'static str, file: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(file)
-        .map_err(|e| Problem::new(field, format!("{}: {e}", file.display()), "check the path and its permissions"))
+    std::fs::read(file).map_err(|e| Problem::new(field, format!("{}: {e}", file.display()), "check the path and its permissions"))
 }
 
 /// A secret from its file, as it is now. What the file holds never gets into the error.

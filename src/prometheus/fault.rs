@@ -50,12 +50,9 @@ impl Fault {
             Self::NoRoute(_) => LinkState::NoRoute,
             Self::BadCertificate(_) => LinkState::BadCertificate,
             Self::Unauthorized { hint } => LinkState::Expired { hint: hint.clone() },
-            Self::Forbidden { verb, resource, namespace, role, .. } => LinkState::Forbidden {
-                verb: verb.clone(),
-                resource: resource.clone(),
-                namespace: namespace.clone(),
-                role: role.clone(),
-            },
+            Self::Forbidden { verb, resource, namespace, role, .. } => {
+                LinkState::Forbidden { verb: verb.clone(), resource: resource.clone(), namespace: namespace.clone(), role: role.clone() }
+            }
             Self::Throttled { .. } => LinkState::Throttled,
             Self::Garbage(_) | Self::TooLarge { .. } => LinkState::Garbage,
             Self::Server { code, .. } => LinkState::ServerError { code: *code },
@@ -103,9 +100,7 @@ fn of_tls(error: &rustls::Error) -> Fault {
     let text = Text::clean(&error.to_string());
     match error {
         // Their refusal of ours: the certificate to renew is the client's.
-        rustls::Error::AlertReceived(_) => {
-            Fault::Unauthorized { hint: Text::clean(&format!("check client_certificate_file: {text}")) }
-        }
+        rustls::Error::AlertReceived(_) => Fault::Unauthorized { hint: Text::clean(&format!("check client_certificate_file: {text}")) },
         rustls::Error::InvalidMessage(_) => Fault::Garbage(Text::clean(&format!("no TLS spoken there: {text}"))),
         _ => Fault::BadCertificate(text),
     }
@@ -170,9 +165,7 @@ mod tests {
     #[test]
     fn every_fault_has_its_state() {
         let t = Text::clean("x");
-        let forbidden = Fault::Forbidden {
-            verb: t.clone(), resource: t.clone(), namespace: None, role: t.clone(), detail: t.clone(),
-        };
+        let forbidden = Fault::Forbidden { verb: t.clone(), resource: t.clone(), namespace: None, role: t.clone(), detail: t.clone() };
         for (fault, state) in [
             (Fault::Refused, LinkState::Refused),
             (Fault::TimedOut(Duration::ZERO), LinkState::TimedOut),
@@ -181,10 +174,7 @@ mod tests {
             (Fault::NoRoute(t.clone()), LinkState::NoRoute),
             (Fault::BadCertificate(t.clone()), LinkState::BadCertificate),
             (Fault::Unauthorized { hint: t.clone() }, LinkState::Expired { hint: t.clone() }),
-            (
-                forbidden,
-                LinkState::Forbidden { verb: t.clone(), resource: t.clone(), namespace: None, role: t.clone() },
-            ),
+            (forbidden, LinkState::Forbidden { verb: t.clone(), resource: t.clone(), namespace: None, role: t.clone() }),
             (Fault::Throttled { after: None }, LinkState::Throttled),
             (Fault::Garbage(t.clone()), LinkState::Garbage),
             (Fault::TooLarge { limit: 1 }, LinkState::Garbage),

@@ -460,10 +460,7 @@ pub(crate) mod tests {
             points: points.iter().map(|(s, v)| (at(*s), *v)).collect(),
             ..istio(service, 0.0)
         };
-        let rates = answer(vec![
-            line("cart-stable", &[(0, 2.0), (10, 0.0), (30, 2.0)]),
-            line("cart-canary", &[(0, 5.0), (20, 1.0)]),
-        ]);
+        let rates = answer(vec![line("cart-stable", &[(0, 2.0), (10, 0.0), (30, 2.0)]), line("cart-canary", &[(0, 5.0), (20, 1.0)])]);
         let bad = answer(vec![line("cart-stable", &[(0, 1.0)])]);
         let grid: Vec<Time> = (0..4).map(|i| at(i * 10)).collect();
         let answers = [(Series::Rate, rates), (Series::Errors, bad), (Series::P99, None)];

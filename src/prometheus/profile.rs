@@ -156,11 +156,9 @@ impl Profile {
         let owned = |labels: &[&str]| labels.iter().map(|l| (*l).to_owned()).collect();
         match self {
             Self::Istio => Attach::Service { namespace: owned(ISTIO.namespace), service: ISTIO.place.into() },
-            Self::IngressNginx => Attach::Ingress {
-                namespace: owned(NGINX.namespace),
-                ingress: NGINX.place.into(),
-                canary: "canary".into(),
-            },
+            Self::IngressNginx => {
+                Attach::Ingress { namespace: owned(NGINX.namespace), ingress: NGINX.place.into(), canary: "canary".into() }
+            }
             Self::Custom(custom) => custom.attach(),
         }
     }
@@ -221,9 +219,7 @@ impl Known {
         let by = self.by();
         let classic = self.rates(&format!("{}_bucket", self.histogram), &[""], scope, window);
         let native = self.rates(self.histogram, &[""], scope, window);
-        format!(
-            "histogram_quantile({q}, sum by (le, {by}) ({classic})) or histogram_quantile({q}, sum by ({by}) ({native}))"
-        )
+        format!("histogram_quantile({q}, sum by (le, {by}) ({classic})) or histogram_quantile({q}, sum by ({by}) ({native}))")
     }
 
     fn by(&self) -> String {
@@ -416,9 +412,7 @@ impl Custom {
         match scope {
             Scope::Fleet(targets) => Some(fill(template, None, targets, window)),
             Scope::One(target) if self.attach() == Attach::Side => Some(both_sides(template, target, window)),
-            Scope::One(target) => {
-                Some(fill(template, Some((target, Part::New)), std::slice::from_ref(target), window))
-            }
+            Scope::One(target) => Some(fill(template, Some((target, Part::New)), std::slice::from_ref(target), window)),
         }
     }
 }
@@ -474,8 +468,7 @@ fn words(template: &str) -> impl Iterator<Item = &str> {
 }
 
 fn label_name(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// A PromQL duration.

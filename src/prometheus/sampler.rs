@@ -97,8 +97,16 @@ impl Inputs {
     /// A sender that is gone will not change anything: wait for ever instead of spinning.
     async fn changed(&mut self) {
         let Self { targets, focus } = self;
-        let targets = async { if targets.changed().await.is_err() { pending().await } };
-        let focus = async { if focus.changed().await.is_err() { pending().await } };
+        let targets = async {
+            if targets.changed().await.is_err() {
+                pending().await
+            }
+        };
+        let focus = async {
+            if focus.changed().await.is_err() {
+                pending().await
+            }
+        };
         tokio::select! { () = targets => {}, () = focus => {} }
     }
 }
@@ -417,10 +425,7 @@ fn nothing(targets: &[Target], at: Time) -> Vec<(Id, RolloutMetrics)> {
 }
 
 /// Fails if nothing at all was answered; otherwise notes what was not.
-fn sift<K: std::fmt::Debug>(
-    answers: Vec<(K, Result<Answer, Fault>)>,
-    notes: &mut Vec<Text>,
-) -> Result<Vec<(K, Option<Answer>)>, Fault> {
+fn sift<K: std::fmt::Debug>(answers: Vec<(K, Result<Answer, Fault>)>, notes: &mut Vec<Text>) -> Result<Vec<(K, Option<Answer>)>, Fault> {
     if answers.iter().all(|(_, a)| a.is_err())
         && let Some((_, Err(fault))) = answers.iter().find(|(_, a)| a.is_err())
     {
@@ -473,9 +478,7 @@ async fn past(
     let questions = profile.map(|p| p.questions(Scope::One(target), window)).unwrap_or_default();
     let own = own_queries(profile, target, focus, window);
     let ask = |q: Question| async move { (q.series, client.query_range(&q.promql, from, to, step).await) };
-    let ask_own = |(name, promql): (Text, String)| async move {
-        (name, client.query_range(&promql, from, to, step).await)
-    };
+    let ask_own = |(name, promql): (Text, String)| async move { (name, client.query_range(&promql, from, to, step).await) };
     let (series, own) = tokio::join!(join_all(questions.into_iter().map(ask)), join_all(own.into_iter().map(ask_own)));
     let answers: Vec<Answered> = sift(series, notes)?;
     let own = sift(own, notes).unwrap_or_else(|fault| {

@@ -301,8 +301,15 @@ mod tests {
     #[test]
     fn bad_addresses_are_named_without_being_repeated() {
         for raw in [
-            "http://me:hunter2@host", "http://host/?token=hunter2", "ftp://hunter2", "hunter2", "k8s:hunter2",
-            "k8s:m/hunter2", "k8s:m/s:90/../../hunter2", "k8s:M/hunter2:1", "k8s:m/hunter2:1/%2e",
+            "http://me:hunter2@host",
+            "http://host/?token=hunter2",
+            "ftp://hunter2",
+            "hunter2",
+            "k8s:hunter2",
+            "k8s:m/hunter2",
+            "k8s:m/s:90/../../hunter2",
+            "k8s:M/hunter2:1",
+            "k8s:m/hunter2:1/%2e",
         ] {
             let problem = raw.parse::<Address>().unwrap_err();
             assert_eq!(problem.field, "url");

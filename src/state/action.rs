@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{Card, Effect, Known, Prompt, PromptKind, Stage, State, available, view::Overlay};
 use crate::{
     act::Outcome,
-    engine::{self, Plan, Progress, Refusal},
+    engine::{self, Engine, Plan, Progress, Refusal},
     guard::{self, Ground},
     intent::{Intent, Verb},
     journal,
@@ -26,6 +26,11 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         return;
     };
     match verb {
+        // The earlier versions are only watched while the rollout is open.
+        Verb::Undo if !known.rollout.detailed && state.view.screen == super::Screen::Fleet => {
+            super::input::open(state, &known.rollout.id.uid, now, effects);
+            state.note = Some((now, "opened, to read its earlier versions: press u again".into()));
+        }
         Verb::Undo => ask_revision(state, &known, now, effects),
         Verb::SetImage => ask_container(state, &known, now, effects),
         verb => {
@@ -37,20 +42,17 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
 }
 
 fn ask_revision(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
-    let r = &known.rollout;
-    let mut tracks: Vec<_> = r.tracks.iter().filter(|t| !t.is_new).collect();
-    tracks.sort_by_key(|t| t.role() != crate::model::Role::Stable);
-    if tracks.len() < 2 {
+    let choices = with_engine(state, &known.rollout, |engine, root| engine.revisions(&known.rollout, root, &state.objects));
+    if choices.len() < 2 {
         return open(state, Intent::Undo { to: None }, now, effects);
     }
-    let choices = tracks.iter().map(|t| (revision_line(t), t.hash.clone())).collect();
     state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Undo, input: String::new(), selected: 0, choices }));
 }
 
-fn revision_line(track: &crate::model::Track) -> Text {
-    let images: Vec<&str> = track.images.iter().map(|i| &**i).collect();
-    let revision = track.revision.as_deref().unwrap_or("?");
-    format!("revision {revision} · {} · {} · {}", track.role().name(), track.hash, images.join(", ")).into()
+/// Asks the engine of a rollout about its root object; nothing when either is gone.
+fn with_engine<T: Default>(state: &State, rollout: &Rollout, ask: impl FnOnce(&dyn Engine, &crate::object::Object) -> T) -> T {
+    let Some(engine) = engine::of(rollout.engine) else { return T::default() };
+    state.objects.uid(engine.root(), &rollout.id.uid).map(|root| ask(engine, root)).unwrap_or_default()
 }
 
 fn ask_container(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
@@ -71,9 +73,7 @@ fn ask_image(state: &mut State, container: Text, current: &str) {
 }
 
 fn containers(state: &State, rollout: &Rollout) -> Vec<(Text, Text)> {
-    let Some(engine) = engine::of(rollout.engine) else { return Vec::new() };
-    let Some(root) = state.objects.uid(engine.root(), &rollout.id.uid) else { return Vec::new() };
-    engine.containers(rollout, root, &state.objects)
+    with_engine(state, rollout, |engine, root| engine.containers(rollout, root, &state.objects))
 }
 
 /// A prompt was answered. This only opens a card; it never acts.
@@ -199,7 +199,8 @@ fn evidence(state: &State, now: Time) -> Text {
 /// Who else touched the object lately, newest first.
 fn others(rollout: &Rollout, now: Time) -> Text {
     const CONTROLLERS: [&str; 2] = ["rollouts-controller", "argo-rollouts"];
-    let mut writers: Vec<_> = rollout.writers.iter().filter(|w| !CONTROLLERS.iter().any(|c| w.manager.contains(c))).filter_map(|w| Some((w.at?, w))).collect();
+    let mut writers: Vec<_> =
+        rollout.writers.iter().filter(|w| !CONTROLLERS.iter().any(|c| w.manager.contains(c))).filter_map(|w| Some((w.at?, w))).collect();
     writers.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let lines: Vec<String> = writers.iter().take(2).map(|(at, w)| format!("{} {} ago", w.manager, ago(now - *at))).collect();
     match lines.is_empty() {

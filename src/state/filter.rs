@@ -48,7 +48,14 @@ fn holds(term: &str, rollout: &Rollout, haystack: &str) -> bool {
 
 /// What free words are looked for in, made once per change.
 pub fn haystack(rollout: &Rollout) -> Box<str> {
-    let mut text = format!("{}/{} {} {} {}", rollout.id.namespace, rollout.id.name, rollout.engine.name(), rollout.strategy.name(), rollout.phase.name());
+    let mut text = format!(
+        "{}/{} {} {} {}",
+        rollout.id.namespace,
+        rollout.id.name,
+        rollout.engine.name(),
+        rollout.strategy.name(),
+        rollout.phase.name()
+    );
     for image in rollout.tracks.iter().flat_map(|t| &t.images) {
         text.push(' ');
         text.push_str(Text::as_str(image));

@@ -54,10 +54,9 @@ pub fn tick(state: &mut State, now: Time) {
 
 fn stuck(rollout: &mut Rollout) {
     rollout.phase = Phase::Stuck;
-    rollout.notices.push(Notice {
-        severity: Severity::Danger,
-        text: "the controller has not seen the last change for 30 s: is it running?".into(),
-    });
+    rollout
+        .notices
+        .push(Notice { severity: Severity::Danger, text: "the controller has not seen the last change for 30 s: is it running?".into() });
 }
 
 fn snapshot(state: &mut State, resource: &'static Resource, scope: u32, objects: Vec<Object>, at: Time, effects: &mut Vec<Effect>) {
@@ -141,7 +140,9 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
         return;
     }
     let seen = before.map(|k| changes(&k.rollout, &rollout, at)).unwrap_or_default();
-    if before.is_none_or(|k| k.rollout.subject != rollout.subject || k.rollout.in_flight() != rollout.in_flight() || hashes(&k.rollout) != hashes(&rollout)) {
+    if before.is_none_or(|k| {
+        k.rollout.subject != rollout.subject || k.rollout.in_flight() != rollout.in_flight() || hashes(&k.rollout) != hashes(&rollout)
+    }) {
         effects.push(Effect::Measure);
         // Another version began: what the last one did says nothing about it.
         if before.is_some_and(|k| hashes(&k.rollout) != hashes(&rollout))

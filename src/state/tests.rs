@@ -312,7 +312,13 @@ fn the_writers_reports_become_stages() {
     // Accepted, and then nothing: a state of its own.
     update(&mut state, Event::Tick, at(600));
     assert!(matches!(stage(&state), Stage::Silent { .. }), "{:?}", stage(&state));
-    assert!(matches!({ send(&mut state, Body::Acted { card: number, outcome: Outcome::Conflict { said: "x".into(), done: 0 } }); stage(&state) }, Stage::Conflict { .. }));
+    assert!(matches!(
+        {
+            send(&mut state, Body::Acted { card: number, outcome: Outcome::Conflict { said: "x".into(), done: 0 } });
+            stage(&state)
+        },
+        Stage::Conflict { .. }
+    ));
 }
 
 #[test]
@@ -364,7 +370,11 @@ fn messages_of_a_closed_rollout_are_dropped() {
     press(&mut state, "esc", at(1));
     let pods = state.objects.count(&kinds::POD);
     let pod = object(&json!({"kind": "Pod", "metadata": {"name": "late", "namespace": "shop", "uid": "late"}})).unwrap();
-    update(&mut state, Event::Msg(Msg { at: at(2), epoch: old, body: Body::Applied { source: Source::Detail, scope: 0, object: Box::new(pod) } }), at(2));
+    update(
+        &mut state,
+        Event::Msg(Msg { at: at(2), epoch: old, body: Body::Applied { source: Source::Detail, scope: 0, object: Box::new(pod) } }),
+        at(2),
+    );
     assert_eq!(state.objects.count(&kinds::POD), pods);
 }
 
@@ -389,7 +399,32 @@ fn the_set_of_engines_covers_what_a_state_can_hold() {
 
 fn any_event() -> impl Strategy<Value = Event> {
     let keys = prop::sample::select(vec![
-        "p", "P", "a", "f", "r", "u", "R", "i", "space", "o", "enter", "esc", "tab", "1", "/", ":", "?", "j", "k", "z", "d", "t", "backspace", "x", "q", "ctrl-c",
+        "p",
+        "P",
+        "a",
+        "f",
+        "r",
+        "u",
+        "R",
+        "i",
+        "space",
+        "o",
+        "enter",
+        "esc",
+        "tab",
+        "1",
+        "/",
+        ":",
+        "?",
+        "j",
+        "k",
+        "z",
+        "d",
+        "t",
+        "backspace",
+        "x",
+        "q",
+        "ctrl-c",
     ]);
     prop_oneof![
         8 => keys.prop_map(|k: &str| Event::Key(Key { name: k.into(), text: (k.len() == 1).then(|| k.chars().next().unwrap()) })),

@@ -26,7 +26,9 @@ pub enum Event {
     /// Bracketed paste. Only text fields take it; it can never act.
     Paste(String),
     /// A row was clicked, counted from the top of the screen. Selects, never acts.
-    Click { row: u16 },
+    Click {
+        row: u16,
+    },
     Scroll(i8),
     Resize(u16, u16),
     /// Time passed.
@@ -37,15 +39,29 @@ pub enum Event {
 #[derive(Debug)]
 pub enum Effect {
     /// Watch these for the open rollout; replaces what was watched before.
-    Watch { epoch: u64, selections: Vec<Selection> },
+    Watch {
+        epoch: u64,
+        selections: Vec<Selection>,
+    },
     Unwatch,
     /// The set of rollouts to measure may have changed.
     Measure,
     /// The chart in view, its window or its rollout changed.
     Focus,
-    Rehearse { card: u64, plan: Box<Plan>, root: &'static Resource },
-    Act { card: u64, approved: Box<Approved<Plan>> },
-    Journal { card: Option<u64>, rollout: Option<Id>, event: Box<journal::Event> },
+    Rehearse {
+        card: u64,
+        plan: Box<Plan>,
+        root: &'static Resource,
+    },
+    Act {
+        card: u64,
+        approved: Box<Approved<Plan>>,
+    },
+    Journal {
+        card: Option<u64>,
+        rollout: Option<Id>,
+        event: Box<journal::Event>,
+    },
     Copy(Text),
     Bell,
     Redraw,

@@ -55,8 +55,13 @@ impl Pane {
 /// What lies over the screen and takes the keys.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Overlay {
-    Help { scroll: usize },
-    Palette { input: String, selected: usize },
+    Help {
+        scroll: usize,
+    },
+    Palette {
+        input: String,
+        selected: usize,
+    },
     Prompt(Prompt),
     /// Asked only while an action is in flight.
     QuitAnyway,

@@ -62,7 +62,8 @@ fn share_of(service: &Value, target: &Target, split: &Split<'_>) -> Option<f64> 
 /// Header and mirror routes are A/B routes for chosen users, never part of the split.
 fn counts(route: &Value, target: &Target, split: &Split<'_>) -> bool {
     let name = route.get("name").and_then(Value::as_str).unwrap_or("");
-    !split.managed_routes.iter().any(|m| m == name) && (target.routes.is_empty() || name.is_empty() || target.routes.iter().any(|r| r == name))
+    !split.managed_routes.iter().any(|m| m == name)
+        && (target.routes.is_empty() || name.is_empty() || target.routes.iter().any(|r| r == name))
 }
 
 /// The canary's part of one route; `None` when the route does not name both sides.
@@ -96,7 +97,12 @@ fn is_side(destination: &Value, split: &Split<'_>, side: Side) -> bool {
     match rule.and_then(|r| r.get(key)).and_then(Value::as_str).filter(|s| !s.is_empty()) {
         Some(subset) => read("subset") == subset,
         // `reviews` and `reviews.shop.svc.cluster.local` are one host.
-        None => !service.is_empty() && (read("host") == service || read("host").starts_with(&format!("{service}.{}.", split.namespace)) || read("host") == format!("{service}.{}", split.namespace)),
+        None => {
+            !service.is_empty()
+                && (read("host") == service
+                    || read("host").starts_with(&format!("{service}.{}.", split.namespace))
+                    || read("host") == format!("{service}.{}", split.namespace))
+        }
     }
 }
 
@@ -108,7 +114,8 @@ mod tests {
 
     fn share_in(service: Value, config: &Value, routes: &[&str]) -> Option<f64> {
         let managed = ["by-header".to_owned()];
-        let split = Split { namespace: "shop", rollout: "web", config, canary_service: "web-c", stable_service: "web-s", managed_routes: &managed };
+        let split =
+            Split { namespace: "shop", rollout: "web", config, canary_service: "web-c", stable_service: "web-s", managed_routes: &managed };
         let target = Target { namespace: "shop".into(), name: "web".into(), routes: routes.iter().map(|r| (*r).to_owned()).collect() };
         share_of(&service, &target, &split)
     }

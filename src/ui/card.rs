@@ -154,8 +154,11 @@ fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan) -> Words {
         let sub = w.subresource.map(|s| format!("/{s}")).unwrap_or_default();
         format!(" (patch {}{sub})", w.resource.plural)
     });
-    let (dry, dry_style) = check(ctx, &card.dry_run, "accepted");
     let (may, may_style) = check(ctx, &card.rights, "yes");
+    if let Check::No(_) = card.rights {
+        return Writer::new().put(format!("{:<LABEL$}", "you may"), ctx.ink.dim).put(may, may_style).line();
+    }
+    let (dry, dry_style) = check(ctx, &card.dry_run, "accepted");
     Writer::new()
         .put(format!("{:<LABEL$}", "dry run"), ctx.ink.dim)
         .put(dry, dry_style)
@@ -230,15 +233,23 @@ fn outcome(ctx: &Ctx<'_>, card: &Card, stage: &Stage) -> (String, String, Style)
     let goal = card.plan.as_ref().map_or("the effect", |p| p.expect.what.as_str());
     match stage {
         Stage::Sent { at } => (format!("Sent {} ago, no answer yet.", ctx.live.since(*at)), String::new(), ink.plain),
-        Stage::Accepted { at } => (format!("The API server took it {} ago; the controller has not seen it yet.", ctx.live.since(*at)), String::new(), ink.plain),
-        Stage::Observed { at } => (format!("The controller saw it {} ago. Waiting for: {goal}.", ctx.live.since(*at)), String::new(), ink.plain),
+        Stage::Accepted { at } => {
+            (format!("The API server took it {} ago; the controller has not seen it yet.", ctx.live.since(*at)), String::new(), ink.plain)
+        }
+        Stage::Observed { at } => {
+            (format!("The controller saw it {} ago. Waiting for: {goal}.", ctx.live.since(*at)), String::new(), ink.plain)
+        }
         Stage::Done { .. } => (format!("Done: {goal}."), String::new(), ink.good),
         Stage::Silent { at } => (
             format!("Accepted, but nothing has happened for {}.", ctx.live.since(*at)),
             "Is the controller running? Look before trying again: it may still act.".into(),
             ink.bad,
         ),
-        Stage::Conflict { said } => (format!("Nothing was changed: {said}"), "Something moved in between. Look at the new picture, then ask again.".into(), ink.warn),
+        Stage::Conflict { said } => (
+            format!("Nothing was changed: {said}"),
+            "Something moved in between. Look at the new picture, then ask again.".into(),
+            ink.warn,
+        ),
         Stage::Failed { said } => (format!("Refused by the server: {said}"), "Nothing was changed.".into(), ink.bad),
         Stage::Unknown { said, at } => (
             format!("Outcome unknown since {}: {said}", ctx.live.since(*at)),
@@ -260,7 +271,9 @@ fn answer(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Words> {
         (Stage::Refused(_), _) => left.push("nothing was sent", ctx.ink.dim),
         (Stage::Asking, Confirm::Checking) => left.push(format!("asking the server {}", glyphs::ELLIPSIS), ctx.ink.dim),
         (Stage::Asking, Confirm::Impossible) => left.push("not possible", ctx.ink.bad),
-        (Stage::Asking, Confirm::Override) => left = left.put("o", ctx.ink.key).put(" to override, then ", plain).put("y", ctx.ink.key).put(format!(" to {verb}"), plain),
+        (Stage::Asking, Confirm::Override) => {
+            left = left.put("o", ctx.ink.key).put(" to override, then ", plain).put("y", ctx.ink.key).put(format!(" to {verb}"), plain)
+        }
         (Stage::Asking, Confirm::TypeName) => {
             let typed = card.typed.clone().unwrap_or_default();
             left = left.put(format!("type {} to go on: ", card.target.name), plain).put(typed, ctx.ink.strong).put(" ", ctx.ink.select);

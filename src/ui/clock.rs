@@ -171,21 +171,34 @@ mod tests {
 
     #[test]
     fn ages_are_coarse() {
-        for (s, said) in [(0, "now"), (9, "now"), (10, "10s"), (29, "10s"), (45, "30s"), (61, "1m"), (179, "2m"), (7_300, "2h"), (200_000, "2d")] {
+        for (s, said) in
+            [(0, "now"), (9, "now"), (10, "10s"), (29, "10s"), (45, "30s"), (61, "1m"), (179, "2m"), (7_300, "2h"), (200_000, "2d")]
+        {
             assert_eq!(clock(s).age(at(0)), said, "{s}");
         }
     }
 
     #[test]
     fn countdowns_tick_by_seconds_only_at_the_end() {
-        for (s, said) in [(5, "0:05"), (108, "1:48"), (120, "2:00"), (121, "2m10s"), (599, "10m"), (601, "11m"), (7_260, "2h01m"), (0, "now"), (-5, "now")] {
+        for (s, said) in [
+            (5, "0:05"),
+            (108, "1:48"),
+            (120, "2:00"),
+            (121, "2m10s"),
+            (599, "10m"),
+            (601, "11m"),
+            (7_260, "2h01m"),
+            (0, "now"),
+            (-5, "now"),
+        ] {
             assert_eq!(clock(0).until(at(s)), said, "{s}");
         }
     }
 
     #[test]
     fn every_answer_knows_when_it_ends() {
-        let questions: [fn(&Clock, Time) -> String; 5] = [Clock::age, Clock::since, Clock::until, |c, _| c.wall(), |c, t| c.older(t, Duration::from_secs(33)).to_string()];
+        let questions: [fn(&Clock, Time) -> String; 5] =
+            [Clock::age, Clock::since, Clock::until, |c, _| c.wall(), |c, t| c.older(t, Duration::from_secs(33)).to_string()];
         for ask in questions {
             for from in [-90_000, -4_000, -700, -61, -9, 0, 3, 119, 121, 605, 3_700, 90_000] {
                 let now = clock(0);

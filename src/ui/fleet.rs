@@ -96,7 +96,10 @@ fn tally(ctx: &Ctx<'_>, width: usize) -> line::Words {
         let joint = if out.is_empty() { " ".into() } else { format!(" {} ", glyphs::DOT) };
         out = out.put(joint, ctx.ink.dim).put(format!("{n} {word}"), if n == 0 { ctx.ink.dim } else { style });
     }
-    line::both(out.line(), filter(ctx), width)
+    // What is being typed must be seen; the counts give way.
+    let filter = filter(ctx);
+    let room = if filter.width() == 0 { width } else { width.saturating_sub(filter.width() + 2) };
+    line::both(line::fit(out.line(), room), filter, width)
 }
 
 fn filter(ctx: &Ctx<'_>) -> line::Words {
@@ -176,9 +179,10 @@ fn table(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {
     let columns = chosen(plan.rows.width);
     let used: u16 = columns.iter().map(|c| c.width + 1).sum();
     let name = plan.rows.width.saturating_sub(SIGN + used).min(48);
-    let titles = columns.iter().fold(Writer::new().pad(usize::from(SIGN)).put("ROLLOUT", ctx.ink.dim).pad(usize::from(SIGN + name)), |out, c| {
-        out.append(aligned(c.title, ctx.ink.dim, c))
-    });
+    let titles =
+        columns.iter().fold(Writer::new().pad(usize::from(SIGN)).put("ROLLOUT", ctx.ink.dim).pad(usize::from(SIGN + name)), |out, c| {
+            out.append(aligned(c.title, ctx.ink.dim, c))
+        });
     line::draw(buf, plan.titles, titles.line());
     let first = offset(ctx, usize::from(plan.rows.height));
     for ((uid, row), index) in ctx.state.order.iter().skip(first).zip(plan.rows.rows()).zip(first..) {
@@ -198,10 +202,7 @@ fn entry(ctx: &Ctx<'_>, known: &Known, columns: &[&Column], name: usize) -> line
     let path = known.rollout.id.path();
     let urgent = known.verdict.is == Advice::Abort && known.rollout.in_flight();
     let name_style = if needs_a_person(known) { ctx.ink.strong } else { ctx.ink.plain };
-    let out = Writer::new()
-        .put(format!("{mark}{sign} "), style)
-        .put(format::middle(&path, name), name_style)
-        .pad(usize::from(SIGN) + name);
+    let out = Writer::new().put(format!("{mark}{sign} "), style).put(format::middle(&path, name), name_style).pad(usize::from(SIGN) + name);
     let out = columns.iter().fold(out, |out, column| match column.title {
         "TRAFFIC" => out.put(" ", ctx.ink.plain).append(bar(ctx, known, column.width.into())),
         "WAIT" if urgent && !columns.iter().any(|c| c.title == "VERDICT") => out.append(aligned("abort?", ctx.ink.bad, column)),
@@ -287,7 +288,13 @@ fn errors(ctx: &Ctx<'_>, known: &Known) -> Cell {
     reading(ctx, known, |m| m.new.errors, format::ratio, style)
 }
 
-fn reading(ctx: &Ctx<'_>, known: &Known, get: fn(&crate::model::metrics::RolloutMetrics) -> Reading, show: fn(f64) -> String, style: Style) -> Cell {
+fn reading(
+    ctx: &Ctx<'_>,
+    known: &Known,
+    get: fn(&crate::model::metrics::RolloutMetrics) -> Reading,
+    show: fn(f64) -> String,
+    style: Style,
+) -> Cell {
     let Some(metrics) = ctx.metrics(known) else { return (glyphs::DASH.into(), ctx.ink.dim) };
     let value = get(metrics);
     match value {
@@ -344,7 +351,11 @@ fn about(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
         _ => first = first.put(" ", ctx.ink.plain).append(rollout::verdict_words(ctx, known)),
     }
     line::draw(buf, layout::top(&mut area, 1), first.line());
-    line::draw(buf, layout::top(&mut area, 1), Writer::new().put(" ", ctx.ink.plain).append(rollout::next_words(ctx, known, usize::from(area.width.saturating_sub(2)))).line());
+    line::draw(
+        buf,
+        layout::top(&mut area, 1),
+        Writer::new().put(" ", ctx.ink.plain).append(rollout::next_words(ctx, known, usize::from(area.width.saturating_sub(2)))).line(),
+    );
 }
 
 fn beside(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {
@@ -364,7 +375,12 @@ fn nothing(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
     if let Some(trouble) = links::trouble(Source::Fleet, &link).filter(|_| ctx.state.rollouts.is_empty()) {
         let retry = link.retry_at.map(|at| links::retry(ctx, at).trim().to_owned()).unwrap_or_default();
         let style = if link.state == LinkState::Connecting { ink.strong } else { ink.bad };
-        return layout::message(buf, area, (&trouble.title, style), &[(trouble.advice, ink.plain), (trouble.detail, ink.dim), (retry, ink.plain)]);
+        return layout::message(
+            buf,
+            area,
+            (&trouble.title, style),
+            &[(trouble.advice, ink.plain), (trouble.detail, ink.dim), (retry, ink.plain)],
+        );
     }
     let (title, advice) = match (ctx.state.rollouts.len(), ctx.view.filter.is_empty()) {
         (0, _) if link.state == LinkState::Off => ("Not connected".into(), "nothing has been asked of the cluster yet".into()),
@@ -373,7 +389,9 @@ fn nothing(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
             format!("No rollouts in {}", ctx.state.scope),
             "the list is complete and empty. Another namespace: -n NAME, all of them: -A, another cluster: --context NAME".into(),
         ),
-        (n, false) => (format!("None of {} matches /{}", format::plural(n, "rollout"), ctx.view.filter.text), "esc clears the filter".into()),
+        (n, false) => {
+            (format!("None of {} matches /{}", format::plural(n, "rollout"), ctx.view.filter.text), "esc clears the filter".into())
+        }
         (n, true) => (format!("Nothing moves: {} steady", format::plural(n, "rollout")), "s shows them".into()),
     };
     layout::message(buf, area, (&title, ink.strong), &[(advice, ink.plain)]);

@@ -51,7 +51,9 @@ pub fn line(ctx: &Ctx<'_>, width: usize) -> line::Words {
     let mut left = width.saturating_sub(1);
     for (command, label, when) in KEYS {
         let fits_here = here(ctx, *command) && ctx.subject().map_or(!acts(*command), |k| when(&k.rollout));
-        let Some(item) = sign(ctx, *command).filter(|_| fits_here).map(|key| item(ctx, &key, &label_of(ctx, *command, label))) else { continue };
+        let Some(item) = sign(ctx, *command).filter(|_| fits_here).map(|key| item(ctx, &key, &label_of(ctx, *command, label))) else {
+            continue;
+        };
         if item.width() + 2 <= left {
             left -= item.width() + 2;
             chosen.push((*command, item));

@@ -1,10 +1,6 @@
 //! Which picture fits which size, and boxes.
 
-use ratatui::{
-    buffer::Buffer,
-    layout::Rect,
-    style::Style,
-};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use super::{format, line};
 

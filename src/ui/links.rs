@@ -23,7 +23,7 @@ fn short(state: &LinkState) -> &'static str {
         LinkState::Forbidden { .. } => "forbidden",
         LinkState::Expired { .. } => "login expired",
         LinkState::Refused => "unreachable",
-        LinkState::TimedOut => "slow",
+        LinkState::TimedOut => "no answer",
         LinkState::Cut => "gone",
         LinkState::CrdMissing { .. } => "no CRD",
         LinkState::BadCertificate => "bad cert",
@@ -50,16 +50,28 @@ pub fn trouble(source: Source, link: &Link) -> Option<Trouble> {
         LinkState::Connecting => (format!("Connecting to {}", who.replace("The", "the")), "waiting for its first answer".into()),
         LinkState::Forbidden { verb, resource, namespace, role } => {
             let place = namespace.as_ref().map_or_else(|| "in all namespaces".into(), |n| format!("in namespace {n}"));
-            (format!("Not allowed to {verb} {resource} {place}"), format!("ask an administrator for the role {role}"))
+            (format!("Not allowed to {verb} {resource} {place}"), format!("ask an administrator for:  {role}"))
         }
-        LinkState::Expired { hint } if hint.is_empty() => ("Your login has expired".into(), "log in again; rolltop goes on by itself".into()),
+        LinkState::Expired { hint } if hint.is_empty() => {
+            ("Your login has expired".into(), "log in again; rolltop goes on by itself".into())
+        }
         LinkState::Expired { hint } => ("Your login has expired".into(), format!("run:  {hint}   then rolltop goes on by itself")),
         LinkState::Refused => (format!("{who} cannot be reached: nobody listens"), "is the address right, is it running?".into()),
-        LinkState::TimedOut => (format!("{who} does not answer in time"), "it listens, but it is too slow or a firewall swallows the answers".into()),
+        LinkState::TimedOut => {
+            (format!("{who} does not answer in time"), "it listens, but it is too slow or a firewall swallows the answers".into())
+        }
         LinkState::Cut => (format!("{who} is gone"), "the connection broke".into()),
-        LinkState::CrdMissing { kind } => (format!("This cluster has no {kind}"), format!("the CRD of {kind} is not installed; nothing else is wrong")),
-        LinkState::BadCertificate => (format!("{who} shows a certificate we do not trust"), "wrong CA in the kubeconfig, or a proxy in between that opens TLS".into()),
-        LinkState::NoRoute => (format!("No way to {}", who.replace("The", "the")), "the name cannot be looked up, or the proxy refuses: check HTTPS_PROXY, NO_PROXY and the VPN".into()),
+        LinkState::CrdMissing { kind } => {
+            (format!("This cluster has no {kind}"), format!("the CRD of {kind} is not installed; nothing else is wrong"))
+        }
+        LinkState::BadCertificate => (
+            format!("{who} shows a certificate we do not trust"),
+            "wrong CA in the kubeconfig, or a proxy in between that opens TLS".into(),
+        ),
+        LinkState::NoRoute => (
+            format!("No way to {}", who.replace("The", "the")),
+            "the name cannot be looked up, or the proxy refuses: check HTTPS_PROXY, NO_PROXY and the VPN".into(),
+        ),
         LinkState::Garbage => (format!("{who} answers garbage"), "something else answers at its address: a login page, a proxy?".into()),
         LinkState::Throttled => (format!("{who} asks us to slow down"), "asking less often until it can take more".into()),
         LinkState::ServerError { code } => (format!("{who} has an error of its own: {code}"), String::new()),
@@ -133,6 +145,11 @@ pub fn stale(ctx: &Ctx<'_>) -> bool {
 /// Whether readings taken then are too old to be believed.
 pub fn readings_stale(ctx: &Ctx<'_>, taken: Option<crate::model::Time>) -> bool {
     taken.is_none_or(|at| ctx.clock.older(at, ctx.state.settings.fresh.prometheus))
+}
+
+/// Whether Prometheus has nothing to say, whatever it said before.
+pub fn prometheus_is_off(ctx: &Ctx<'_>) -> bool {
+    !ctx.state.links.get(Source::Prometheus).is_live()
 }
 
 /// Why there are no readings at all, in a few words.

@@ -75,7 +75,12 @@ fn palette(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, input: &str, selected: u
     let selected = selected.min(rows.len().saturating_sub(1));
     let first = (selected + 1).saturating_sub(room);
     for row in rows.iter().skip(first).take(room) {
-        lines.push(Writer::new().put(format!("{:<15}", row.name), ctx.ink.plain).append(entry(ctx, row, 11, usize::from(inner.width).saturating_sub(15))).line());
+        lines.push(
+            Writer::new()
+                .put(format!("{:<15}", row.name), ctx.ink.plain)
+                .append(entry(ctx, row, 11, usize::from(inner.width).saturating_sub(15)))
+                .line(),
+        );
     }
     if rows.is_empty() {
         lines.push(line::words("no command has these words in its name or help", ctx.ink.dim));
@@ -127,7 +132,11 @@ fn quit(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
     let lines = vec![
         line::words("An action is still on its way; leaving does not stop it.", ctx.ink.warn),
         line::words("Its outcome would not be seen here.", ctx.ink.plain),
-        line::both(Writer::new().put("y", ctx.ink.key).put(" quit all the same", ctx.ink.plain).line(), line::words(" esc stay ", ctx.ink.select), width),
+        line::both(
+            Writer::new().put("y", ctx.ink.key).put(" quit all the same", ctx.ink.plain).line(),
+            line::words(" esc stay ", ctx.ink.select),
+            width,
+        ),
     ];
     line::draw_all(buf, inner, lines);
 }

@@ -23,7 +23,12 @@ pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
     let keys = layout::bottom(&mut area, 1);
     line::draw(buf, keys, footer::line(ctx, usize::from(keys.width)));
     let Some(known) = ctx.open() else {
-        return layout::message(buf, area, ("This rollout is not there", ctx.ink.strong), &[("it was deleted, or its list is not complete yet; esc goes back to the fleet".into(), ctx.ink.plain)]);
+        return layout::message(
+            buf,
+            area,
+            ("This rollout is not there", ctx.ink.strong),
+            &[("it was deleted, or its list is not complete yet; esc goes back to the fleet".into(), ctx.ink.plain)],
+        );
     };
     match (ctx.view.zoom, layout::tier(whole)) {
         (Some(pane), _) => zoomed(ctx, known, pane, buf, area),
@@ -85,6 +90,7 @@ fn boxed(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, area: Rect,
 fn split(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, mut area: Rect, tier: Tier) {
     let wall = tier == Tier::Wall;
     let metrics = known.rollout.analyses.iter().filter(|a| a.current).map(|a| a.metrics.len().max(1)).sum::<usize>();
+    let metrics = metrics + ctx.metrics(known).map_or(0, |m| m.own.len());
     let analysis = 1 + u16::try_from(metrics.clamp(1, if wall { 5 } else { 2 })).unwrap_or(1);
     let timeline = if wall { 9 } else { 6 };
     let below = layout::bottom(&mut area, 4 + analysis + timeline);
@@ -210,7 +216,9 @@ pub fn stands(ctx: &Ctx<'_>, known: &Known) -> Words {
     let mut out = Writer::new();
     if let Some(at) = known.deleted {
         out.push(format!("DELETED {} ago", ctx.clock.since(at)), ctx.ink.loud);
-        let again = ctx.state.rollouts.values().any(|k| k.deleted.is_none() && k.rollout.id.uid != r.id.uid && k.rollout.id.path() == r.id.path() && k.rollout.id.kind == r.id.kind);
+        let again = ctx.state.rollouts.values().any(|k| {
+            k.deleted.is_none() && k.rollout.id.uid != r.id.uid && k.rollout.id.path() == r.id.path() && k.rollout.id.kind == r.id.kind
+        });
         out.push(if again { "  a new one has its name: Esc, then open that  last picture: " } else { "  last picture: " }, ctx.ink.plain);
     }
     let style = phase_style(ctx, r.phase).add_modifier(ratatui::style::Modifier::BOLD);
@@ -303,7 +311,12 @@ fn unobserved(ctx: &Ctx<'_>, known: &Known) -> Option<Words> {
     if !ctx.clock.older(since, UNOBSERVED) {
         return None;
     }
-    let text = format!(" {} the controller has not looked at generation {} for {}: is it running? ", glyphs::ALERT, known.rollout.generation, ctx.clock.since(since));
+    let text = format!(
+        " {} the controller has not looked at generation {} for {}: is it running? ",
+        glyphs::ALERT,
+        known.rollout.generation,
+        ctx.clock.since(since)
+    );
     Some(line::words(text, ctx.ink.loud))
 }
 

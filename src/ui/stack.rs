@@ -55,8 +55,9 @@ fn rows(ctx: &Ctx<'_>, known: &Known, width: usize, height: u16) -> Vec<Row> {
     if height > 18 {
         add(30, None, line::words(glyphs::RULE.repeat(width), ctx.ink.border));
     }
+    let best = best_share(known);
     for (i, line) in panes::traffic::shares(ctx, known, width.min(70)).into_iter().enumerate() {
-        add([12, 1, 16, 8].get(i).copied().unwrap_or(17), Some(Pane::Traffic), line);
+        add(if i == best { 1 } else { [12, 11, 16, 8].get(i).copied().unwrap_or(17) }, Some(Pane::Traffic), line);
     }
     add(9, Some(Pane::Steps), labelled(ctx, "steps", panes::steps::one_line(ctx, known, width.saturating_sub(LABEL))));
     for (i, line) in panes::pods::tracks(ctx, known, width).into_iter().enumerate() {
@@ -84,12 +85,23 @@ fn rows(ctx: &Ctx<'_>, known: &Known, width: usize, height: u16) -> Vec<Row> {
     out
 }
 
+/// Which of the four numbers to keep where there is room for one: applied, else by pods, else asked.
+fn best_share(known: &Known) -> usize {
+    let Some(traffic) = known.rollout.new_side().map(|t| &t.traffic) else { return 0 };
+    match (traffic.applied, traffic.replica_share) {
+        (Some(_), _) => 1,
+        (None, Some(_)) => 2,
+        (None, None) => 0,
+    }
+}
+
 fn labelled(ctx: &Ctx<'_>, label: &str, line: Words) -> Words {
     Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim).append(line).line()
 }
 
 type Show = fn(f64) -> String;
-const SPARKS: [(Pane, &str, Series, Show); 2] = [(Pane::Errors, "errors", Series::Errors, format::ratio), (Pane::Latency, "p99", Series::P99, format::latency)];
+const SPARKS: [(Pane, &str, Series, Show); 2] =
+    [(Pane::Errors, "errors", Series::Errors, format::ratio), (Pane::Latency, "p99", Series::P99, format::latency)];
 
 /// One series of both sides: now, and its history as small columns.
 fn sparks(ctx: &Ctx<'_>, known: &Known, label: &str, series: Series, show: Show, width: usize) -> Vec<Words> {

@@ -114,3 +114,23 @@ impl Ink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_theme_and_every_theme_has_a_name() {
+        assert!(THEMES.iter().map(|t| t.name).chain(["mono"]).eq(NAMES));
+    }
+
+    #[test]
+    fn selection_and_alarm_are_reverse_video_in_every_theme() {
+        for theme in NAMES {
+            for colours in [Colours::None, Colours::Sixteen, Colours::True] {
+                let ink = Ink::new(&Look { theme: theme.into(), colours, ..Look::default() });
+                assert!(ink.select.add_modifier.contains(Modifier::REVERSED) && ink.loud.add_modifier.contains(Modifier::REVERSED));
+            }
+        }
+    }
+}

@@ -32,14 +32,7 @@ async fn run(bad: bool) -> Result<()> {
     if !bad {
         tokio::time::sleep(TURNS_BAD).await;
     }
-    rig.traffic().set(
-        "shop/checkout",
-        "v2",
-        Profile {
-            errors: 0.08,
-            ..Profile::slow(60.0, 900.0)
-        },
-    );
+    rig.traffic().set("shop/checkout", "v2", Profile { errors: 0.08, ..Profile::slow(60.0, 900.0) });
     std::future::pending().await
 }
 
@@ -50,22 +43,10 @@ async fn releases(rig: &Rig) {
     let (shop, pay) = (rig.fixtures("shop"), rig.fixtures("pay"));
     let timed = json!([{"setWeight": 20}, {"pause": {"duration": "10m"}}, {"setWeight": 60}, {"pause": {"duration": "10m"}}]);
     shop.canary("checkout", Canary::nginx()).await;
-    shop.canary(
-        "cart",
-        Canary {
-            replicas: 5,
-            ..Canary::default().steps(timed)
-        },
-    )
-    .await;
+    shop.canary("cart", Canary { replicas: 5, ..Canary::default().steps(timed) }).await;
     shop.canary("search", Canary::default()).await;
     pay.blue_green("ledger", BlueGreen::default()).await;
-    for (place, name) in [
-        (&shop, "checkout"),
-        (&shop, "cart"),
-        (&shop, "search"),
-        (&pay, "ledger"),
-    ] {
+    for (place, name) in [(&shop, "checkout"), (&shop, "cart"), (&shop, "search"), (&pay, "ledger")] {
         place.wait_phase(name, "Healthy").await;
     }
     for (place, name) in [(&shop, "checkout"), (&shop, "cart"), (&pay, "ledger")] {
@@ -75,25 +56,12 @@ async fn releases(rig: &Rig) {
 }
 
 fn hints(rig: &Rig) {
-    println!(
-        "KUBECONFIG={}",
-        rig.kubeconfig(Identity::Admin, "shop").display()
-    );
+    println!("KUBECONFIG={}", rig.kubeconfig(Identity::Admin, "shop").display());
     println!("PROMETHEUS_URL={}", rig.prometheus_url());
-    println!(
-        "ONCALL_KUBECONFIG={}",
-        rig.kubeconfig(Identity::Oncall, "shop").display()
-    );
-    println!(
-        "VIEWER_KUBECONFIG={}",
-        rig.kubeconfig(Identity::Viewer, "shop").display()
-    );
-    println!(
-        "# shop/checkout: canary by ingress-nginx, paused at 25 %; v2 turns bad after a while"
-    );
-    println!(
-        "# shop/cart: canary by pods, on a timer; shop/search: at rest; pay/ledger: blue-green before promotion"
-    );
+    println!("ONCALL_KUBECONFIG={}", rig.kubeconfig(Identity::Oncall, "shop").display());
+    println!("VIEWER_KUBECONFIG={}", rig.kubeconfig(Identity::Viewer, "shop").display());
+    println!("# shop/checkout: canary by ingress-nginx, paused at 25 %; v2 turns bad after a while");
+    println!("# shop/cart: canary by pods, on a timer; shop/search: at rest; pay/ledger: blue-green before promotion");
     println!("# target/rig/bin has kubectl and kubectl-argo-rollouts. Ctrl-C ends everything.");
 }
 

@@ -78,30 +78,19 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            workloads: true,
-            argo: true,
-            prometheus: true,
-        }
+        Self { workloads: true, argo: true, prometheus: true }
     }
 }
 
 impl Options {
     /// Only an API server with the CRDs: objects stay as they are written.
     pub fn api_only() -> Self {
-        Self {
-            workloads: false,
-            argo: false,
-            prometheus: false,
-        }
+        Self { workloads: false, argo: false, prometheus: false }
     }
 
     fn parts(self) -> impl Iterator<Item = Part> {
         let workloads = [Part::ControllerManager, Part::Scheduler, Part::Kwok];
-        workloads
-            .into_iter()
-            .filter(move |_| self.workloads)
-            .chain(self.argo.then_some(Part::Argo))
+        workloads.into_iter().filter(move |_| self.workloads).chain(self.argo.then_some(Part::Argo))
     }
 }
 
@@ -126,11 +115,7 @@ impl Rig {
         if !Self::built() {
             return None;
         }
-        Some(
-            Self::start(Options::default())
-                .await
-                .expect("the rig did not start"),
-        )
+        Some(Self::start(Options::default()).await.expect("the rig did not start"))
     }
 
     /// Whether `start` can work here; says so loudly when not. For tests that start their own.
@@ -139,10 +124,7 @@ impl Rig {
             return true;
         };
         let must = std::env::var("CI").as_deref() == Ok("true");
-        assert!(
-            !must,
-            "the rig is not built: {missing}; run tests/cluster/build"
-        );
+        assert!(!must, "the rig is not built: {missing}; run tests/cluster/build");
         SKIPPED.call_once(|| skipped(&missing));
         false
     }
@@ -150,81 +132,51 @@ impl Rig {
     /// Starts a cluster of one's own.
     pub async fn start(options: Options) -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let layout =
-            Layout::new().map_err(|missing| eyre!("{missing}; run tests/cluster/build"))?;
+        let layout = Layout::new().map_err(|missing| eyre!("{missing}; run tests/cluster/build"))?;
         let ca = pki::write(&layout)?;
         identity::write_tokens(&layout)?;
         layout.write_configs()?;
         let processes = Mutex::new(Processes::new(&layout)?);
-        let mut rig = Self {
-            layout,
-            ca,
-            traffic: Traffic::new(),
-            exporter: None,
-            processes,
-            namespaces: AtomicU32::new(0),
-        };
+        let mut rig = Self { layout, ca, traffic: Traffic::new(), exporter: None, processes, namespaces: AtomicU32::new(0) };
         rig.start_parts(options).await?;
         Ok(rig)
     }
 
     async fn start_parts(&mut self, options: Options) -> Result<()> {
         if options.prometheus {
-            self.exporter = Some(exporter::Server::start(
-                self.traffic.clone(),
-                self.exporter_config(),
-            )?);
+            self.exporter = Some(exporter::Server::start(self.traffic.clone(), self.exporter_config())?);
             self.spawn(Part::Prometheus)?;
         }
         self.spawn(Part::Etcd)?;
-        self.wait_listening(Part::Etcd, self.layout.ports.etcd)
-            .await?;
+        self.wait_listening(Part::Etcd, self.layout.ports.etcd).await?;
         self.spawn(Part::ApiServer)?;
         self.wait_ready().await?;
         let api = self.api(Identity::Admin);
-        bootstrap::run(&api, &self.layout)
-            .await
-            .wrap_err("filling the empty cluster")?;
+        bootstrap::run(&api, &self.layout).await.wrap_err("filling the empty cluster")?;
         options.parts().try_for_each(|part| self.spawn(part))?;
         if options.argo {
-            self.wait_http(
-                Part::Argo,
-                &format!("http://127.0.0.1:{}/healthz", self.layout.ports.argo_health),
-            )
-            .await?;
+            self.wait_http(Part::Argo, &format!("http://127.0.0.1:{}/healthz", self.layout.ports.argo_health)).await?;
         }
         if options.prometheus {
-            self.wait_http(
-                Part::Prometheus,
-                &format!("{}/-/ready", self.prometheus_url()),
-            )
-            .await?;
+            self.wait_http(Part::Prometheus, &format!("{}/-/ready", self.prometheus_url())).await?;
         }
         Ok(())
     }
 
     fn exporter_config(&self) -> exporter::Config {
-        exporter::Config {
-            port: self.layout.ports.exporter,
-            kube: self.config(Identity::Controllers),
-        }
+        exporter::Config { port: self.layout.ports.exporter, kube: self.config(Identity::Controllers) }
     }
 
     /// A fresh namespace in which `Identity::Namespaced` has an on-call's rights.
     pub async fn namespace(&self, prefix: &str) -> String {
-        let name = format!(
-            "{prefix}-{}",
-            self.namespaces.fetch_add(1, Ordering::Relaxed) + 1
-        );
+        let name = format!("{prefix}-{}", self.namespaces.fetch_add(1, Ordering::Relaxed) + 1);
         self.create_namespace(&name).await;
         name
     }
 
     /// The same with a name of one's choice.
     pub async fn create_namespace(&self, name: &str) {
-        bootstrap::namespace(&self.api(Identity::Admin), name)
-            .await
-            .expect("creating a namespace");
+        bootstrap::namespace(&self.api(Identity::Admin), name).await.expect("creating a namespace");
     }
 
     /// Manifests and waiting, as admin, in one namespace.
@@ -263,10 +215,7 @@ impl Rig {
     /// Result vector of an instant query.
     pub async fn query(&self, promql: &str) -> Result<Vec<Value>> {
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let url = reqwest::Url::parse_with_params(
-            &format!("{}/api/v1/query", self.prometheus_url()),
-            [("query", promql)],
-        )?;
+        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.prometheus_url()), [("query", promql)])?;
         let answer: Value = http.get(url).send().await?.json().await?;
         match answer["data"]["result"].as_array() {
             Some(result) => Ok(result.clone()),
@@ -307,10 +256,7 @@ impl Rig {
         match part {
             Part::Etcd => self.wait_listening(part, self.layout.ports.etcd).await,
             Part::ApiServer => self.wait_ready().await,
-            Part::Prometheus => {
-                self.wait_http(part, &format!("{}/-/ready", self.prometheus_url()))
-                    .await
-            }
+            Part::Prometheus => self.wait_http(part, &format!("{}/-/ready", self.prometheus_url())).await,
             _ => Ok(()),
         }
     }
@@ -320,25 +266,14 @@ impl Rig {
     pub async fn compact(&self) -> Result<()> {
         let now = self.etcd("maintenance/status", json!({})).await?;
         let revision = &now["header"]["revision"];
-        self.etcd(
-            "kv/compaction",
-            json!({"revision": revision, "physical": true}),
-        )
-        .await?;
+        self.etcd("kv/compaction", json!({"revision": revision, "physical": true})).await?;
         Ok(())
     }
 
     async fn etcd(&self, call: &str, body: Value) -> Result<Value> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let url = format!("http://127.0.0.1:{}/v3/{call}", self.layout.ports.etcd);
-        Ok(http
-            .post(url)
-            .json(&body)
-            .send()
-            .await?
-            .error_for_status()?
-            .json()
-            .await?)
+        Ok(http.post(url).json(&body).send().await?.error_for_status()?.json().await?)
     }
 
     /// What the part has written so far.
@@ -356,54 +291,29 @@ impl Rig {
     }
 
     async fn wait_listening(&self, part: Part, port: u16) -> Result<()> {
-        self.wait(part, || async move {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .is_ok()
-        })
-        .await
+        self.wait(part, || async move { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await
     }
 
     async fn wait_ready(&self) -> Result<()> {
         let api = self.api(Identity::Admin);
-        self.wait(Part::ApiServer, || async {
-            api.text("/readyz").await.is_ok()
-        })
-        .await
+        self.wait(Part::ApiServer, || async { api.text("/readyz").await.is_ok() }).await
     }
 
     async fn wait_http(&self, part: Part, url: &str) -> Result<()> {
         let http = reqwest::Client::builder().no_proxy().build()?;
-        self.wait(part, || async {
-            http.get(url)
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-        })
-        .await
+        self.wait(part, || async { http.get(url).send().await.is_ok_and(|answer| answer.status().is_success()) }).await
     }
 
     /// Asks `ready` until it is true, the part has ended or patience has.
-    async fn wait<F: Future<Output = bool>>(
-        &self,
-        part: Part,
-        ready: impl Fn() -> F,
-    ) -> Result<()> {
+    async fn wait<F: Future<Output = bool>>(&self, part: Part, ready: impl Fn() -> F) -> Result<()> {
         let begin = Instant::now();
         loop {
-            if tokio::time::timeout(Duration::from_secs(5), ready())
-                .await
-                .unwrap_or(false)
-            {
+            if tokio::time::timeout(Duration::from_secs(5), ready()).await.unwrap_or(false) {
                 return Ok(());
             }
             let ended = !self.processes.lock().unwrap().running(part);
             if ended || begin.elapsed() > READY {
-                bail!(
-                    "{part:?} {}:\n{}",
-                    if ended { "ended" } else { "is not ready" },
-                    tail(&self.log(part))
-                );
+                bail!("{part:?} {}:\n{}", if ended { "ended" } else { "is not ready" }, tail(&self.log(part)));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

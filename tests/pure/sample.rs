@@ -7,8 +7,9 @@ use rolltop::{
     engine::{Change, Expectation, Goal, Patch, Plan, Refusal, Write},
     intent::{COMMANDS, Danger, Intent, Verb},
     model::{
-        Analysis, AnalysisKind, AnalysisMetric, AnalysisPhase, EngineKind, Id, Link, LinkState, Measurement, Next, Notice, Owner, Phase, Pod, PodHealth, Role, Rollout,
-        Severity, Source, Step, StepKind, Steps, Strategy, Subject, Text, Threshold, Time, Track, Traffic, Wait, WaitFor, WayBack,
+        Analysis, AnalysisKind, AnalysisMetric, AnalysisPhase, EngineKind, Id, Link, LinkState, Measurement, Next, Notice, Owner, Phase,
+        Pod, PodHealth, Role, Rollout, Severity, Source, Step, StepKind, Steps, Strategy, Subject, Text, Threshold, Time, Track, Traffic,
+        Wait, WaitFor, WayBack,
         metrics::{Reading, RolloutMetrics, Series, Side, TrackReadings},
     },
     msg::{Check, Identity},
@@ -33,7 +34,13 @@ pub fn ahead(seconds: i64) -> Time {
 }
 
 pub fn id(namespace: &str, name: &str, kind: &str) -> Id {
-    Id { context: "prod-eu".into(), namespace: namespace.into(), kind: kind.into(), name: name.into(), uid: format!("uid-{namespace}-{name}").into() }
+    Id {
+        context: "prod-eu".into(),
+        namespace: namespace.into(),
+        kind: kind.into(),
+        name: name.into(),
+        uid: format!("uid-{namespace}-{name}").into(),
+    }
 }
 
 pub fn uid(namespace: &str, name: &str) -> Text {
@@ -54,7 +61,8 @@ pub fn session() -> State {
 }
 
 pub fn live(state: &mut State, source: Source, age: i64) {
-    *state.links.entry(source) = Link { state: LinkState::Live, since: Some(ago(600)), heard: Some(ago(age)), synced: Some(ago(600)), ..Link::default() };
+    *state.links.entry(source) =
+        Link { state: LinkState::Live, since: Some(ago(600)), heard: Some(ago(age)), synced: Some(ago(600)), ..Link::default() };
 }
 
 pub fn track(role: Role, is_new: bool, revision: &str, image: &str, ready: u32, desired: u32) -> Track {
@@ -184,7 +192,16 @@ fn success_rate() -> Analysis {
         query: None,
         measurements: vec![taken(100, "[0.995]", AnalysisPhase::Successful), taken(40, "[0.959]", AnalysisPhase::Failed)],
     };
-    Analysis { name: "checkout-42-3".into(), kind: AnalysisKind::Background, phase: AnalysisPhase::Running, message: Text::default(), started: Some(ago(700)), ended: None, current: true, metrics: vec![metric] }
+    Analysis {
+        name: "checkout-42-3".into(),
+        kind: AnalysisKind::Background,
+        phase: AnalysisPhase::Running,
+        message: Text::default(),
+        started: Some(ago(700)),
+        ended: None,
+        current: true,
+        metrics: vec![metric],
+    }
 }
 
 fn latency_analysis() -> Analysis {
@@ -215,7 +232,13 @@ pub fn readings(rate: f64, errors: f64, p99: f64) -> TrackReadings {
 
 /// Fifteen minutes of both sides, a point each ten seconds, with a gap and with the canary going bad.
 pub fn metrics() -> RolloutMetrics {
-    let mut m = RolloutMetrics { at: Some(ago(2)), new: readings(76.0, 0.041, 0.84), old: readings(240.0, 0.002, 0.31), measured_share: Some(0.24), ..RolloutMetrics::default() };
+    let mut m = RolloutMetrics {
+        at: Some(ago(2)),
+        new: readings(76.0, 0.041, 0.84),
+        old: readings(240.0, 0.002, 0.31),
+        measured_share: Some(0.24),
+        ..RolloutMetrics::default()
+    };
     for i in 0..132 {
         let (at, x) = (ago(1_322 - i * 10), i as f64 / 131.0);
         let wobble = ((i * 37) % 11) as f64 / 11.0;
@@ -228,6 +251,7 @@ pub fn metrics() -> RolloutMetrics {
         put(Side::Old, Series::P99, 0.30 + 0.02 * wobble);
         put(Side::New, Series::Rate, if x < 0.3 { 16.0 } else { 76.0 } + 4.0 * wobble);
         put(Side::Old, Series::Rate, if x < 0.3 { 300.0 } else { 240.0 } + 9.0 * wobble);
+        m.own.entry("queue-depth".into()).or_default().push_back((at, (!gap).then_some(12.0 + 30.0 * bad + 3.0 * wobble)));
     }
     m
 }
@@ -240,12 +264,17 @@ pub fn blue_green() -> Rollout {
     new.traffic = Traffic { desired: Some(0.0), applied: Some(0.0), applied_by: "service".into(), replica_share: None };
     r.tracks = vec![new, track(Role::Active, false, "17", "ledger:3.0.4", 6, 6)];
     r.steps = Steps {
-        items: vec![step(StepKind::Preview, "preview up", Some(2_000), Some(1_880)), step(StepKind::Flip, "flip", Some(1_880), None), step(StepKind::ScaleDownOld, "scale down old after 30s", None, None)],
+        items: vec![
+            step(StepKind::Preview, "preview up", Some(2_000), Some(1_880)),
+            step(StepKind::Flip, "flip", Some(1_880), None),
+            step(StepKind::ScaleDownOld, "scale down old after 30s", None, None),
+        ],
         current: Some(1),
     };
     r.wait = Some(Wait { who: WaitFor::Human, reason: "auto-promotion is off".into(), since: Some(ago(1_880)), until: None });
     r.next = Next { at: None, what: "nothing until someone promotes; then all users on ledger:3.1.0 at once".into() };
-    r.way_back = WayBack { action: Some(Verb::Abort), seconds: Some(1), until: None, what: "abort, at once: no user is on the new side".into() };
+    r.way_back =
+        WayBack { action: Some(Verb::Abort), seconds: Some(1), until: None, what: "abort, at once: no user is on the new side".into() };
     r
 }
 
@@ -264,7 +293,10 @@ fn timed(namespace: &str, name: &str, current: usize, of: usize, weight: f64, le
     let mut new = track(Role::Canary, true, "5", "app:5", 4, 4);
     new.traffic = Traffic { desired: Some(weight), applied: Some(weight), applied_by: "nginx".into(), replica_share: Some(weight) };
     r.tracks = vec![new, track(Role::Stable, false, "4", "app:4", 4, 4)];
-    r.steps = Steps { items: (0..of).map(|i| step(StepKind::SetWeight(i as f64 / of as f64), "weight", None, None)).collect(), current: Some(current) };
+    r.steps = Steps {
+        items: (0..of).map(|i| step(StepKind::SetWeight(i as f64 / of as f64), "weight", None, None)).collect(),
+        current: Some(current),
+    };
     r.wait = Some(Wait { who: WaitFor::Timer, reason: "pause 10m".into(), since: Some(ago(60)), until: Some(ahead(left)) });
     r.next = Next { at: Some(ahead(left)), what: "weight 75 %".into() };
     r.way_back = WayBack { action: Some(Verb::Abort), seconds: Some(3), until: None, what: "abort, ≈ 3 s".into() };
@@ -309,10 +341,33 @@ pub fn fleet() -> State {
     let quiet = |new: TrackReadings, old: TrackReadings| Some(RolloutMetrics { at: Some(ago(2)), new, old, ..RolloutMetrics::default() });
     let bad = "canary fails 4.1 % of 1 204 requests, stable 0.2 % of 3 611: 20× the baseline (rule: 3× → abort). p99 2.7× (rule: 2× → warn). Cost of waiting: ≈ 12 failed requests a second, 49 so far.";
     add(&mut state, canary(), says(Advice::Abort, bad), Some(metrics()));
-    add(&mut state, blue_green(), says(Advice::NotEnoughData, "no user is on the preview"), quiet(TrackReadings { errors: Reading::NoTraffic, p99: Reading::NoTraffic, ..TrackReadings::default() }, readings(90.0, 0.0, 0.033)));
-    add(&mut state, aborted(), says(Advice::None, ""), quiet(TrackReadings { errors: Reading::NoData, p99: Reading::NotANumber, ..TrackReadings::default() }, readings(50.0, 0.0, 0.012)));
-    add(&mut state, timed("shop", "cart", 1, 6, 0.2, 252), says(Advice::Go, "as good as the stable side over 8 120 requests"), quiet(readings(20.0, 0.001, 0.095), readings(80.0, 0.0014, 0.09)));
-    add(&mut state, timed("ml", "ranker", 2, 4, 0.5, 108), says(Advice::Hold, "p99 1.4× the baseline"), quiet(readings(4.0, 0.003, 0.31), readings(4.0, 0.003, 0.22)));
+    add(
+        &mut state,
+        blue_green(),
+        says(Advice::NotEnoughData, "no user is on the preview"),
+        quiet(
+            TrackReadings { errors: Reading::NoTraffic, p99: Reading::NoTraffic, ..TrackReadings::default() },
+            readings(90.0, 0.0, 0.033),
+        ),
+    );
+    add(
+        &mut state,
+        aborted(),
+        says(Advice::None, ""),
+        quiet(TrackReadings { errors: Reading::NoData, p99: Reading::NotANumber, ..TrackReadings::default() }, readings(50.0, 0.0, 0.012)),
+    );
+    add(
+        &mut state,
+        timed("shop", "cart", 1, 6, 0.2, 252),
+        says(Advice::Go, "as good as the stable side over 8 120 requests"),
+        quiet(readings(20.0, 0.001, 0.095), readings(80.0, 0.0014, 0.09)),
+    );
+    add(
+        &mut state,
+        timed("ml", "ranker", 2, 4, 0.5, 108),
+        says(Advice::Hold, "p99 1.4× the baseline"),
+        quiet(readings(4.0, 0.003, 0.31), readings(4.0, 0.003, 0.22)),
+    );
     add(&mut state, rolling(), says(Advice::None, ""), quiet(readings(310.0, 0.0, 0.041), readings(190.0, 0.0004, 0.04)));
     for name in ["search", "assets", "a-workload-with-a-name-longer-than-any-column"] {
         add(&mut state, steady("shop", name), Verdict::default(), None);
@@ -325,7 +380,15 @@ pub fn fleet() -> State {
 pub fn open() -> State {
     let mut state = fleet();
     state.view.screen = Screen::Rollout(uid("shop", "checkout"));
-    let entry = |s: i64, origin, warning, reason: &str, message: &str, count| Entry { at: ago(s), origin, warning, object: None, reason: reason.into(), message: message.into(), count };
+    let entry = |s: i64, origin, warning, reason: &str, message: &str, count| Entry {
+        at: ago(s),
+        origin,
+        warning,
+        object: None,
+        reason: reason.into(),
+        message: message.into(),
+        count,
+    };
     state.timeline = [
         entry(1_320, Origin::Event, false, "RolloutUpdated", "revision 42", 1),
         entry(1_318, Origin::Event, false, "ScalingReplicaSet", "scaled up checkout-6f9d8c42 from 0 to 2", 1),
@@ -354,7 +417,13 @@ pub fn plan() -> Plan {
         target: id("shop", "checkout", "Rollout"),
         danger: Danger::Reversible,
         sentence: "Ends the pause at step 4. The controller then sets weight 50 % and pauses 10m.".into(),
-        writes: vec![Write { resource: &kinds::ROLLOUT, namespace: "shop".into(), name: "checkout".into(), subresource: Some("status"), patch: Patch::Json(Vec::new()) }],
+        writes: vec![Write {
+            resource: &kinds::ROLLOUT,
+            namespace: "shop".into(),
+            name: "checkout".into(),
+            subresource: Some("status"),
+            patch: Patch::Json(Vec::new()),
+        }],
         changes: vec![Change { field: "status.pauseConditions".into(), from: "[CanaryPauseStep 13:59:10]".into(), to: "null".into() }],
         only_if: vec!["step is still 4".into(), "canary hash 6f9d8c42".into(), "generation 57".into()],
         expect: Expectation { goal: Goal::Resumed, what: "weight 50 % applied".into(), within: std::time::Duration::from_secs(30) },
@@ -389,9 +458,11 @@ pub fn card(stage: Stage) -> Card {
 
 /// Every card a person can meet, by name.
 pub fn cards() -> BTreeMap<&'static str, Card> {
-    let objection = Notice { severity: Severity::Danger, text: "ABORT is advised: canary fails 4.1 % of 1 204 requests, stable 0.2 % of 3 611".into() };
+    let objection =
+        Notice { severity: Severity::Danger, text: "ABORT is advised: canary fails 4.1 % of 1 204 requests, stable 0.2 % of 3 611".into() };
     let asking = card(Stage::Asking);
-    let refusal = Refusal::because("Promote would skip step 5: the pause already ended 2 s ago").instead("look again: it moves by itself now", None);
+    let refusal =
+        Refusal::because("Promote would skip step 5: the pause already ended 2 s ago").instead("look again: it moves by itself now", None);
     BTreeMap::from([
         ("refused", Card { plan: None, ..card(Stage::Refused(refusal)) }),
         ("checking", Card { dry_run: Check::Pending, rights: Check::Pending, ready_at: None, ..asking.clone() }),
@@ -399,7 +470,10 @@ pub fn cards() -> BTreeMap<&'static str, Card> {
         ("override", Card { objections: vec![objection.clone()], ..asking.clone() }),
         ("overridden", Card { objections: vec![objection], overridden: true, ..asking.clone() }),
         ("name", Card { typed: Some("che".into()), ..asking.clone() }),
-        ("moved", Card { moved: Some("the step is now 5".into()), dry_run: Check::Unknown("no answer within 15 s".into()), ..asking.clone() }),
+        (
+            "moved",
+            Card { moved: Some("the step is now 5".into()), dry_run: Check::Unknown("no answer within 15 s".into()), ..asking.clone() },
+        ),
         ("ready", asking),
         ("sent", card(Stage::Sent { at: ago(1) })),
         ("accepted", card(Stage::Accepted { at: ago(2) })),
@@ -419,7 +493,15 @@ pub fn links() -> BTreeMap<&'static str, LinkState> {
         ("off", LinkState::Off),
         ("connecting", LinkState::Connecting),
         ("live", LinkState::Live),
-        ("forbidden", LinkState::Forbidden { verb: "list".into(), resource: "rollouts.argoproj.io".into(), namespace: None, role: "rolltop-view".into() }),
+        (
+            "forbidden",
+            LinkState::Forbidden {
+                verb: "list".into(),
+                resource: "rollouts.argoproj.io".into(),
+                namespace: None,
+                role: "rolltop-view".into(),
+            },
+        ),
         ("expired", LinkState::Expired { hint: "aws sso login --profile prod".into() }),
         ("refused", LinkState::Refused),
         ("timed-out", LinkState::TimedOut),
@@ -435,5 +517,12 @@ pub fn links() -> BTreeMap<&'static str, LinkState> {
 
 /// A link in this state, with the error as it was given.
 pub fn link(state: LinkState) -> Link {
-    Link { state, since: Some(ago(80)), heard: Some(ago(75)), retry_at: Some(ahead(12)), detail: "error trying to connect".into(), synced: Some(ago(600)) }
+    Link {
+        state,
+        since: Some(ago(80)),
+        heard: Some(ago(75)),
+        retry_at: Some(ahead(12)),
+        detail: "error trying to connect".into(),
+        synced: Some(ago(600)),
+    }
 }

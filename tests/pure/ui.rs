@@ -79,7 +79,12 @@ fn overlays() {
     let choices = vec![("rev 41  api:v2.8.1  (stable, 8/8 ready)".into(), "a".into()), ("rev 40  api:v2.8.0".into(), "b".into())];
     state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Undo, input: String::new(), selected: 1, choices }));
     snapshot("undo", &state, (80, 24));
-    state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Image { container: "api".into() }, input: "registry.corp/api:v3".into(), selected: 0, choices: vec![] }));
+    state.view.overlay = Some(Overlay::Prompt(Prompt {
+        kind: PromptKind::Image { container: "api".into() },
+        input: "registry.corp/api:v3".into(),
+        selected: 0,
+        choices: vec![],
+    }));
     snapshot("image", &state, (80, 24));
 }
 
@@ -345,4 +350,16 @@ fn trouble_has_words_where_there_is_no_screen() {
     let link = Link { detail: "tls: unknown authority".into(), ..sample::link(LinkState::BadCertificate) };
     let trouble = ui::trouble(Source::Fleet, &link).unwrap();
     assert!(trouble.title.contains("certificate") && trouble.detail.contains("unknown authority"));
+}
+
+#[test]
+fn what_is_typed_into_the_filter_is_seen() {
+    let mut state = sample::fleet();
+    state.view.filtering = true;
+    state.view.filter.text = "ns:shop phse:waiting".into();
+    for width in [60, 80, 120] {
+        let seen = show(&state, (width, 24));
+        assert!(seen.contains("/ns:shop phse:waiting"), "{seen}");
+    }
+    assert!(show(&state, (80, 24)).contains("phse: is no field"));
 }

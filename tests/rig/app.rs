@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::cluster::{Identity, Rig, term::{Program, Term}};
+use crate::cluster::{
+    Identity, Rig,
+    term::{Program, Term},
+};
 
 /// How long anything may take to show: the machine may be busy with the whole suite.
 pub const PATIENCE: Duration = Duration::from_secs(25);
@@ -27,7 +30,15 @@ pub struct Start<'a> {
 
 impl<'a> Start<'a> {
     pub fn new(rig: &'a Rig, namespace: &'a str) -> Self {
-        Self { rig, who: Identity::Oncall, namespace, args: vec!["-n".into(), namespace.into()], size: (120, 40), env: Vec::new(), prometheus: false }
+        Self {
+            rig,
+            who: Identity::Oncall,
+            namespace,
+            args: vec!["-n".into(), namespace.into()],
+            size: (120, 40),
+            env: Vec::new(),
+            prometheus: false,
+        }
     }
 
     pub fn who(self, who: Identity) -> Self {
@@ -88,6 +99,18 @@ impl App {
 
     pub fn press(&self, keys: &str) {
         self.term.send(keys);
+    }
+
+    /// Escape, and a moment: a terminal takes what follows at once for an Alt key.
+    pub fn escape(&self) {
+        self.press("\x1b");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
+    /// Waits until the action's effect was seen and its tracker has left the screen.
+    #[track_caller]
+    pub fn done(&self) {
+        self.loses(&[" on rig ─"]);
     }
 
     /// Answers an open card the way a person does: reads it, then presses y.

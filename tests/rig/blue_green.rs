@@ -31,8 +31,8 @@ async fn preview_flip_and_flip_back_while_the_old_pods_live() {
     assert_eq!(rig.audit().since(mark).namespace(&ns).by("oncall").writes().len(), 1);
 
     // The old pods are kept for five minutes, and the screen counts it down.
-    app.shows(&["healthy"]);
-    app.loses(&["esc cancel"]);
+    app.shows(&["HEALTHY"]);
+    app.done();
     app.shows(&["flip back"]);
     app.press("f");
     app.shows(&["back", "accepted"]);

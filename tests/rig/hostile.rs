@@ -18,11 +18,18 @@ async fn escape_sequences_in_events_and_messages_stay_out() {
     let rollout = fx.wait_phase("checkout", "Paused").await;
     let evil = "evil\u{1b}]0;owned\u{7}\u{1b}[2J\u{1b}]52;c;b3duZWQ=\u{7}\u{9b}31m\u{202e}";
     let involved = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "checkout", "namespace": ns, "uid": rollout["metadata"]["uid"]});
-    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "checkout.evil"}, "involvedObject": involved, "reason": "Evil", "message": evil,
-        "type": "Warning", "firstTimestamp": "2099-01-01T00:00:00Z", "lastTimestamp": "2099-01-01T00:00:00Z", "count": 1, "source": {"component": evil}});
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "checkout.evil"}, "involvedObject": involved, "reason": "Evil", "message": "tame",
+        "type": "Warning", "firstTimestamp": "2099-01-01T00:00:00Z", "lastTimestamp": "2099-01-01T00:00:00Z", "count": 1});
     fx.apply(event).await;
+    // YAML, which `apply` speaks, refuses control characters; JSON carries them.
+    let path = format!("/api/v1/namespaces/{ns}/events/checkout.evil");
+    fx.api().merge(&path, &json!({"message": evil, "source": {"component": evil}})).await.unwrap();
     fx.patch_status("checkout", &json!({"status": {"message": evil}})).await;
-    fx.patch_rollout("checkout", &json!({"metadata": {"annotations": {"kubernetes.io/change-cause": evil, "argocd.argoproj.io/tracking-id": evil}}})).await;
+    fx.patch_rollout(
+        "checkout",
+        &json!({"metadata": {"annotations": {"kubernetes.io/change-cause": evil, "argocd.argoproj.io/tracking-id": evil}}}),
+    )
+    .await;
 
     let app = Start::new(rig, &ns).size(200, 50).args(["-n", &ns, "checkout"]).run();
     app.shows(&["Timeline", "evil"]);

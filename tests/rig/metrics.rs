@@ -26,7 +26,10 @@ async fn the_error_rate_of_a_bad_canary_shows_with_the_right_number() {
     let turned = Instant::now();
     // Two scrapes of a second each, the rate window and a refresh: any two-digit share says it.
     app.term
-        .wait_for(|s| s.lines().any(|l| l.contains("Error rate") && [" 1", " 2", " 3", " 4"].iter().any(|d| l.contains(&format!("canary{d}")))), Duration::from_secs(12))
+        .wait_for(
+            |s| s.lines().any(|l| l.contains("Error rate") && [" 1", " 2", " 3", " 4"].iter().any(|d| l.contains(&format!("canary{d}")))),
+            Duration::from_secs(12),
+        )
         .unwrap_or_else(|s| panic!("after {:?}\n{s}", turned.elapsed()));
 
     // Steady now: the number on the screen is Prometheus' own, give or take a refresh.
@@ -36,7 +39,8 @@ async fn the_error_rate_of_a_bad_canary_shows_with_the_right_number() {
     let answer = rig.query(&query).await.unwrap();
     let truth: f64 = answer[0]["value"][1].as_str().unwrap().parse().unwrap();
     let out = headless(rig, Identity::Viewer, &ns, &["status", "--json", &format!("{ns}/checkout")]);
-    let shown: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stdout)));
+    let shown: serde_json::Value =
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stdout)));
     let canary = shown[0]["tracks"].as_array().unwrap().iter().find(|t| t["role"] == "canary").unwrap().clone();
     let ratio = canary["error_ratio"].as_f64().unwrap();
     assert!((ratio - truth).abs() < 0.05, "shown {ratio}, Prometheus says {truth}");

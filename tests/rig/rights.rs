@@ -22,7 +22,7 @@ async fn a_viewer_sees_all_and_is_told_what_is_missing() {
     let app = Start::new(rig, &ns).who(Identity::Viewer).args(["-n", &ns, "checkout"]).run();
     app.shows(&["Traffic", "25"]);
     app.press("p");
-    app.shows(&["patch rollouts.argoproj.io/status"]);
+    app.shows(&["patch rollouts", "status in"]);
     std::thread::sleep(std::time::Duration::from_millis(700));
     app.press("oy");
     std::thread::sleep(std::time::Duration::from_millis(300));
@@ -38,7 +38,7 @@ async fn nobody_is_told_which_right_to_ask_for() {
     let ns = rig.namespace("nobody").await;
     let mark = rig.audit().mark();
     let app = Start::new(rig, &ns).who(Identity::Nobody).run();
-    app.shows(&["list", "rollouts.argoproj.io", "rolltop-viewer"]);
+    app.shows(&["Not allowed to", "rollouts.argoproj.io", "rolltop-viewer"]);
     let out = headless(rig, Identity::Nobody, &ns, &["status", "-n", &ns]);
     assert_eq!(out.status.code(), Some(4), "{}", String::from_utf8_lossy(&out.stderr));
     assert!(rig.audit().since(mark).namespace(&ns).by("nobody").writes().is_empty());

@@ -25,7 +25,10 @@ async fn blue_green_abort_after_cutover_with_broken_pods_is_refused_and_undo_wor
     // The new pods break after users are on them.
     for pod in fx.pods("ledger").await.iter().filter(|p| p["metadata"]["labels"]["rollouts-pod-template-hash"] == green.as_str()) {
         let path = format!("/api/v1/namespaces/{ns}/pods/{}", pod["metadata"]["name"].as_str().unwrap());
-        fx.api().merge(&format!("{path}/status"), &json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}})).await.unwrap();
+        fx.api()
+            .merge(&format!("{path}/status"), &json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}))
+            .await
+            .unwrap();
     }
     fx.wait_for("ledger", |r| r["status"]["availableReplicas"].as_i64().unwrap_or(0) < 3, PATIENCE).await;
 
@@ -33,9 +36,9 @@ async fn blue_green_abort_after_cutover_with_broken_pods_is_refused_and_undo_wor
     app.shows(&["blue-green"]);
     let mark = rig.audit().mark();
     app.press("a");
-    app.shows(&["ndo"]);
-    app.press("y");
-    app.press("\x1b");
+    app.shows(&["nothing was sent", "ndo"]);
+    app.escape();
+    app.loses(&["nothing was sent"]);
     assert!(rig.audit().since(mark).namespace(&ns).by("oncall").writes().is_empty());
     app.press("u");
     app.shows(&["accepted"]);
@@ -93,7 +96,12 @@ async fn an_inconclusive_experiment_is_skipped_not_promoted() {
     let Some(rig) = Rig::shared().await else { return };
     let ns = rig.namespace("trapexp").await;
     let fx = rig.fixtures(&ns);
-    fx.prometheus_template("vague", "vector(1)", &json!({"interval": "1s", "count": 1, "successCondition": "result[0] > 2", "failureCondition": "result[0] < 0"})).await;
+    fx.prometheus_template(
+        "vague",
+        "vector(1)",
+        &json!({"interval": "1s", "count": 1, "successCondition": "result[0] > 2", "failureCondition": "result[0] < 0"}),
+    )
+    .await;
     let experiment = json!({"templates": [{"name": "a", "specRef": "canary", "replicas": 1}], "analyses": [{"name": "vague", "templateName": "vague", "requiredForCompletion": true}]});
     fx.canary("checkout", Canary::nginx().steps(json!([{"setWeight": 25}, {"experiment": experiment}, {"pause": {}}]))).await;
     fx.wait_phase("checkout", "Healthy").await;
@@ -102,10 +110,15 @@ async fn an_inconclusive_experiment_is_skipped_not_promoted() {
     let app = Start::new(rig, &ns).args(["-n", &ns, "checkout"]).run();
     app.shows(&["Traffic", "25"]);
     app.press("p");
-    app.shows(&["kip"]);
-    app.press("\x1b");
+    app.shows(&["nothing was sent", "kip"]);
+    app.escape();
     app.press(":skip\r");
     app.shows(&["Skip", "accepted"]);
     app.confirm();
-    fx.wait_for("checkout", |r| r["status"]["currentStepIndex"] == 2 && r["status"]["pauseConditions"][0]["reason"] == "CanaryPauseStep", PATIENCE).await;
+    fx.wait_for(
+        "checkout",
+        |r| r["status"]["currentStepIndex"] == 2 && r["status"]["pauseConditions"][0]["reason"] == "CanaryPauseStep",
+        PATIENCE,
+    )
+    .await;
 }

@@ -184,7 +184,9 @@ fn placeholders(name: &str) -> [String; 2] {
 /// and the written one cannot be run.
 fn query(run: &dto::AnalysisRun, spec: &dto::Metric, result: &dto::MetricResult) -> Option<String> {
     let written = spec.provider.get("prometheus").and_then(|p| p.get("query")).and_then(Value::as_str);
-    let uses = |arg: &dto::Arg| written.is_none_or(|w| placeholders(&arg.name).iter().any(|p| w.contains(p)) || w.contains(&format!("args.{}", arg.name)));
+    let uses = |arg: &dto::Arg| {
+        written.is_none_or(|w| placeholders(&arg.name).iter().any(|p| w.contains(p)) || w.contains(&format!("args.{}", arg.name)))
+    };
     if run.spec.args.iter().any(|a| is_secret(a) && uses(a)) {
         return None;
     }
@@ -250,7 +252,8 @@ fn opposite(t: Threshold) -> Option<Threshold> {
 /// Experiments of the Rollout, the current one first.
 pub fn experiments(f: &Facts<'_>) -> Vec<Experiment> {
     let now = current_experiment(f);
-    let mut found: Vec<(Option<Time>, Experiment)> = f.experiments.iter().map(|(o, e)| (o.meta.created, experiment(e, now == Some(&*o.meta.uid)))).collect();
+    let mut found: Vec<(Option<Time>, Experiment)> =
+        f.experiments.iter().map(|(o, e)| (o.meta.created, experiment(e, now == Some(&*o.meta.uid)))).collect();
     found.sort_by(|(a_at, a), (b_at, b)| b.current.cmp(&a.current).then(b_at.cmp(a_at)).then(a.name.cmp(&b.name)));
     found.into_iter().map(|(_, e)| e).collect()
 }

@@ -190,7 +190,8 @@ impl<'a> Facts<'a> {
         let router = traffic::router(self.router()?)?;
         let (canary_service, stable_service) = self.services();
         let managed = routing.get("managedRoutes").and_then(Value::as_array);
-        let managed_routes: Vec<String> = managed.into_iter().flatten().filter_map(|r| r.get("name")?.as_str().map(str::to_owned)).collect();
+        let managed_routes: Vec<String> =
+            managed.into_iter().flatten().filter_map(|r| r.get("name")?.as_str().map(str::to_owned)).collect();
         let split = Split {
             namespace: &self.root.meta.namespace,
             rollout: &self.root.meta.name,

@@ -29,7 +29,8 @@ const fn row(when: Situation, allow: &'static [Verb], no: No, but: &'static [(Ve
 }
 
 const WAIT: &str = "wait until the controller has acted";
-const EXPERIMENT_PROMOTE: No = ("promoting alone only makes the controller start the next experiment", "skip the step, or abort", Some(Skip));
+const EXPERIMENT_PROMOTE: No =
+    ("promoting alone only makes the controller start the next experiment", "skip the step, or abort", Some(Skip));
 const USE_PROMOTE: No = ("nothing runs here that could be skipped: it is paused", "promote ends the pause", Some(Promote));
 const DECIDE: No = ("an analysis could not decide", "promote to accept it, or abort", Some(Promote));
 const NOTHING_PAUSED: No = ("nothing waits for a promotion: it would skip the step in progress", "skip, if that is meant", Some(Skip));
@@ -39,10 +40,20 @@ const NOTHING_IN_FLIGHT: No = ("nothing is in flight: one version serves everybo
 pub static LAW: &[Row] = &[
     row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
     row(S::Unobserved, &[], ("the controller has not seen the newest change", WAIT, None), &[]),
-    row(S::Unpausing, &[], ("the pause was just ended and the controller has not gone on: a second promote would skip a step", WAIT, None), &[]),
+    row(
+        S::Unpausing,
+        &[],
+        ("the pause was just ended and the controller has not gone on: a second promote would skip a step", WAIT, None),
+        &[],
+    ),
     row(S::AbortPending, &[], ("an abort was just asked for", WAIT, None), &[]),
     row(S::RetryPending, &[], ("a retry was just asked for", WAIT, None), &[]),
-    row(S::Invalid, &[Undo, SetImage], ("the controller refuses the spec", "correct the spec, or undo to the last template", Some(Undo)), &[]),
+    row(
+        S::Invalid,
+        &[Undo, SetImage],
+        ("the controller refuses the spec", "correct the spec, or undo to the last template", Some(Undo)),
+        &[],
+    ),
     row(
         S::Aborted,
         &[Retry, Undo, PromoteFull, SetImage, Resume],
@@ -56,13 +67,21 @@ pub static LAW: &[Row] = &[
     row(
         S::AbortBlocked,
         &[Undo],
-        ("the abort is blocked: the active Service stays on the new version", "undo to the stable version is the only quick way out", Some(Undo)),
+        (
+            "the abort is blocked: the active Service stays on the new version",
+            "undo to the stable version is the only quick way out",
+            Some(Undo),
+        ),
         &[(Retry, ("a retry only brings the broken version back up", "undo to the stable version", Some(Undo)))],
     ),
     row(
         S::AbortFrozen,
         &[Abort, Resume, Undo],
-        ("it says aborted, but the manual pause keeps the abort from being carried out", "abort again (ends the manual pause), or undo", Some(Abort)),
+        (
+            "it says aborted, but the manual pause keeps the abort from being carried out",
+            "abort again (ends the manual pause), or undo",
+            Some(Abort),
+        ),
         &[],
     ),
     row(
@@ -71,8 +90,25 @@ pub static LAW: &[Row] = &[
         ("this is the first deploy: no version has become stable yet", "wait, or set another image", None),
         &[],
     ),
-    row(S::Idle, &[Restart, Undo, SetImage, Flip], NOTHING_IN_FLIGHT, &[(PromoteFull, ("the wanted version is the stable one: a full promotion would be lost", "after an undo or a new image, wait until the controller has seen it", None))]),
-    row(S::IdlePaused, &[Resume, Restart, Undo, SetImage, Flip], NOTHING_IN_FLIGHT, &[(Pause, ("it is manually paused already", "resume", Some(Resume)))]),
+    row(
+        S::Idle,
+        &[Restart, Undo, SetImage, Flip],
+        NOTHING_IN_FLIGHT,
+        &[(
+            PromoteFull,
+            (
+                "the wanted version is the stable one: a full promotion would be lost",
+                "after an undo or a new image, wait until the controller has seen it",
+                None,
+            ),
+        )],
+    ),
+    row(
+        S::IdlePaused,
+        &[Resume, Restart, Undo, SetImage, Flip],
+        NOTHING_IN_FLIGHT,
+        &[(Pause, ("it is manually paused already", "resume", Some(Resume)))],
+    ),
     row(
         S::PromotingFull,
         &[Abort, Undo],
@@ -107,7 +143,12 @@ pub static LAW: &[Row] = &[
         &[],
     ),
     row(S::RunningStep, &[Skip, Pause, Abort, PromoteFull, Undo, SetImage, Restart], NOTHING_PAUSED, &[(Promote, NOTHING_PAUSED)]),
-    row(S::Finishing, &[Pause, Abort, PromoteFull, Undo, SetImage, Restart], NOTHING_WAITS, &[(Skip, ("all steps are done", "it finishes by itself", None))]),
+    row(
+        S::Finishing,
+        &[Pause, Abort, PromoteFull, Undo, SetImage, Restart],
+        NOTHING_WAITS,
+        &[(Skip, ("all steps are done", "it finishes by itself", None))],
+    ),
     row(S::Running, &[Pause, Abort, PromoteFull, Undo, SetImage, Restart], NOTHING_WAITS, &[]),
 ];
 
@@ -119,18 +160,46 @@ static EXTRA: &[Extra] = &[
     (Skip, |f| f.is_blue_green(), ("a blue-green release has no steps to skip", "promote", Some(Promote))),
     (Resume, |f| !f.ro.spec.paused, ("it is not manually paused", "a pause of its own ends by promote", Some(Promote))),
     (Retry, |f| !f.ro.status.abort, ("it is not aborted", "there is nothing to retry", None)),
-    (Retry, post_analysis_failed, ("its post-promotion analysis failed: a retry would switch users over for a moment and be aborted by the same run", "undo, or delete the failed AnalysisRun first", Some(Undo))),
+    (
+        Retry,
+        post_analysis_failed,
+        (
+            "its post-promotion analysis failed: a retry would switch users over for a moment and be aborted by the same run",
+            "undo, or delete the failed AnalysisRun first",
+            Some(Undo),
+        ),
+    ),
     (Abort, |f| !f.in_flight(), NOTHING_IN_FLIGHT),
-    (Abort, |f| !f.ro.status.abort && abort_trap(f).is_some(), ("abort would not switch the active Service back and then remove the pods behind it: an outage", "undo to the stable version switches back at once", Some(Undo))),
+    (
+        Abort,
+        |f| !f.ro.status.abort && abort_trap(f).is_some(),
+        (
+            "abort would not switch the active Service back and then remove the pods behind it: an outage",
+            "undo to the stable version switches back at once",
+            Some(Undo),
+        ),
+    ),
     (Promote, |f| f.is_blue_green() && f.ro.status.pause_conditions.is_empty() && !f.ro.spec.paused, NOTHING_WAITS),
     (Promote, |f| f.ro.spec.paused && f.has_pause("InconclusiveExperiment"), EXPERIMENT_PROMOTE),
-    (Promote, |f| f.ro.spec.paused && f.has_pause("InconclusiveAnalysisRun") && !step_inconclusive(f), ("below the manual pause an analysis could not decide", "resume first, then decide on the analysis", Some(Resume))),
+    (
+        Promote,
+        |f| f.ro.spec.paused && f.has_pause("InconclusiveAnalysisRun") && !step_inconclusive(f),
+        ("below the manual pause an analysis could not decide", "resume first, then decide on the analysis", Some(Resume)),
+    ),
     (Promote, no_step_left, NOTHING_WAITS),
     (Skip, no_step_left, ("there is no step to skip", "it finishes by itself", None)),
     (Pause, |f| f.ro.spec.paused, ("it is manually paused already", "resume", Some(Resume))),
     (PromoteFull, |f| !f.in_flight(), NOTHING_IN_FLIGHT),
-    (Flip, nothing_to_flip, ("there is no other side to flip to: the old pods are gone or not ready", "undo takes a full rollout", Some(Undo))),
-    (Flip, |f| situation(f) == S::ManualPause && f.ro.status.pause_conditions.is_empty() && !f.after_cutover(), ("manually paused before the preview was complete", "resume first", Some(Resume))),
+    (
+        Flip,
+        nothing_to_flip,
+        ("there is no other side to flip to: the old pods are gone or not ready", "undo takes a full rollout", Some(Undo)),
+    ),
+    (
+        Flip,
+        |f| situation(f) == S::ManualPause && f.ro.status.pause_conditions.is_empty() && !f.after_cutover(),
+        ("manually paused before the preview was complete", "resume first", Some(Resume)),
+    ),
 ];
 
 fn post_analysis_failed(f: &Facts<'_>) -> bool {
@@ -166,7 +235,8 @@ pub fn check(f: &Facts<'_>, verb: Verb) -> Result<Situation, Refusal> {
 
 /// Where every refusal must name the way out, or that there is none, before anything else.
 fn one_way_out(here: Situation) -> bool {
-    LAW.iter().any(|r| r.when == here && r.allow.is_empty()) || matches!(here, S::Invalid | S::AbortBlocked | S::AbortFrozen | S::PromotingFull | S::InconclusiveExperiment)
+    LAW.iter().any(|r| r.when == here && r.allow.is_empty())
+        || matches!(here, S::Invalid | S::AbortBlocked | S::AbortFrozen | S::PromotingFull | S::InconclusiveExperiment)
 }
 
 /// Never points back at the refused verb, nor at one that this situation refuses as well.

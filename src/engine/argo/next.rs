@@ -28,7 +28,9 @@ pub fn wait(f: &Facts<'_>) -> Option<Wait> {
         S::Aborted | S::AbortBlocked | S::AbortFrozen => wait_for(WaitFor::Human, "aborted", f.ro.status.aborted_at.0),
         S::ManualPause | S::IdlePaused => wait_for(WaitFor::Human, "manually paused", manual_since(f)),
         S::InconclusiveExperiment => wait_for(WaitFor::Human, "the experiment could not decide", paused_at),
-        S::InconclusiveStep | S::InconclusiveBackground | S::InconclusiveBlueGreen => wait_for(WaitFor::Human, "the analysis could not decide", paused_at),
+        S::InconclusiveStep | S::InconclusiveBackground | S::InconclusiveBlueGreen => {
+            wait_for(WaitFor::Human, "the analysis could not decide", paused_at)
+        }
         S::PauseStep => timed("pause step", paused_at, steps::pause_seconds(f)),
         S::PauseBlueGreen => timed("before the switch", paused_at, steps::auto_promotion_seconds(f)),
         S::DeadlineExceeded => wait_for(WaitFor::Human, "gave up waiting for pods", condition_since(f, "Progressing")),
@@ -54,7 +56,8 @@ fn manual_since(f: &Facts<'_>) -> Option<Time> {
 }
 
 fn after_cutover(f: &Facts<'_>) -> Option<Wait> {
-    let run = f.ro.status.blue_green.post_promotion_analysis_run_status.as_ref().filter(|r| matches!(r.status.as_str(), "Running" | "Pending"));
+    let run =
+        f.ro.status.blue_green.post_promotion_analysis_run_status.as_ref().filter(|r| matches!(r.status.as_str(), "Running" | "Pending"));
     match run {
         Some(_) if !status::active_is_empty(f) => wait_for(WaitFor::Analysis, "post-promotion analysis", None),
         _ => for_pods(f),
@@ -219,7 +222,9 @@ fn verify_next(f: &Facts<'_>) -> Next {
         return gives_up(f).unwrap_or_else(|| phrase("waits for the new pods, with users already on them"));
     }
     match run {
-        Some(r) if r.status != "Successful" => phrase("if the post-promotion analysis succeeds the new version becomes stable; if it fails, back to the old one"),
+        Some(r) if r.status != "Successful" => {
+            phrase("if the post-promotion analysis succeeds the new version becomes stable; if it fails, back to the old one")
+        }
         _ => phrase("the new version becomes stable"),
     }
 }
@@ -238,15 +243,21 @@ pub fn way_back(f: &Facts<'_>) -> WayBack {
     use Situation as S;
     match situation(f) {
         S::Deleting | S::FirstDeploy => WayBack { what: "there is nothing to go back to".into(), ..WayBack::default() },
-        S::Unobserved | S::Unpausing | S::AbortPending | S::RetryPending => WayBack { what: "known once the controller has acted".into(), ..WayBack::default() },
+        S::Unobserved | S::Unpausing | S::AbortPending | S::RetryPending => {
+            WayBack { what: "known once the controller has acted".into(), ..WayBack::default() }
+        }
         S::Aborted => WayBack { what: "already back on the old version".into(), ..WayBack::default() },
         S::Invalid => back(Verb::Undo, None, "undo: the last template that was valid"),
-        S::AbortBlocked => back(Verb::Undo, Some(ABORT_SECONDS), "undo to the stable version: abort is blocked, the active Service would stay where it is"),
+        S::AbortBlocked => {
+            back(Verb::Undo, Some(ABORT_SECONDS), "undo to the stable version: abort is blocked, the active Service would stay where it is")
+        }
         S::AbortFrozen => back(Verb::Abort, Some(ABORT_SECONDS), "abort again: ends the manual pause, so that the abort is carried out"),
         S::Idle | S::IdlePaused => idle_back(f),
         S::AfterCutover => cutover_back(f),
         _ if f.after_cutover() => cutover_back(f),
-        S::PromotingFull => back(Verb::Abort, abort_seconds(f), format!("emergency stop: takes the full promotion back and aborts: {}", abort_words(f))),
+        S::PromotingFull => {
+            back(Verb::Abort, abort_seconds(f), format!("emergency stop: takes the full promotion back and aborts: {}", abort_words(f)))
+        }
         _ => back(Verb::Abort, abort_seconds(f), format!("abort: {}", abort_words(f))),
     }
 }

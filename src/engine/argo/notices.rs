@@ -34,7 +34,8 @@ const ROWS: &[Row] = &[
 
 /// All that hold, loudest first.
 pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
-    let mut found: Vec<Notice> = ROWS.iter().filter_map(|row| row(f)).map(|(severity, text)| Notice { severity, text: text.into() }).collect();
+    let mut found: Vec<Notice> =
+        ROWS.iter().filter_map(|row| row(f)).map(|(severity, text)| Notice { severity, text: text.into() }).collect();
     found.sort_by_key(|n| std::cmp::Reverse(n.severity));
     found
 }
@@ -67,7 +68,9 @@ fn abort_not_done(f: &Facts<'_>) -> Option<(Severity, String)> {
     }
     let share = percent(f.exposed_share());
     if f.ro.spec.paused {
-        return danger(format!("says aborted, but {share} of the users are still on the new version: the manual pause keeps the abort from being carried out"));
+        return danger(format!(
+            "says aborted, but {share} of the users are still on the new version: the manual pause keeps the abort from being carried out"
+        ));
     }
     danger(format!("says aborted, but {share} of the users are still sent to the new version"))
 }
@@ -135,14 +138,22 @@ fn replica_failure(f: &Facts<'_>) -> Option<(Severity, String)> {
 fn unknown_router(f: &Facts<'_>) -> Option<(Severity, String)> {
     let canary = f.canary()?;
     let empty = canary.traffic_routing.is_some() && f.router().is_none();
-    if !empty { None } else { warning("traffic routing is asked for, but no router in it is known: pods alone decide who gets the new version") }
+    if !empty {
+        None
+    } else {
+        warning("traffic routing is asked for, but no router in it is known: pods alone decide who gets the new version")
+    }
 }
 
 fn stable_too_small(f: &Facts<'_>) -> Option<(Severity, String)> {
     let dynamic = f.canary().is_some_and(|c| c.dynamic_stable_scale);
     let stable = f.set(f.stable())?;
     let small = dynamic && f.in_flight() && stable.ready() < f.replicas();
-    if !small { None } else { warning(format!("the stable side keeps {} of {} pods: an abort goes back gradually", stable.ready(), f.replicas())) }
+    if !small {
+        None
+    } else {
+        warning(format!("the stable side keeps {} of {} pods: an abort goes back gradually", stable.ready(), f.replicas()))
+    }
 }
 
 /// Right after a finished release weight 0/100 proves nothing: look where the stable Service points.

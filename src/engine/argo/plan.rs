@@ -158,7 +158,11 @@ impl Ask<'_, '_> {
     fn afterwards(&self) -> String {
         let steps = &self.rollout.steps;
         if self.f.is_blue_green() {
-            return if self.f.after_cutover() { "the new version becomes stable".into() } else { "all users are switched to the new version".into() };
+            return if self.f.after_cutover() {
+                "the new version becomes stable".into()
+            } else {
+                "all users are switched to the new version".into()
+            };
         }
         steps.current.map_or_else(|| "all users on the new version".into(), |i| from_step(steps, i + 1))
     }
@@ -186,7 +190,11 @@ impl Ask<'_, '_> {
             .status
             .pause_conditions
             .iter()
-            .map(|p| format!("{} {}", p.reason, p.start_time.0.map_or_else(String::new, |t| t.format("%H:%M:%S").to_string())).trim_end().to_owned())
+            .map(|p| {
+                format!("{} {}", p.reason, p.start_time.0.map_or_else(String::new, |t| t.format("%H:%M:%S").to_string()))
+                    .trim_end()
+                    .to_owned()
+            })
             .collect();
         format!("[{}]", reasons.join(", "))
     }
@@ -220,8 +228,16 @@ impl Ask<'_, '_> {
         let background = f.has_pause("InconclusiveAnalysisRun") && !f.is_blue_green();
         draft
             .warn(Severity::Warning, background, "a new background analysis starts and may pause it again")
-            .warn(Severity::Warning, background && f.has_pause("CanaryPauseStep"), "it also clears the pause step below: that step counts as done")
-            .warn(Severity::Warning, f.is_blue_green() && f.has_pause("InconclusiveAnalysisRun"), "an analysis could not decide: this accepts the version without its answer")
+            .warn(
+                Severity::Warning,
+                background && f.has_pause("CanaryPauseStep"),
+                "it also clears the pause step below: that step counts as done",
+            )
+            .warn(
+                Severity::Warning,
+                f.is_blue_green() && f.has_pause("InconclusiveAnalysisRun"),
+                "an analysis could not decide: this accepts the version without its answer",
+            )
     }
 
     fn promote_conditions(&self, draft: Draft) -> Draft {
@@ -231,7 +247,12 @@ impl Ask<'_, '_> {
 
     /// Everything that makes this very pause: a second press finds none of it.
     fn guard_pause(&self) -> Edit<'_> {
-        self.status().same("/status/currentStepIndex").same("/status/pauseConditions").same("/status/abort").same("/status/promoteFull").same("/spec/paused")
+        self.status()
+            .same("/status/currentStepIndex")
+            .same("/status/pauseConditions")
+            .same("/status/abort")
+            .same("/status/promoteFull")
+            .same("/spec/paused")
     }
 
     /// The index as the Rollout states it, for the goal.
@@ -251,7 +272,8 @@ impl Ask<'_, '_> {
             .remove_if_there("/status/pauseConditions")
             .set("/status/controllerPause", Value::Bool(false))
             .set("/status/currentStepIndex", json!(self.next_index()));
-        let sentence = format!("Accepts the inconclusive analysis at {} and goes to the next step: {}.", self.step_number(), self.afterwards());
+        let sentence =
+            format!("Accepts the inconclusive analysis at {} and goes to the next step: {}.", self.step_number(), self.afterwards());
         let draft = Draft::new(sentence, self.past(), "the next step runs", self.back_by_abort())
             .write(edit.write())
             .change("status.pauseConditions", self.pause_reasons(), "none")
@@ -277,10 +299,16 @@ impl Ask<'_, '_> {
     fn step_over(&self, word: &str) -> Draft {
         let f = self.f;
         let step = self.f.step_index().and_then(|i| f.steps().get(i));
-        let edit = self.guard_pause().remove_if_there("/status/pauseConditions").set("/status/currentStepIndex", json!(self.next_index()));
+        let mut edit =
+            self.guard_pause().remove_if_there("/status/pauseConditions").set("/status/currentStepIndex", json!(self.next_index()));
+        if !f.ro.status.pause_conditions.is_empty() {
+            // Left true, the controller would take a pause at the next step for one that was just resumed.
+            edit = edit.set("/status/controllerPause", Value::Bool(false));
+        }
         let over = if word == "Skips" { "Skips" } else { "Skips, as there is no pause to end," };
         let resumes = if self.paused() { " and ends the manual pause" } else { "" };
-        let sentence = format!("{over} {} ({}){resumes}. The controller then goes on: {}.", self.step_number(), self.step_label(), self.afterwards());
+        let sentence =
+            format!("{over} {} ({}){resumes}. The controller then goes on: {}.", self.step_number(), self.step_label(), self.afterwards());
         let nobody_ready = f.set(f.current()).map_or(self.here == Situation::DeadlineExceeded, |s| s.ready() == 0);
         let mut draft = Draft::new(sentence, self.past(), "the next step runs", self.back_by_abort())
             .write(edit.write())
@@ -288,8 +316,16 @@ impl Ask<'_, '_> {
             .only_if(self.hash_condition())
             .only_if(format!("it is still at {}", self.step_number()))
             .share(self.next_share())
-            .warn(Severity::Warning, step.is_some_and(|s| s.analysis.is_some()), "the analysis is ended and counts as successful, whatever it has measured")
-            .warn(Severity::Note, step.is_some_and(|s| s.set_weight.is_some()), "only the waiting is skipped: the weight itself is still applied")
+            .warn(
+                Severity::Warning,
+                step.is_some_and(|s| s.analysis.is_some()),
+                "the analysis is ended and counts as successful, whatever it has measured",
+            )
+            .warn(
+                Severity::Note,
+                step.is_some_and(|s| s.set_weight.is_some()),
+                "only the waiting is skipped: the weight itself is still applied",
+            )
             .warn(Severity::Danger, nobody_ready, "no pod of the new version is ready");
         if !f.ro.status.pause_conditions.is_empty() {
             draft = draft.change("status.pauseConditions", self.pause_reasons(), "none").only_if("the pause is the same one");
@@ -305,15 +341,24 @@ impl Ask<'_, '_> {
         } else {
             "Brings the new version to all users now: the remaining steps, pauses and analyses are skipped.".to_owned()
         };
-        let draft = Draft::new(sentence, Goal::Stable(self.hash()), format!("{} is stable", self.f.current()), "abort: stops it while it lasts, afterwards undo")
-            .write(edit.write())
-            .change("status.promoteFull", "false", "true")
-            .only_if(self.hash_condition())
-            .only_if("it is not stable yet")
-            .share(Some(1.0))
-            .warn(Severity::Danger, forced, "this version was aborted: a full promotion ships it nevertheless")
-            .warn(Severity::Warning, true, "a full promotion cannot be stopped by a plain abort of another tool: only by one that takes it back as well")
-            .warn(Severity::Danger, status::active_is_empty(self.f), "no pod behind the active Service is ready");
+        let draft = Draft::new(
+            sentence,
+            Goal::Stable(self.hash()),
+            format!("{} is stable", self.f.current()),
+            "abort: stops it while it lasts, afterwards undo",
+        )
+        .write(edit.write())
+        .change("status.promoteFull", "false", "true")
+        .only_if(self.hash_condition())
+        .only_if("it is not stable yet")
+        .share(Some(1.0))
+        .warn(Severity::Danger, forced, "this version was aborted: a full promotion ships it nevertheless")
+        .warn(
+            Severity::Warning,
+            true,
+            "a full promotion cannot be stopped by a plain abort of another tool: only by one that takes it back as well",
+        )
+        .warn(Severity::Danger, status::active_is_empty(self.f), "no pod behind the active Service is ready");
         let mut draft = self.then_unpause(draft);
         draft.within = self.deadline();
         draft
@@ -334,17 +379,34 @@ impl Ask<'_, '_> {
             .write(edit.write())
             .change("spec.paused", "false", "true")
             .only_if("it is not manually paused")
-            .warn(Severity::Warning, self.f.is_blue_green() && self.f.after_cutover(), "users are on the new version: while paused, an abort cannot switch them back")
-            .warn(Severity::Warning, !self.f.is_blue_green(), "while paused, do not change the replica count: automatic aborts would stop working")
+            .warn(
+                Severity::Warning,
+                self.f.is_blue_green() && self.f.after_cutover(),
+                "users are on the new version: while paused, an abort cannot switch them back",
+            )
+            .warn(
+                Severity::Warning,
+                !self.f.is_blue_green(),
+                "while paused, do not change the replica count: automatic aborts would stop working",
+            )
     }
 
     fn resume(&self) -> Draft {
-        let edit = Edit::main(self.f.root).same("/metadata/generation").test("/spec/paused", Value::Bool(true)).set("/spec/paused", Value::Bool(false));
+        let edit = Edit::main(self.f.root)
+            .same("/metadata/generation")
+            .test("/spec/paused", Value::Bool(true))
+            .set("/spec/paused", Value::Bool(false));
         let sentence = match (self.here, self.f.ro.status.pause_conditions.is_empty()) {
-            (Situation::AbortFrozen, _) => "Ends the manual pause; the controller then carries the abort out: users go back to the old version.".to_owned(),
+            (Situation::AbortFrozen, _) => {
+                "Ends the manual pause; the controller then carries the abort out: users go back to the old version.".to_owned()
+            }
             (Situation::IdlePaused | Situation::Aborted | Situation::FirstDeploy, _) => "Ends the manual pause.".to_owned(),
-            (_, false) if status::waits_for_human(self.f) => "Ends the manual pause; the pause below it stays until someone promotes.".to_owned(),
-            (_, false) => format!("Ends the manual pause; the timed pause below goes on, at once if it has run out: {}.", self.afterwards()),
+            (_, false) if status::waits_for_human(self.f) => {
+                "Ends the manual pause; the pause below it stays until someone promotes.".to_owned()
+            }
+            (_, false) => {
+                format!("Ends the manual pause; the timed pause below goes on, at once if it has run out: {}.", self.afterwards())
+            }
             (_, true) => "Ends the manual pause; the step in progress goes on where it was.".to_owned(),
         };
         Draft::new(sentence, Goal::Resumed, "the manual pause is over", "pause again")
@@ -357,7 +419,8 @@ impl Ask<'_, '_> {
     fn abort(&self) -> Draft {
         if self.here == Situation::AbortFrozen {
             // The flag is set; what keeps it from being carried out is the manual pause.
-            return Draft { goal: Goal::Aborted, what: "all users on the old version".into(), back: "retry".into(), ..self.resume() }.share(Some(0.0));
+            return Draft { goal: Goal::Aborted, what: "all users on the old version".into(), back: "retry".into(), ..self.resume() }
+                .share(Some(0.0));
         }
         let full = self.f.ro.status.promote_full;
         let mut edit = self.guard_full();
@@ -398,15 +461,21 @@ impl Ask<'_, '_> {
     }
 
     fn retry(&self) -> Draft {
-        let edit = self.status().same("/status/abort").same("/status/abortedAt").same("/status/stableRS").set("/status/abort", Value::Bool(false));
+        let edit =
+            self.status().same("/status/abort").same("/status/abortedAt").same("/status/stableRS").set("/status/abort", Value::Bool(false));
         let goal = Goal::Retried { aborted_at: self.f.ro.status.aborted_at.0 };
         let from = if self.f.is_blue_green() { "its preview" } else { "the first step" };
-        Draft::new(format!("Tries the same version again from {from}, with fresh analyses."), goal, "the update runs again", self.back_by_abort())
-            .write(edit.write())
-            .change("status.abort", "true", "false")
-            .only_if(self.hash_condition())
-            .only_if("it is still the same abort")
-            .warn(Severity::Warning, self.paused(), "it is manually paused: nothing moves until someone resumes")
+        Draft::new(
+            format!("Tries the same version again from {from}, with fresh analyses."),
+            goal,
+            "the update runs again",
+            self.back_by_abort(),
+        )
+        .write(edit.write())
+        .change("status.abort", "true", "false")
+        .only_if(self.hash_condition())
+        .only_if("it is still the same abort")
+        .warn(Severity::Warning, self.paused(), "it is manually paused: nothing moves until someone resumes")
     }
 
     fn back_by_abort(&self) -> String {
@@ -418,7 +487,9 @@ impl Ask<'_, '_> {
 
     /// The object that holds the template, or why it cannot be written.
     fn home(&self) -> Result<(&Object, &'static str), Refusal> {
-        self.f.template_home().ok_or_else(|| Refusal::because("the workload that holds the pod template is not loaded yet").instead("open the rollout first", None))
+        self.f.template_home().ok_or_else(|| {
+            Refusal::because("the workload that holds the pod template is not loaded yet").instead("open the rollout first", None)
+        })
     }
 
     fn undo(&self, to: Option<&str>) -> Result<Draft, Refusal> {
@@ -437,10 +508,15 @@ impl Ask<'_, '_> {
             edit = edit.set("/spec/paused", Value::Bool(false));
         }
         let goal = Goal::Template { hash: Some(target.hash.as_str().into()), not: Some(self.hash()) };
-        let mut draft = Draft::new(self.undo_sentence(target, to_stable), goal, format!("{} is the wanted version", target.hash), format!("undo to {}", self.f.current()))
-            .write(edit.write())
-            .change("pod template", self.images_of(self.f.set(self.f.current())), self.images_of(Some(target)))
-            .only_if(format!("nobody changed {} {} since", home.resource.kind, home.meta.name));
+        let mut draft = Draft::new(
+            self.undo_sentence(target, to_stable),
+            goal,
+            format!("{} is the wanted version", target.hash),
+            format!("undo to {}", self.f.current()),
+        )
+        .write(edit.write())
+        .change("pod template", self.images_of(self.f.set(self.f.current())), self.images_of(Some(target)))
+        .only_if(format!("nobody changed {} {} since", home.resource.kind, home.meta.name));
         if to_stable && self.paused() {
             draft = draft.change("spec.paused", "true", "false");
             if !on_root {
@@ -465,7 +541,11 @@ impl Ask<'_, '_> {
         let canary = self.f.canary().and_then(|c| c.anti_affinity.as_ref());
         let injected = canary.or_else(|| self.f.blue_green().and_then(|b| b.anti_affinity.as_ref())).is_some();
         draft
-            .warn(Severity::Warning, injected, "the controller's own anti-affinity goes into the template: a new ReplicaSet and all steps, for the same image")
+            .warn(
+                Severity::Warning,
+                injected,
+                "the controller's own anti-affinity goes into the template: a new ReplicaSet and all steps, for the same image",
+            )
             .warn(Severity::Warning, !to_stable && self.paused(), "it stays manually paused: nothing moves until someone resumes")
     }
 
@@ -480,11 +560,16 @@ impl Ask<'_, '_> {
         let alone = self.f.replicas() == 1;
         let was = self.f.ro.spec.restart_at.0.map_or_else(|| "none".to_owned(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
         let sentence = "Evicts all pods created until now, a few at a time, the stable version's first; respects PodDisruptionBudgets.";
-        let mut draft = Draft::new(sentence, Goal::Restarting, "the rollout is restarting", "none: a restart cannot be taken back, only a new template ends it")
-            .write(edit.write())
-            .change("spec.restartAt", was, at)
-            .only_if("nobody else has asked for a restart")
-            .warn(Severity::Danger, alone, "there is only 1 replica: users get nothing until its replacement is ready");
+        let mut draft = Draft::new(
+            sentence,
+            Goal::Restarting,
+            "the rollout is restarting",
+            "none: a restart cannot be taken back, only a new template ends it",
+        )
+        .write(edit.write())
+        .change("spec.restartAt", was, at)
+        .only_if("nobody else has asked for a restart")
+        .warn(Severity::Danger, alone, "there is only 1 replica: users get nothing until its replacement is ready");
         draft.within = SOON * 2;
         draft
     }
@@ -501,11 +586,16 @@ impl Ask<'_, '_> {
         let edit = Edit::main(home).same(&format!("{at}/name")).same(&format!("{at}/image")).set(&format!("{at}/image"), image.into());
         let begins = if self.f.in_flight() { " The version in flight is replaced by it." } else { "" };
         let goal = Goal::Template { hash: None, not: Some(self.hash()) };
-        Ok(Draft::new(format!("Begins a new release with {image} in container {container}.{begins}"), goal, "a new version is being released", format!("undo, or set {old} again"))
-            .write(edit.write())
-            .change(&format!("image of {container}"), old.as_str(), image)
-            .only_if(format!("container {container} still has {old}"))
-            .warn(Severity::Warning, self.paused(), "it is manually paused: the new version waits until someone resumes"))
+        Ok(Draft::new(
+            format!("Begins a new release with {image} in container {container}.{begins}"),
+            goal,
+            "a new version is being released",
+            format!("undo, or set {old} again"),
+        )
+        .write(edit.write())
+        .change(&format!("image of {container}"), old.as_str(), image)
+        .only_if(format!("container {container} still has {old}"))
+        .warn(Severity::Warning, self.paused(), "it is manually paused: the new version waits until someone resumes"))
     }
 
     fn no_container(&self, name: &str) -> Refusal {
@@ -527,7 +617,11 @@ impl Ask<'_, '_> {
 
     fn flip_back(&self, draft: Draft, old: &Set<'_>) -> Draft {
         let until = old.deadline().map_or_else(String::new, |t| format!(" Possible until {}.", t.format("%H:%M:%S UTC")));
-        let sentence = format!("Flips back to revision {} ({}), whose pods are still there: users are switched at once.{until}", old.revision, self.images_of(Some(old)));
+        let sentence = format!(
+            "Flips back to revision {} ({}), whose pods are still there: users are switched at once.{until}",
+            old.revision,
+            self.images_of(Some(old))
+        );
         let expired = old.ready() < self.f.replicas();
         Draft { sentence, goal: Goal::Active(old.hash.as_str().into()), what: "users are on the old version".into(), ..draft }
             .warn(Severity::Danger, expired, format!("only {} of {} pods of that version are ready", old.ready(), self.f.replicas()))
@@ -560,8 +654,12 @@ impl Ask<'_, '_> {
     fn gitops(&self, verb: Verb) -> Option<Notice> {
         let owner = owner::spoken(self.rollout.owner.as_ref()?);
         let (severity, text) = match verb {
-            Verb::Undo | Verb::SetImage | Verb::Flip => (Severity::Warning, format!("{owner} owns it: this will be reverted to what Git says")),
-            Verb::Pause | Verb::Resume | Verb::Restart => (Severity::Note, format!("{owner} owns it and may revert this if the field is in Git")),
+            Verb::Undo | Verb::SetImage | Verb::Flip => {
+                (Severity::Warning, format!("{owner} owns it: this will be reverted to what Git says"))
+            }
+            Verb::Pause | Verb::Resume | Verb::Restart => {
+                (Severity::Note, format!("{owner} owns it and may revert this if the field is in Git"))
+            }
             _ => return None,
         };
         Some(Notice { severity, text: text.into() })
@@ -578,7 +676,8 @@ impl Ask<'_, '_> {
             return None;
         }
         let name = if back { "old" } else { "new" };
-        let told = format!("{} ready {name} {} would take {} of all users (now {})", side.ready, plural(side.ready), percent(after), percent(now));
+        let told =
+            format!("{} ready {name} {} would take {} of all users (now {})", side.ready, plural(side.ready), percent(after), percent(now));
         let more = self.pods_for(after).filter(|n| !back && *n > side.ready);
         Some(more.map_or(told.clone(), |n| format!("{told}; the controller first brings them to {n}")).into())
     }

@@ -235,7 +235,10 @@ fn stage(f: &Facts<'_>, b: &dto::BlueGreen) -> Option<Stage> {
     if f.has_pause("BlueGreenPause") {
         return Some(Stage::Pause);
     }
-    if b.pre_promotion_analysis.is_some() && unfinished(&status.pre_promotion_analysis_run_status) && status.pre_promotion_analysis_run_status.is_some() {
+    if b.pre_promotion_analysis.is_some()
+        && unfinished(&status.pre_promotion_analysis_run_status)
+        && status.pre_promotion_analysis_run_status.is_some()
+    {
         return Some(Stage::PreAnalysis);
     }
     let wanted = b.preview_replica_count.map_or(f.replicas(), dto::Int::count);
@@ -249,7 +252,18 @@ mod tests {
 
     #[test]
     fn durations_as_argo_reads_them() {
-        let cases = [("30", Some(30.0)), ("10m", Some(600.0)), ("1h30m", Some(5400.0)), ("1.5s", Some(1.5)), ("300ms", Some(0.3)), ("", None), ("m", None), ("5", Some(5.0)), ("5 apples", None), ("-3", None)];
+        let cases = [
+            ("30", Some(30.0)),
+            ("10m", Some(600.0)),
+            ("1h30m", Some(5400.0)),
+            ("1.5s", Some(1.5)),
+            ("300ms", Some(0.3)),
+            ("", None),
+            ("m", None),
+            ("5", Some(5.0)),
+            ("5 apples", None),
+            ("-3", None),
+        ];
         for (text, wanted) in cases {
             assert_eq!(seconds(text), wanted, "{text:?}");
         }

@@ -46,17 +46,36 @@ pub fn undo_target<'a, 'b>(f: &'b Facts<'a>, to: Option<&str>) -> Result<&'b Set
     let target = match to {
         Some(hash) => f.set(hash).ok_or_else(|| gone(hash))?,
         None if f.in_flight() => f.set(f.stable()).ok_or_else(|| gone(f.stable()))?,
-        None => f.sets.iter().find(|s| s.hash != f.current()).ok_or_else(|| Refusal::because("there is no earlier version to go back to"))?,
+        None => {
+            f.sets.iter().find(|s| s.hash != f.current()).ok_or_else(|| Refusal::because("there is no earlier version to go back to"))?
+        }
     };
     if target.hash == f.current() {
         let better = f.ro.status.abort.then_some(Verb::Retry);
-        return Err(Refusal::because(format!("revision {} is the wanted version already", target.revision)).instead("choose another revision", better));
+        return Err(Refusal::because(format!("revision {} is the wanted version already", target.revision))
+            .instead("choose another revision", better));
     }
     Ok(target)
 }
 
+/// What an undo can go back to: every version kept besides the wanted one, the stable one first, then the newest.
+pub fn revisions(f: &Facts<'_>) -> Vec<(Text, Text)> {
+    let mut sets: Vec<&Set<'_>> = f.sets.iter().filter(|s| s.hash != f.current()).collect();
+    sets.sort_by_key(|s| s.hash != f.stable());
+    sets.into_iter().map(|s| (called(f, s), Text::from(&s.hash))).collect()
+}
+
+fn called(f: &Facts<'_>, set: &Set<'_>) -> Text {
+    let role = if set.hash == f.stable() { "stable" } else { "old" };
+    let template = original(set).unwrap_or_default();
+    let images = template.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
+    let images: Vec<&str> = images.filter_map(|c| c["image"].as_str()).map(|i| i.rsplit('/').next().unwrap_or(i)).collect();
+    format!("revision {} · {role} · {} · {}", set.revision, images.join(", "), set.hash).into()
+}
+
 fn gone(hash: &str) -> Refusal {
-    Refusal::because(format!("the ReplicaSet with hash {hash} is gone")).instead("choose another revision, or set an image", Some(Verb::SetImage))
+    Refusal::because(format!("the ReplicaSet with hash {hash} is gone"))
+        .instead("choose another revision, or set an image", Some(Verb::SetImage))
 }
 
 // ── differences ─────────────────────────────────────────────────────────────────────────────────
@@ -65,7 +84,8 @@ fn gone(hash: &str) -> Refusal {
 const LONGEST: usize = 80;
 
 /// Parts of names whose values nobody should read over a shoulder.
-const SECRET_WORDS: [&str; 11] = ["pass", "secret", "token", "apikey", "api_key", "api-key", "credential", "private", "auth", "cert", "dsn"];
+const SECRET_WORDS: [&str; 11] =
+    ["pass", "secret", "token", "apikey", "api_key", "api-key", "credential", "private", "auth", "cert", "dsn"];
 
 /// One line per path that differs.
 pub fn differences(old: &Value, new: &Value) -> Vec<Change> {
@@ -121,7 +141,8 @@ fn is_secret(path: &str, value: &str) -> bool {
         return false;
     }
     let by_name = (path.contains(".env.") || path.contains("annotations.")) && has_word(path);
-    let assigned = value.split_once('=').is_some_and(|(key, _)| has_word(key)) || path.contains(".args") && value.starts_with('-') && has_word(value) && value.contains([' ', ':']);
+    let assigned = value.split_once('=').is_some_and(|(key, _)| has_word(key))
+        || path.contains(".args") && value.starts_with('-') && has_word(value) && value.contains([' ', ':']);
     let in_url = value.split_once("://").is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')));
     by_name || assigned || in_url
 }
@@ -166,7 +187,7 @@ fn list_lines(path: &str, list: &[Value], out: &mut BTreeMap<String, String>) {
         let text = v.as_str().map_or_else(|| v.to_string(), str::to_owned);
         let before = i.checked_sub(1).and_then(|j| list.get(j)).and_then(Value::as_str).unwrap_or("");
         // `--password` `hunter2`: the value stands in the next argument.
-        let follows_secret = before.starts_with('-') && !before.contains('=') && is_secret(".env.", &format!("{before}=")) ;
+        let follows_secret = before.starts_with('-') && !before.contains('=') && is_secret(".env.", &format!("{before}="));
         let text = if follows_secret { "(hidden)".into() } else { text };
         out.insert(format!("{path}.{i}"), text);
     }

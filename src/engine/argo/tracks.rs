@@ -110,7 +110,11 @@ fn told_counts(f: &Facts<'_>, hash: &str) -> Counts {
     let is_new = hash == f.current();
     if !f.in_flight() {
         let of_new = |sum: u32| sum.saturating_sub(others).min(new);
-        return if is_new || hash.is_empty() { (f.replicas(), new, of_new(s.ready_replicas.count()), of_new(s.available_replicas.count())) } else { (0, 0, 0, 0) };
+        return if is_new || hash.is_empty() {
+            (f.replicas(), new, of_new(s.ready_replicas.count()), of_new(s.available_replicas.count()))
+        } else {
+            (0, 0, 0, 0)
+        };
     }
     let split = |sum: u32| {
         let new_part = sum.saturating_sub(others).min(new);

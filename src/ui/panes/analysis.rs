@@ -3,11 +3,12 @@
 use ratatui::style::Style;
 
 use super::super::{
-    Ctx, glyphs,
+    Ctx, format, glyphs,
     line::{self, Words, Writer},
 };
+use super::chart;
 use crate::{
-    model::{Analysis, AnalysisMetric, AnalysisPhase},
+    model::{Analysis, AnalysisMetric, AnalysisPhase, metrics::Points},
     state::Known,
 };
 
@@ -19,16 +20,36 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     if !running {
         lines.push(line::words("no analysis runs for this release", ctx.ink.dim));
     }
+    lines.extend(own(ctx, known, width));
     // History only after what counts now; small panes never reach it.
-    for run in runs {
-        lines.extend(run_lines(ctx, run, width));
-    }
+    let (current, earlier): (Vec<_>, Vec<_>) = runs.into_iter().partition(|a| a.current);
+    lines.splice(0..0, current.into_iter().flat_map(|run| run_lines(ctx, run, width)));
+    lines.extend(earlier.into_iter().flat_map(|run| run_lines(ctx, run, width)));
     for experiment in known.rollout.experiments.iter().filter(|e| e.current) {
         let (sign, style) = sign(ctx, experiment.phase);
         let parts: Vec<String> = experiment.templates.iter().map(|(name, ready, wanted)| format!("{name} {ready}/{wanted}")).collect();
         lines.push(Writer::new().put(format!("experiment {} {sign} ", experiment.name), style).put(parts.join(", "), ctx.ink.plain).line());
     }
     lines
+}
+
+/// The rollout's own series: the last value and the window before it.
+fn own(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
+    let Some(metrics) = ctx.metrics(known) else { return Vec::new() };
+    let one = |(name, points): (&crate::model::Text, &Points)| {
+        let last = points.iter().rev().find_map(|(_, v)| v.filter(|v| v.is_finite()));
+        let values = chart::own_columns(ctx, known, points, width.saturating_sub(36).min(60));
+        let top = values.iter().flatten().copied().fold(0.0, f64::max);
+        let said = last.map_or_else(|| "no data".to_owned(), format::number);
+        Writer::new()
+            .put(format!("{} ", format::middle(name, 24)), ctx.ink.plain)
+            .pad(25)
+            .put(said, ctx.ink.strong)
+            .pad(34)
+            .append(line::spark(&values, top, ctx.ink.new))
+            .line()
+    };
+    metrics.own.iter().map(one).map(|l| line::fit(l, width)).collect()
 }
 
 fn run_lines(ctx: &Ctx<'_>, run: &Analysis, width: usize) -> Vec<Words> {

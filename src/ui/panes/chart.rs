@@ -9,7 +9,10 @@ use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use super::super::{Ctx, format, glyphs, layout, line, line::Words, line::Writer, links, side_names};
 use crate::{
-    model::{Time, metrics::{Points, RolloutMetrics, Series, Side}},
+    model::{
+        Time,
+        metrics::{Points, RolloutMetrics, Series, Side},
+    },
     state::{Known, Pane, WINDOWS},
 };
 
@@ -28,6 +31,11 @@ pub fn window(ctx: &Ctx<'_>, known: &Known) -> (String, Duration) {
 pub fn columns(ctx: &Ctx<'_>, known: &Known, metrics: &RolloutMetrics, side: Side, series: Series, n: usize) -> Vec<Option<f64>> {
     let scale = Scale::new(ctx, known, n, 1);
     metrics.history.get(&(side, series)).map_or_else(|| vec![None; n], |points| scale.sample(points))
+}
+
+/// A series of the rollout's own, in this many columns of the window.
+pub fn own_columns(ctx: &Ctx<'_>, known: &Known, points: &Points, n: usize) -> Vec<Option<f64>> {
+    Scale::new(ctx, known, n, 1).sample(points)
 }
 
 /// The new side's measured part of all requests, in this many columns.
@@ -152,18 +160,22 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, mut area
     let (new, old) = side_names(known);
     let names = line::columns(new).max(line::columns(old)) as u16 + 1;
     let rough = Scale::new(ctx, known, area.width.into(), 1);
-    let highest = [Side::New, Side::Old].into_iter().filter_map(points).flat_map(|p| rough.sample(p)).flatten().fold(subject.floor, f64::max);
+    let highest =
+        [Side::New, Side::Old].into_iter().filter_map(points).flat_map(|p| rough.sample(p)).flatten().fold(subject.floor, f64::max);
     if points(Side::New).is_none() && points(Side::Old).is_none() {
-        return layout::message(buf, area, ("no history yet", ctx.ink.dim), &[]);
+        let why = if links::prometheus_is_off(ctx) { links::no_readings(ctx) } else { "no history yet".into() };
+        return layout::message(buf, area, (&why, ctx.ink.dim), &[]);
     }
     let top = nice(highest.max(limit.unwrap_or(0.0) * 1.1));
-    let labels = [tick(&subject, top), tick(&subject, top / 2.0)].map(|l| line::columns(&l)).into_iter().max().unwrap_or(0).max(2) as u16 + 1;
+    let labels =
+        [tick(&subject, top), tick(&subject, top / 2.0)].map(|l| line::columns(&l)).into_iter().max().unwrap_or(0).max(2) as u16 + 1;
     if area.height < 3 || area.width < labels + names + 6 {
         return;
     }
     let plot = Rect { x: area.x + labels, y: area.y, width: area.width - labels - names, height: area.height - 1 };
     let scale = Scale::new(ctx, known, plot.width.into(), 2);
-    let curve = |side: Side, name, style, solid| Curve { name, values: points(side).map(|p| scale.sample(p)).unwrap_or_default(), style, solid };
+    let curve =
+        |side: Side, name, style, solid| Curve { name, values: points(side).map(|p| scale.sample(p)).unwrap_or_default(), style, solid };
     let curves = [curve(Side::Old, old, ctx.ink.old, false), curve(Side::New, new, ctx.ink.new, true)];
     axes(ctx, known, buf, &Frame { plot, labels, top }, &subject, &scale);
     if let Some(limit) = limit {
@@ -225,7 +237,13 @@ fn axes(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, frame: &Frame, subject: 
         buf.set_stringn(plot.x - labels, y, text, labels.into(), style);
     }
     let floor = plot.bottom();
-    buf.set_stringn(plot.x - labels, floor, format!("{:>width$}└{}", "0", glyphs::RULE.repeat(plot.width.into()), width = usize::from(labels) - 1), (labels + plot.width).into(), style);
+    buf.set_stringn(
+        plot.x - labels,
+        floor,
+        format!("{:>width$}└{}", "0", glyphs::RULE.repeat(plot.width.into()), width = usize::from(labels) - 1),
+        (labels + plot.width).into(),
+        style,
+    );
     let (window, _) = window(ctx, known);
     let back = if window == "start" { "start".to_owned() } else { format!("-{window}") };
     buf.set_stringn(plot.x, floor, &back, plot.width.into(), style);
@@ -268,7 +286,15 @@ fn lay(ctx: &Ctx<'_>, buf: &mut Buffer, plot: Rect, curve: &Curve, top: f64) {
             continue;
         };
         if curve.solid {
-            let from = before.map_or(here, |b| if b < here { b + 1 } else if b > here { b - 1 } else { b });
+            let from = before.map_or(here, |b| {
+                if b < here {
+                    b + 1
+                } else if b > here {
+                    b - 1
+                } else {
+                    b
+                }
+            });
             for y in from.min(here)..=from.max(here) {
                 dot(ctx, buf, plot, x, y, curve);
             }

@@ -29,7 +29,12 @@ pub fn change_lines(ctx: &Ctx<'_>, change: &Change, width: usize) -> Vec<Words> 
     let mut lines = vec![line::words(change.field.to_string(), ctx.ink.dim)];
     for (sign, text, style) in [("- ", from, ctx.ink.old), ("+ ", to, ctx.ink.new)] {
         let wrapped = format::wrap(text, width.saturating_sub(4));
-        lines.extend(wrapped.into_iter().enumerate().map(|(i, l)| Writer::new().put(format!("  {}", if i == 0 { sign } else { "  " }), style).put(l, style).line()));
+        lines.extend(
+            wrapped
+                .into_iter()
+                .enumerate()
+                .map(|(i, l)| Writer::new().put(format!("  {}", if i == 0 { sign } else { "  " }), style).put(l, style).line()),
+        );
     }
     lines
 }

@@ -132,11 +132,10 @@ fn each(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
 fn pod_line(ctx: &Ctx<'_>, pod: &Pod, width: usize) -> Words {
     let (sign, style) = look(ctx, pod.health);
     let name = width.saturating_sub(30).clamp(12, 44);
-    let mut out = Writer::new()
-        .put(format!("{sign} "), style)
-        .put(format::middle(&pod.name, name), ctx.ink.plain)
-        .pad(name + 3)
-        .put(format!("{}/{} {}", pod.containers.0, pod.containers.1, pod.status), if pod.health == PodHealth::Failing { ctx.ink.bad } else { ctx.ink.plain });
+    let mut out = Writer::new().put(format!("{sign} "), style).put(format::middle(&pod.name, name), ctx.ink.plain).pad(name + 3).put(
+        format!("{}/{} {}", pod.containers.0, pod.containers.1, pod.status),
+        if pod.health == PodHealth::Failing { ctx.ink.bad } else { ctx.ink.plain },
+    );
     if pod.restarts > 0 {
         out.push(format!("  ×{}", pod.restarts), ctx.ink.warn);
     }

@@ -48,7 +48,8 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize, height: usize) -> Vec<W
 
 fn none(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let (ready, wanted) = known.rollout.new_side().map_or_else(|| known.rollout.ready(), |t| (t.ready, t.desired));
-    let text = format!("{} has no steps; {ready} of {wanted} new pods are ready", known.rollout.strategy.name());
+    let pods = if known.rollout.in_flight() { "new pods" } else { "pods" };
+    let text = format!("{} has no steps; {ready} of {wanted} {pods} are ready", known.rollout.strategy.name());
     format::wrap(&text, width).into_iter().map(|l| line::words(l, ctx.ink.dim)).collect()
 }
 
@@ -67,7 +68,7 @@ fn entry(ctx: &Ctx<'_>, known: &Known, index: usize, step: &Step, width: usize) 
 
 fn waits_for(known: &Known) -> &'static str {
     match known.rollout.wait.as_ref().map(|w| w.who) {
-        Some(WaitFor::Human) => " (you)",
+        Some(WaitFor::Human) if known.rollout.phase != Phase::Aborted => " (you)",
         _ => "",
     }
 }

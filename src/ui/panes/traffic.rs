@@ -25,10 +25,15 @@ pub fn shares(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
         let name = known.rollout.old_side().map_or("the only version", |t| t.role().name());
         return vec![line::words(format!("all users on {name}: no release in flight"), ctx.ink.dim)];
     };
-    let heard = ctx.state.links.get(if known.rollout.detailed { Source::Detail } else { Source::Fleet }).heard.or(ctx.state.links.get(Source::Fleet).heard);
+    let heard = ctx.state.links.get(if known.rollout.detailed { Source::Detail } else { Source::Fleet }).heard.or(ctx
+        .state
+        .links
+        .get(Source::Fleet)
+        .heard);
     let metrics = ctx.metrics(known);
     let measured = metrics.and_then(|m| m.measured_share);
     let why = match metrics {
+        _ if measured.is_none() && links::prometheus_is_off(ctx) => links::no_readings(ctx),
         Some(m) if m.new.rate == Reading::Unasked => "not read yet".to_owned(),
         Some(m) if measured.is_none() => m.new.rate.word().to_owned(),
         _ => links::no_readings(ctx),
@@ -79,7 +84,13 @@ fn history(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     if shares.iter().all(Option::is_none) {
         return Vec::new();
     }
-    let mut lines = vec![Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim).append(line::spark(&shares, 1.0, ctx.ink.new)).put(" now", ctx.ink.dim).line()];
+    let mut lines = vec![
+        Writer::new()
+            .put(format!("{label:<LABEL$}"), ctx.ink.dim)
+            .append(line::spark(&shares, 1.0, ctx.ink.new))
+            .put(" now", ctx.ink.dim)
+            .line(),
+    ];
     if let Some(weight) = footer::next_weight(&known.rollout) {
         lines.push(line::words(format!("{:<LABEL$}weight {}", "then", format::share(weight)), ctx.ink.dim));
     }

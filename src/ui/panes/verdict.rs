@@ -1,6 +1,10 @@
 //! What the evidence says, in sentences.
 
-use super::super::{Ctx, format, line, line::{Words, Writer}, rollout};
+use super::super::{
+    Ctx, format, line,
+    line::{Words, Writer},
+    rollout,
+};
 use crate::state::Known;
 
 pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
@@ -15,6 +19,8 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let stand_in = "x".repeat(advice.width());
     let mut wrapped = format::wrap(&format!("{stand_in}{reason}"), width).into_iter();
     let first = wrapped.next().unwrap_or_default();
-    let head = Writer::new().put(advice.content.into_owned(), advice.style).put(first.get(stand_in.len()..).unwrap_or_default().to_owned(), ctx.ink.plain);
+    let head = Writer::new()
+        .put(advice.content.into_owned(), advice.style)
+        .put(first.get(stand_in.len()..).unwrap_or_default().to_owned(), ctx.ink.plain);
     std::iter::once(head.line()).chain(wrapped.map(|l| line::words(l, ctx.ink.plain))).collect()
 }

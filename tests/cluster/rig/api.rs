@@ -17,15 +17,11 @@ impl Api {
     }
 
     pub async fn text(&self, path: &str) -> Result<String> {
-        self.client
-            .request_text(request(Method::GET, path, "", Vec::new()))
-            .await
+        self.client.request_text(request(Method::GET, path, "", Vec::new())).await
     }
 
     pub async fn get(&self, path: &str) -> Result<Value> {
-        self.client
-            .request(request(Method::GET, path, "", Vec::new()))
-            .await
+        self.client.request(request(Method::GET, path, "", Vec::new())).await
     }
 
     /// The items of a list.
@@ -36,57 +32,25 @@ impl Api {
 
     /// Creates what a YAML document describes.
     pub async fn create_yaml(&self, path: &str, document: &str) -> Result<()> {
-        self.client
-            .request_text(request(
-                Method::POST,
-                path,
-                "application/yaml",
-                document.into(),
-            ))
-            .await
-            .map(drop)
+        self.client.request_text(request(Method::POST, path, "application/yaml", document.into())).await.map(drop)
     }
 
     /// Server-side apply; the address follows from the object.
     pub async fn apply(&self, object: &Value) -> Result<Value> {
         let path = format!("{}?fieldManager=rig&force=true", path_of(object));
-        self.client
-            .request(request(
-                Method::PATCH,
-                &path,
-                "application/apply-patch+yaml",
-                body(object),
-            ))
-            .await
+        self.client.request(request(Method::PATCH, &path, "application/apply-patch+yaml", body(object))).await
     }
 
     pub async fn merge(&self, path: &str, patch: &Value) -> Result<Value> {
-        self.client
-            .request(request(
-                Method::PATCH,
-                path,
-                "application/merge-patch+json",
-                body(patch),
-            ))
-            .await
+        self.client.request(request(Method::PATCH, path, "application/merge-patch+json", body(patch))).await
     }
 
     pub async fn json_patch(&self, path: &str, patch: &Value) -> Result<Value> {
-        self.client
-            .request(request(
-                Method::PATCH,
-                path,
-                "application/json-patch+json",
-                body(patch),
-            ))
-            .await
+        self.client.request(request(Method::PATCH, path, "application/json-patch+json", body(patch))).await
     }
 
     pub async fn delete(&self, path: &str) -> Result<()> {
-        self.client
-            .request_text(request(Method::DELETE, path, "", Vec::new()))
-            .await
-            .map(drop)
+        self.client.request_text(request(Method::DELETE, path, "", Vec::new())).await.map(drop)
     }
 }
 
@@ -97,11 +61,7 @@ pub fn is_forbidden<T>(result: &Result<T>) -> bool {
 
 /// Path of the collection, for example `/apis/apps/v1/namespaces/shop/replicasets`.
 pub fn collection(api_version: &str, namespace: Option<&str>, plural: &str) -> String {
-    let root = if api_version.contains('/') {
-        "/apis"
-    } else {
-        "/api"
-    };
+    let root = if api_version.contains('/') { "/apis" } else { "/api" };
     match namespace {
         Some(namespace) => format!("{root}/{api_version}/namespaces/{namespace}/{plural}"),
         None => format!("{root}/{api_version}/{plural}"),
@@ -111,20 +71,9 @@ pub fn collection(api_version: &str, namespace: Option<&str>, plural: &str) -> S
 fn path_of(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let kind = text("/kind").unwrap_or_default().to_lowercase();
-    let plural = if kind.ends_with('s') {
-        format!("{kind}es")
-    } else {
-        format!("{kind}s")
-    };
-    let collection = collection(
-        text("/apiVersion").unwrap_or_default(),
-        text("/metadata/namespace"),
-        &plural,
-    );
-    format!(
-        "{collection}/{}",
-        text("/metadata/name").unwrap_or_default()
-    )
+    let plural = if kind.ends_with('s') { format!("{kind}es") } else { format!("{kind}s") };
+    let collection = collection(text("/apiVersion").unwrap_or_default(), text("/metadata/namespace"), &plural);
+    format!("{collection}/{}", text("/metadata/name").unwrap_or_default())
 }
 
 fn body(value: &Value) -> Vec<u8> {

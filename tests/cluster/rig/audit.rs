@@ -27,13 +27,8 @@ impl Audit {
     /// All requests since `mark`, in the order they were logged: when answered, watches when they began.
     pub fn since(&self, mark: Mark) -> Entries {
         let log = fs::read(&self.path).unwrap_or_default();
-        let lines = log
-            .get(mark.0..)
-            .unwrap_or_default()
-            .split(|byte| *byte == b'\n');
-        let entries = lines
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .filter_map(|event| Entry::new(&event));
+        let lines = log.get(mark.0..).unwrap_or_default().split(|byte| *byte == b'\n');
+        let entries = lines.filter_map(|line| serde_json::from_slice(line).ok()).filter_map(|event| Entry::new(&event));
         Entries(entries.collect())
     }
 
@@ -61,29 +56,16 @@ pub struct Entry {
 
 impl Entry {
     fn new(event: &Value) -> Option<Self> {
-        let text = |pointer: &str| {
-            event
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let verb = text("/verb");
-        let code = event
-            .pointer("/responseStatus/code")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
+        let code = event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default();
         // A watch that was granted is logged at both ends.
         if verb == "watch" && code == 200 && text("/stage") == "ResponseComplete" {
             return None;
         }
         let impersonated = text("/impersonatedUser/username");
         Some(Self {
-            user: if impersonated.is_empty() {
-                text("/user/username")
-            } else {
-                impersonated
-            },
+            user: if impersonated.is_empty() { text("/user/username") } else { impersonated },
             verb,
             group: text("/objectRef/apiGroup"),
             resource: text("/objectRef/resource"),
@@ -102,8 +84,7 @@ impl Entry {
 
     /// Asks what oneself may do or who one is: a POST that stores nothing.
     pub fn is_review(&self) -> bool {
-        ["authorization.k8s.io", "authentication.k8s.io"].contains(&self.group.as_str())
-            && self.verb == "create"
+        ["authorization.k8s.io", "authentication.k8s.io"].contains(&self.group.as_str()) && self.verb == "create"
     }
 
     pub fn is_write(&self) -> bool {

@@ -15,18 +15,10 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 pub async fn run(api: &Api, layout: &Layout) -> Result<()> {
-    let mut objects = vec![
-        object("v1", "Namespace", "argo-rollouts"),
-        role("viewer", viewer()),
-        role("oncall", oncall()),
-    ];
+    let mut objects = vec![object("v1", "Namespace", "argo-rollouts"), role("viewer", viewer()), role("oncall", oncall())];
     objects.extend([Identity::Viewer, Identity::Oncall].map(|id| bind(id.user(), None, &[id])));
     objects.extend((1..=3).map(|n| node(&format!("node-{n}"))));
-    tokio::try_join!(
-        create_crds(api, layout),
-        apply_all(api, &objects),
-        node_status(api)
-    )?;
+    tokio::try_join!(create_crds(api, layout), apply_all(api, &objects), node_status(api))?;
     served(api).await;
     Ok(())
 }
@@ -34,14 +26,7 @@ pub async fn run(api: &Api, layout: &Layout) -> Result<()> {
 /// Creates the namespace and binds those who work in it.
 pub async fn namespace(api: &Api, name: &str) -> Result<()> {
     api.apply(&object("v1", "Namespace", name)).await?;
-    let bindings = [
-        bind("viewer", Some(name), &[Identity::Viewer]),
-        bind(
-            "oncall",
-            Some(name),
-            &[Identity::Oncall, Identity::Namespaced],
-        ),
-    ];
+    let bindings = [bind("viewer", Some(name), &[Identity::Viewer]), bind("oncall", Some(name), &[Identity::Oncall, Identity::Namespaced])];
     apply_all(api, &bindings).await
 }
 
@@ -51,15 +36,8 @@ async fn apply_all(api: &Api, objects: &[Value]) -> Result<()> {
 }
 
 async fn create_crds(api: &Api, layout: &Layout) -> Result<()> {
-    let files = layout
-        .crds()?
-        .into_iter()
-        .map(std::fs::read_to_string)
-        .collect::<Result<Vec<_>, _>>()?;
-    let documents = files
-        .iter()
-        .flat_map(|file| file.split("\n---"))
-        .filter(|document| document.contains("kind:"));
+    let files = layout.crds()?.into_iter().map(std::fs::read_to_string).collect::<Result<Vec<_>, _>>()?;
+    let documents = files.iter().flat_map(|file| file.split("\n---")).filter(|document| document.contains("kind:"));
     try_join_all(documents.map(|document| api.create_yaml(CRDS, document))).await?;
     Ok(())
 }
@@ -108,15 +86,10 @@ fn role(name: &str, rules: Vec<Value>) -> Value {
 
 /// Binds the ClusterRole `role`, in one namespace or everywhere.
 fn bind(role: &str, namespace: Option<&str>, identities: &[Identity]) -> Value {
-    let kind = if namespace.is_some() {
-        "RoleBinding"
-    } else {
-        "ClusterRoleBinding"
-    };
+    let kind = if namespace.is_some() { "RoleBinding" } else { "ClusterRoleBinding" };
     let mut binding = object(RBAC, kind, role);
     binding["metadata"]["namespace"] = namespace.into();
-    binding["roleRef"] =
-        json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role});
+    binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role});
     let subject = |id: &Identity| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": id.user()});
     binding["subjects"] = identities.iter().map(subject).collect();
     binding
@@ -124,49 +97,25 @@ fn bind(role: &str, namespace: Option<&str>, identities: &[Identity]) -> Value {
 
 fn viewer() -> Vec<Value> {
     let readable = [
-        (
-            "",
-            "pods services events namespaces nodes replicationcontrollers",
-        ),
+        ("", "pods services events namespaces nodes replicationcontrollers"),
         ("events.k8s.io", "events"),
-        (
-            "apps",
-            "deployments replicasets statefulsets daemonsets controllerrevisions",
-        ),
+        ("apps", "deployments replicasets statefulsets daemonsets controllerrevisions"),
         ("discovery.k8s.io", "endpointslices"),
         ("autoscaling", "horizontalpodautoscalers"),
         ("policy", "poddisruptionbudgets"),
         ("networking.k8s.io", "ingresses"),
         ("apiextensions.k8s.io", "customresourcedefinitions"),
         ("flagger.app", "canaries metrictemplates alertproviders"),
-        (
-            "argoproj.io",
-            "rollouts analysisruns analysistemplates clusteranalysistemplates experiments applications",
-        ),
-        (
-            "networking.istio.io",
-            "virtualservices destinationrules gateways",
-        ),
-        (
-            "gateway.networking.k8s.io",
-            "httproutes grpcroutes gateways",
-        ),
+        ("argoproj.io", "rollouts analysisruns analysistemplates clusteranalysistemplates experiments applications"),
+        ("networking.istio.io", "virtualservices destinationrules gateways"),
+        ("gateway.networking.k8s.io", "httproutes grpcroutes gateways"),
     ];
-    let read =
-        |(group, resources): (&str, &str)| allow(group, resources, &["get", "list", "watch"]);
-    readable
-        .into_iter()
-        .map(read)
-        .chain([allow("", "pods/log", &["get"])])
-        .collect()
+    let read = |(group, resources): (&str, &str)| allow(group, resources, &["get", "list", "watch"]);
+    readable.into_iter().map(read).chain([allow("", "pods/log", &["get"])]).collect()
 }
 
 fn oncall() -> Vec<Value> {
-    let steer = allow(
-        "argoproj.io",
-        "rollouts rollouts/status analysisruns experiments",
-        &["patch"],
-    );
+    let steer = allow("argoproj.io", "rollouts rollouts/status analysisruns experiments", &["patch"]);
     viewer().into_iter().chain([steer]).collect()
 }
 

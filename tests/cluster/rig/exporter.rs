@@ -30,11 +30,7 @@ struct State {
 
 impl Traffic {
     pub fn new() -> Self {
-        let state = State {
-            model: Model::new(SEED),
-            routes: Routes::default(),
-            advanced: Instant::now(),
-        };
+        let state = State { model: Model::new(SEED), routes: Routes::default(), advanced: Instant::now() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -51,10 +47,7 @@ impl Traffic {
     /// Requests per second, all else unchanged; 0 makes the workload idle.
     pub fn rps(&self, workload: &str, rps: f64) {
         let mut state = self.now();
-        let load = Load {
-            rps,
-            ..state.model.load(workload)
-        };
+        let load = Load { rps, ..state.model.load(workload) };
         state.model.set_load(workload, load);
     }
 
@@ -67,13 +60,8 @@ impl Traffic {
     fn observe(&self, snapshot: &Snapshot) {
         let mut state = self.now();
         let State { model, routes, .. } = &mut *state;
-        routes
-            .update(snapshot.routes())
-            .iter()
-            .for_each(|gone| model.remove(gone));
-        routes
-            .iter()
-            .for_each(|route| model.route(&route.workload(), route.tracks.clone()));
+        routes.update(snapshot.routes()).iter().for_each(|gone| model.remove(gone));
+        routes.iter().for_each(|route| model.route(&route.workload(), route.tracks.clone()));
     }
 
     /// The state after all the time that has passed.
@@ -100,26 +88,19 @@ pub struct Server {
 impl Server {
     pub fn start(traffic: Traffic, config: Config) -> Result<Self> {
         let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = std::net::TcpListener::bind(("127.0.0.1", config.port))?;
         listener.set_nonblocking(true)?;
-        let thread = std::thread::Builder::new()
-            .name("exporter".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = stopped => (),
-                        () = serve(listener, traffic.clone()) => (),
-                        () = follow(config.kube, traffic) => (),
-                    }
-                });
-            })?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = std::thread::Builder::new().name("exporter".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => (),
+                    () = serve(listener, traffic.clone()) => (),
+                    () = follow(config.kube, traffic) => (),
+                }
+            });
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -133,8 +114,7 @@ impl Drop for Server {
 }
 
 async fn serve(listener: std::net::TcpListener, traffic: Traffic) {
-    let listener =
-        tokio::net::TcpListener::from_std(listener).expect("a listener that does not block");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener that does not block");
     let app = Router::new().route("/metrics", get(move || async move { traffic.metrics() }));
     let _ = axum::serve(listener, app).await;
 }
@@ -143,9 +123,7 @@ async fn follow(config: kube::Config, traffic: Traffic) {
     let api = Api::new(kube::Client::try_from(config).expect("a client from a good configuration"));
     loop {
         // While the API server is away the last known routes go on, as in real proxies.
-        if let Ok(Ok(snapshot)) =
-            tokio::time::timeout(Duration::from_secs(2), Snapshot::read(&api)).await
-        {
+        if let Ok(Ok(snapshot)) = tokio::time::timeout(Duration::from_secs(2), Snapshot::read(&api)).await {
             traffic.observe(&snapshot);
         }
         tokio::time::sleep(POLL).await;

@@ -72,10 +72,7 @@ impl Default for Canary {
 impl Canary {
     /// One routed by ingress-nginx.
     pub fn nginx() -> Self {
-        Self {
-            nginx: true,
-            ..Self::default()
-        }
+        Self { nginx: true, ..Self::default() }
     }
 
     pub fn steps(self, steps: Value) -> Self {
@@ -97,13 +94,7 @@ pub struct BlueGreen {
 
 impl Default for BlueGreen {
     fn default() -> Self {
-        Self {
-            replicas: 3,
-            tag: "v1".into(),
-            pods: Pods::Fast,
-            strategy: json!({}),
-            spec: json!({}),
-        }
+        Self { replicas: 3, tag: "v1".into(), pods: Pods::Fast, strategy: json!({}), spec: json!({}) }
     }
 }
 
@@ -117,11 +108,7 @@ pub struct Fixtures {
 
 impl Fixtures {
     pub fn new(api: Api, namespace: &str, prometheus: &str) -> Self {
-        Self {
-            api,
-            namespace: namespace.into(),
-            prometheus: prometheus.into(),
-        }
+        Self { api, namespace: namespace.into(), prometheus: prometheus.into() }
     }
 
     pub fn api(&self) -> &Api {
@@ -137,10 +124,7 @@ impl Fixtures {
         if object["metadata"]["namespace"].is_null() {
             object["metadata"]["namespace"] = self.namespace.clone().into();
         }
-        self.api
-            .apply(&object)
-            .await
-            .unwrap_or_else(|error| panic!("{error}\n{object:#}"))
+        self.api.apply(&object).await.unwrap_or_else(|error| panic!("{error}\n{object:#}"))
     }
 
     /// A canary Rollout: with `nginx` also Services `NAME`, `NAME-canary` and Ingress `NAME`, else Service `NAME`.
@@ -203,8 +187,7 @@ impl Fixtures {
     /// A Service on port 80 for the pods of `app`.
     pub async fn service(&self, name: &str, app: &str) {
         let mut service = object("v1", "Service", name);
-        service["spec"] =
-            json!({"selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8080}]});
+        service["spec"] = json!({"selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8080}]});
         self.apply(service).await;
     }
 
@@ -240,25 +223,18 @@ impl Fixtures {
             "metadata": {"labels": {"version": tag, "rig.rolltop.dev/pod": pods.label()}},
             "spec": {"containers": [container(tag)]},
         });
-        self.patch_rollout(name, &json!({"spec": {"template": template}}))
-            .await;
+        self.patch_rollout(name, &json!({"spec": {"template": template}})).await;
     }
 
     /// Merge patch of a Rollout.
     pub async fn patch_rollout(&self, name: &str, patch: &Value) -> Value {
-        self.api
-            .merge(&self.path(ARGO, "rollouts", name), patch)
-            .await
-            .expect("patching a rollout")
+        self.api.merge(&self.path(ARGO, "rollouts", name), patch).await.expect("patching a rollout")
     }
 
     /// Merge patch of a Rollout's status.
     pub async fn patch_status(&self, name: &str, patch: &Value) -> Value {
         let path = format!("{}/status", self.path(ARGO, "rollouts", name));
-        self.api
-            .merge(&path, patch)
-            .await
-            .expect("patching a rollout's status")
+        self.api.merge(&path, patch).await.expect("patching a rollout's status")
     }
 
     pub async fn rollout(&self, name: &str) -> Value {
@@ -271,10 +247,7 @@ impl Fixtures {
 
     /// One object of this namespace; null when there is none.
     pub async fn get(&self, api_version: &str, plural: &str, name: &str) -> Value {
-        self.api
-            .get(&self.path(api_version, plural, name))
-            .await
-            .unwrap_or_default()
+        self.api.get(&self.path(api_version, plural, name)).await.unwrap_or_default()
     }
 
     /// All objects of a kind in this namespace.
@@ -301,80 +274,47 @@ impl Fixtures {
     /// Pods of an app.
     pub async fn pods(&self, app: &str) -> Vec<Value> {
         let path = collection("v1", Some(&self.namespace), "pods");
-        self.api
-            .list(&format!("{path}?labelSelector=app%3D{app}"))
-            .await
-            .expect("listing pods")
+        self.api.list(&format!("{path}?labelSelector=app%3D{app}")).await.expect("listing pods")
     }
 
     /// The version a Service sends to, when its selector names one.
     pub async fn selected_hash(&self, service: &str) -> Option<String> {
         let service = self.get("v1", "services", service).await;
-        service["spec"]["selector"]["rollouts-pod-template-hash"]
-            .as_str()
-            .map(String::from)
+        service["spec"]["selector"]["rollouts-pod-template-hash"].as_str().map(String::from)
     }
 
     /// Weight on the canary Ingress the controller made for a Rollout routed by nginx.
     pub async fn ingress_weight(&self, name: &str) -> Option<u32> {
-        let ingress = self
-            .get(
-                "networking.k8s.io/v1",
-                "ingresses",
-                &format!("{name}-{name}-canary"),
-            )
-            .await;
-        ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"]
-            .as_str()?
-            .parse()
-            .ok()
+        let ingress = self.get("networking.k8s.io/v1", "ingresses", &format!("{name}-{name}-canary")).await;
+        ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"].as_str()?.parse().ok()
     }
 
     /// Waits until the Rollout is as wished; returns it. Panics with its status after `timeout`.
-    pub async fn wait_for(
-        &self,
-        name: &str,
-        wish: impl Fn(&Value) -> bool,
-        timeout: Duration,
-    ) -> Value {
+    pub async fn wait_for(&self, name: &str, wish: impl Fn(&Value) -> bool, timeout: Duration) -> Value {
         let begin = Instant::now();
         loop {
             let rollout = self.rollout(name).await;
             if wish(&rollout) {
                 return rollout;
             }
-            assert!(
-                begin.elapsed() < timeout,
-                "{name} is not as wished after {timeout:?}:\n{:#}",
-                rollout["status"]
-            );
+            assert!(begin.elapsed() < timeout, "{name} is not as wished after {timeout:?}:\n{:#}", rollout["status"]);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// Waits for a phase of a Rollout that has seen its newest spec: "Healthy", "Paused", "Degraded", "Progressing".
     pub async fn wait_phase(&self, name: &str, phase: &str) -> Value {
-        self.wait_for(
-            name,
-            |rollout| observed(rollout) && rollout["status"]["phase"] == phase,
-            Duration::from_secs(60),
-        )
-        .await
+        self.wait_for(name, |rollout| observed(rollout) && rollout["status"]["phase"] == phase, Duration::from_secs(60)).await
     }
 
     fn path(&self, api_version: &str, plural: &str, name: &str) -> String {
-        format!(
-            "{}/{name}",
-            collection(api_version, Some(&self.namespace), plural)
-        )
+        format!("{}/{name}", collection(api_version, Some(&self.namespace), plural))
     }
 }
 
 /// Whether the controller has seen the newest spec.
 pub fn observed(rollout: &Value) -> bool {
-    let seen = rollout["status"]["observedGeneration"]
-        .as_str()
-        .and_then(|text| text.parse().ok());
+    let seen = rollout["status"]["observedGeneration"].as_str().and_then(|text| text.parse().ok());
     seen.is_some() && seen == rollout["metadata"]["generation"].as_u64()
 }
 
@@ -384,10 +324,7 @@ fn routed(name: &str, routing: &Value) -> Value {
 
 fn spec(name: &str, replicas: u32, tag: &str, pods: Pods) -> Value {
     let mut labels = json!({});
-    json_patch::merge(
-        &mut labels,
-        &json!({"app": name, "version": tag, "rig.rolltop.dev/pod": pods.label()}),
-    );
+    json_patch::merge(&mut labels, &json!({"app": name, "version": tag, "rig.rolltop.dev/pod": pods.label()}));
     json!({
         "replicas": replicas,
         "revisionHistoryLimit": 5,

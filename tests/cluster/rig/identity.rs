@@ -25,14 +25,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    const ALL: [Self; 6] = [
-        Self::Admin,
-        Self::Controllers,
-        Self::Viewer,
-        Self::Oncall,
-        Self::Namespaced,
-        Self::Nobody,
-    ];
+    const ALL: [Self; 6] = [Self::Admin, Self::Controllers, Self::Viewer, Self::Oncall, Self::Namespaced, Self::Nobody];
 
     /// Name of the user in bindings and in the audit log.
     pub fn user(self) -> &'static str {
@@ -60,27 +53,14 @@ impl Identity {
 
 /// The API server's token file, and the kubeconfig of its components.
 pub fn write_tokens(layout: &Layout) -> Result<()> {
-    let lines = Identity::ALL.iter().map(|id| {
-        format!(
-            "{},{},{},{}\n",
-            id.token(),
-            id.user(),
-            id.user(),
-            id.group()
-        )
-    });
+    let lines = Identity::ALL.iter().map(|id| format!("{},{},{},{}\n", id.token(), id.user(), id.user(), id.group()));
     fs::write(layout.file("tokens.csv"), lines.collect::<String>())?;
-    fs::write(
-        layout.file("controllers.kubeconfig"),
-        kubeconfig(layout, Identity::Controllers, "default"),
-    )?;
+    fs::write(layout.file("controllers.kubeconfig"), kubeconfig(layout, Identity::Controllers, "default"))?;
     Ok(())
 }
 
 pub fn write_kubeconfig(layout: &Layout, identity: Identity, namespace: &str) -> Result<PathBuf> {
-    let path = layout
-        .file("kubeconfigs")
-        .join(format!("{}-{namespace}.yaml", identity.token()));
+    let path = layout.file("kubeconfigs").join(format!("{}-{namespace}.yaml", identity.token()));
     fs::write(&path, kubeconfig(layout, identity, namespace))?;
     Ok(path)
 }

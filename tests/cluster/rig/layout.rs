@@ -26,15 +26,10 @@ fn rig_home() -> PathBuf {
 /// Folder of the programs, or what is missing.
 pub fn programs() -> Result<PathBuf, String> {
     let home = rig_home();
-    let needed = Part::ALL
-        .iter()
-        .map(|part| home.join("bin").join(part.program()));
+    let needed = Part::ALL.iter().map(|part| home.join("bin").join(part.program()));
     let shared = [home.join("share/crds"), home.join("share/stages")];
     match needed.chain(shared).find(|path| !path.exists()) {
-        Some(path) => Err(format!(
-            "target/rig has no {}",
-            path.file_name().unwrap_or_default().to_string_lossy()
-        )),
+        Some(path) => Err(format!("target/rig has no {}", path.file_name().unwrap_or_default().to_string_lossy())),
         None => Ok(home.join("bin")),
     }
 }
@@ -88,16 +83,9 @@ impl Layout {
     pub fn new() -> Result<Self> {
         let bin = programs().map_err(|missing| eyre!(missing))?;
         // The keeper deletes it: it outlives this process whatever becomes of that.
-        let dir = tempfile::Builder::new()
-            .prefix("rolltop-rig-")
-            .tempdir()?
-            .keep();
+        let dir = tempfile::Builder::new().prefix("rolltop-rig-").tempdir()?.keep();
         fs::create_dir_all(dir.join("kubeconfigs"))?;
-        Ok(Self {
-            bin,
-            dir,
-            ports: Ports::free()?,
-        })
+        Ok(Self { bin, dir, ports: Ports::free()? })
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
@@ -122,10 +110,7 @@ impl Layout {
 
     pub fn write_configs(&self) -> Result<()> {
         fs::write(self.file("audit.yaml"), AUDIT_POLICY)?;
-        fs::write(
-            self.file("prometheus.yaml"),
-            prometheus_config(self.ports.exporter),
-        )?;
+        fs::write(self.file("prometheus.yaml"), prometheus_config(self.ports.exporter))?;
         fs::write(self.file("stages.yaml"), stages()?)?;
         Ok(())
     }
@@ -135,10 +120,7 @@ impl Layout {
 fn stages() -> Result<String> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/stages");
     let mut all = String::new();
-    for file in yaml_files(&rig_home().join("share/stages"))?
-        .into_iter()
-        .chain(yaml_files(&own)?)
-    {
+    for file in yaml_files(&rig_home().join("share/stages"))?.into_iter().chain(yaml_files(&own)?) {
         all += "---\n";
         all += &fs::read_to_string(file)?;
         all += "\n";
@@ -155,13 +137,8 @@ fn prometheus_config(exporter: u16) -> String {
 }
 
 fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
     Ok(files)
 }

@@ -13,9 +13,7 @@ pub fn render<'a>(model: &Model, routes: impl Iterator<Item = &'a Route>) -> Str
     for route in routes {
         let workload = route.workload();
         for (track, counters) in model.counters(&workload) {
-            counters
-                .iter()
-                .for_each(|(code, histogram)| families.add(route, track, *code, histogram));
+            counters.iter().for_each(|(code, histogram)| families.add(route, track, *code, histogram));
         }
     }
     families.text()
@@ -32,41 +30,22 @@ impl Families {
     fn add(&mut self, route: &Route, track: &TrackId, code: u16, histogram: &Histogram) {
         match &route.proxy {
             Proxy::Nginx { ingress, service } => {
-                self.nginx.add(
-                    nginx_labels(route, ingress, service, track, code),
-                    histogram,
-                );
+                self.nginx.add(nginx_labels(route, ingress, service, track, code), histogram);
             }
             // Both ends of a call report it: whoever does not choose one counts twice.
-            Proxy::Mesh => ["source", "destination"].iter().for_each(|reporter| {
-                self.istio
-                    .add(istio_labels(route, reporter, track, code), histogram)
-            }),
+            Proxy::Mesh => {
+                ["source", "destination"].iter().for_each(|reporter| self.istio.add(istio_labels(route, reporter, track, code), histogram))
+            }
         }
         self.plain.add(plain_labels(route, track, code), histogram);
     }
 
     fn text(&self) -> String {
         let mut text = String::new();
-        self.istio.write(
-            "istio_requests_total",
-            "istio_request_duration_milliseconds",
-            Unit::Milliseconds,
-            &mut text,
-        );
+        self.istio.write("istio_requests_total", "istio_request_duration_milliseconds", Unit::Milliseconds, &mut text);
         let duration = "nginx_ingress_controller_request_duration_seconds";
-        self.nginx.write(
-            "nginx_ingress_controller_requests",
-            duration,
-            Unit::Seconds,
-            &mut text,
-        );
-        self.plain.write(
-            "http_requests_total",
-            "http_request_duration_seconds",
-            Unit::Seconds,
-            &mut text,
-        );
+        self.nginx.write("nginx_ingress_controller_requests", duration, Unit::Seconds, &mut text);
+        self.plain.write("http_requests_total", "http_request_duration_seconds", Unit::Seconds, &mut text);
         text
     }
 }
@@ -110,11 +89,7 @@ fn write_histogram(name: &str, labels: &str, histogram: &Histogram, unit: Unit, 
     }
     let count = histogram.count();
     let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
-    let _ = writeln!(
-        text,
-        "{name}_sum{{{labels}}} {}",
-        histogram.sum_ms() / in_ms
-    );
+    let _ = writeln!(text, "{name}_sum{{{labels}}} {}", histogram.sum_ms() / in_ms);
     let _ = writeln!(text, "{name}_count{{{labels}}} {count}");
 }
 
@@ -122,10 +97,7 @@ fn istio_labels(route: &Route, reporter: &str, track: &TrackId, code: u16) -> St
     let (namespace, service) = (&route.namespace, &track.service);
     labels(&[
         ("reporter", reporter),
-        (
-            "destination_service",
-            &format!("{service}.{namespace}.svc.cluster.local"),
-        ),
+        ("destination_service", &format!("{service}.{namespace}.svc.cluster.local")),
         ("destination_service_name", service),
         ("destination_service_namespace", namespace),
         ("destination_workload", &route.rollout),
@@ -165,9 +137,6 @@ fn plain_labels(route: &Route, track: &TrackId, code: u16) -> String {
 
 /// Names and tags of Kubernetes need no escaping.
 fn labels(pairs: &[(&str, &str)]) -> String {
-    let pairs: Vec<String> = pairs
-        .iter()
-        .map(|(key, value)| format!("{key}=\"{value}\""))
-        .collect();
+    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
     pairs.join(",")
 }

@@ -16,15 +16,8 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 7] = [
-        Self::Etcd,
-        Self::ApiServer,
-        Self::ControllerManager,
-        Self::Scheduler,
-        Self::Kwok,
-        Self::Argo,
-        Self::Prometheus,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kwok, Self::Argo, Self::Prometheus];
 
     pub fn program(self) -> &'static str {
         match self {
@@ -41,11 +34,7 @@ impl Part {
     pub fn command(self, layout: &Layout) -> Command {
         let mut command = Command::new(layout.bin.join(self.program()));
         // Relative file names below; and no proxy of the surroundings between the parts.
-        command
-            .current_dir(&layout.dir)
-            .env_clear()
-            .env("HOME", &layout.dir)
-            .args(self.arguments(layout));
+        command.current_dir(&layout.dir).env_clear().env("HOME", &layout.dir).args(self.arguments(layout));
         command
     }
 
@@ -77,10 +66,8 @@ fn etcd(layout: &Layout) -> Vec<String> {
 }
 
 fn api_server(layout: &Layout) -> Vec<String> {
-    let mut arguments = vec![
-        format!("--etcd-servers=http://127.0.0.1:{}", layout.ports.etcd),
-        format!("--secure-port={}", layout.ports.api_server),
-    ];
+    let mut arguments =
+        vec![format!("--etcd-servers=http://127.0.0.1:{}", layout.ports.etcd), format!("--secure-port={}", layout.ports.api_server)];
     let fixed = [
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
@@ -118,11 +105,7 @@ fn controller_manager() -> Vec<String> {
 }
 
 fn kwok() -> Vec<String> {
-    as_controller(&[
-        "--manage-all-nodes=true",
-        "--node-lease-duration-seconds=0",
-        "--config=stages.yaml",
-    ])
+    as_controller(&["--manage-all-nodes=true", "--node-lease-duration-seconds=0", "--config=stages.yaml"])
 }
 
 fn argo(layout: &Layout) -> Vec<String> {
@@ -142,8 +125,5 @@ fn prometheus(layout: &Layout) -> Vec<String> {
 }
 
 fn as_controller(more: &[&str]) -> Vec<String> {
-    std::iter::once("--kubeconfig=controllers.kubeconfig")
-        .chain(more.iter().copied())
-        .map(String::from)
-        .collect()
+    std::iter::once("--kubeconfig=controllers.kubeconfig").chain(more.iter().copied()).map(String::from).collect()
 }

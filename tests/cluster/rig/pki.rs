@@ -3,20 +3,15 @@
 use std::fs;
 
 use color_eyre::eyre::Result;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 
 use super::layout::Layout;
 
 /// Writes all files; returns the authority's certificate as DER.
 pub fn write(layout: &Layout) -> Result<Vec<u8>> {
     let ca = CertifiedIssuer::self_signed(authority()?, KeyPair::generate()?)?;
-    let mut server =
-        CertificateParams::new(["127.0.0.1", "localhost", "10.96.0.1"].map(String::from))?;
-    server
-        .distinguished_name
-        .push(DnType::CommonName, "kube-apiserver");
+    let mut server = CertificateParams::new(["127.0.0.1", "localhost", "10.96.0.1"].map(String::from))?;
+    server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
     let server_key = KeyPair::generate()?;
     let server = server.signed_by(&server_key, &ca)?;
     let tokens = KeyPair::generate()?;
@@ -31,11 +26,7 @@ pub fn write(layout: &Layout) -> Result<Vec<u8>> {
 fn authority() -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::CrlSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     params.distinguished_name.push(DnType::CommonName, "rig-ca");
     Ok(params)
 }

@@ -47,18 +47,11 @@ impl Processes {
             .spawn()
             .wrap_err("starting bash")?;
         let orders = keeper.stdin.take();
-        Ok(Self {
-            running: BTreeMap::new(),
-            keeper,
-            orders,
-        })
+        Ok(Self { running: BTreeMap::new(), keeper, orders })
     }
 
     pub fn spawn(&mut self, part: Part, layout: &Layout) -> Result<()> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(layout.log(part))?;
+        let log = File::options().create(true).append(true).open(layout.log(part))?;
         let child = part
             .command(layout)
             .process_group(0)
@@ -73,9 +66,7 @@ impl Processes {
     }
 
     pub fn running(&mut self, part: Part) -> bool {
-        self.running
-            .get_mut(&part)
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.running.get_mut(&part).is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     pub fn pids(&self) -> Vec<u32> {
@@ -87,10 +78,7 @@ impl Processes {
         let group = self.group(part)?;
         kill_process_group(group, Signal::STOP)?;
         // The kernel stops one thread after the other; left waiting, the news stays for others.
-        waitid(
-            WaitId::Pid(group),
-            WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT,
-        )?;
+        waitid(WaitId::Pid(group), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT)?;
         Ok(())
     }
 
@@ -99,10 +87,7 @@ impl Processes {
     }
 
     fn group(&self, part: Part) -> Result<Pid> {
-        let child = self
-            .running
-            .get(&part)
-            .ok_or_else(|| eyre!("{part:?} is not running"))?;
+        let child = self.running.get(&part).ok_or_else(|| eyre!("{part:?} is not running"))?;
         group(child)
     }
 
@@ -119,10 +104,7 @@ impl Processes {
     }
 
     fn tell(&mut self, word: &str, group: u32) -> Result<()> {
-        let orders = self
-            .orders
-            .as_mut()
-            .ok_or_else(|| eyre!("the keeper is gone"))?;
+        let orders = self.orders.as_mut().ok_or_else(|| eyre!("the keeper is gone"))?;
         Ok(writeln!(orders, "{word} {group}")?)
     }
 }

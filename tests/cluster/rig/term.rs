@@ -32,14 +32,7 @@ impl Program {
             ("LANG", "C.UTF-8".into()),
         ];
         let env = env.map(|(key, value)| (key.to_owned(), value)).to_vec();
-        Self {
-            path: path.into(),
-            arguments: Vec::new(),
-            env,
-            directory: ".".into(),
-            columns: 120,
-            rows: 40,
-        }
+        Self { path: path.into(), arguments: Vec::new(), env, directory: ".".into(), columns: 120, rows: 40 }
     }
 
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
@@ -53,8 +46,7 @@ impl Program {
     }
 
     pub fn env(mut self, key: &str, value: impl AsRef<Path>) -> Self {
-        self.env
-            .push((key.into(), value.as_ref().to_string_lossy().into_owned()));
+        self.env.push((key.into(), value.as_ref().to_string_lossy().into_owned()));
         self
     }
 
@@ -76,9 +68,7 @@ impl Program {
         let mut command = CommandBuilder::new(&self.path);
         command.args(&self.arguments);
         command.env_clear();
-        self.env
-            .iter()
-            .for_each(|(key, value)| command.env(key, value));
+        self.env.iter().for_each(|(key, value)| command.env(key, value));
         // Without one it would be HOME.
         command.cwd(&self.directory);
         command
@@ -109,40 +99,18 @@ struct Seen {
 
 impl Term {
     fn start(program: &Program) -> Result<Self> {
-        let pty = native_pty_system()
-            .openpty(size(program.columns, program.rows))
-            .map_err(|e| eyre!("{e}"))?;
-        let child = pty
-            .slave
-            .spawn_command(program.command())
-            .map_err(|e| eyre!("{e}"))?;
+        let pty = native_pty_system().openpty(size(program.columns, program.rows)).map_err(|e| eyre!("{e}"))?;
+        let child = pty.slave.spawn_command(program.command()).map_err(|e| eyre!("{e}"))?;
         // Ours would keep the terminal open after the program's end.
         drop(pty.slave);
-        let writer = Arc::new(Mutex::new(
-            pty.master.take_writer().map_err(|e| eyre!("{e}"))?,
-        ));
+        let writer = Arc::new(Mutex::new(pty.master.take_writer().map_err(|e| eyre!("{e}"))?));
         let reader = pty.master.try_clone_reader().map_err(|e| eyre!("{e}"))?;
         let (columns, rows) = cells(program.columns, program.rows);
-        let seen = Seen {
-            parser: vt100::Parser::new(rows, columns, 0),
-            raw: Vec::new(),
-            closed: false,
-        };
-        let output = Arc::new(Output {
-            seen: Mutex::new(seen),
-            changed: Condvar::new(),
-        });
+        let seen = Seen { parser: vt100::Parser::new(rows, columns, 0), raw: Vec::new(), closed: false };
+        let output = Arc::new(Output { seen: Mutex::new(seen), changed: Condvar::new() });
         let (theirs, answers) = (output.clone(), writer.clone());
-        std::thread::Builder::new()
-            .name("terminal".into())
-            .spawn(move || read(reader, &theirs, &answers))?;
-        Ok(Self {
-            output,
-            writer,
-            master: pty.master,
-            child,
-            exit: None,
-        })
+        std::thread::Builder::new().name("terminal".into()).spawn(move || read(reader, &theirs, &answers))?;
+        Ok(Self { output, writer, master: pty.master, child, exit: None })
     }
 
     /// The text on the screen, without trailing blanks.
@@ -157,11 +125,7 @@ impl Term {
 
     /// Waits until the screen is as wished and returns it; after `timeout`, or when the program has ended, the last
     /// screen is the error. Blocks the thread.
-    pub fn wait_for(
-        &self,
-        wish: impl Fn(&str) -> bool,
-        timeout: Duration,
-    ) -> Result<String, String> {
+    pub fn wait_for(&self, wish: impl Fn(&str) -> bool, timeout: Duration) -> Result<String, String> {
         let end = Instant::now() + timeout;
         let mut seen = self.output.seen.lock().unwrap();
         loop {
@@ -180,18 +144,13 @@ impl Term {
     /// Types.
     pub fn send(&self, keys: &str) {
         let mut writer = self.writer.lock().unwrap();
-        writer
-            .write_all(keys.as_bytes())
-            .and_then(|()| writer.flush())
-            .expect("typing into the terminal");
+        writer.write_all(keys.as_bytes()).and_then(|()| writer.flush()).expect("typing into the terminal");
     }
 
     pub fn resize(&self, columns: u16, rows: u16) {
         let (wide, high) = cells(columns, rows);
         self.output.seen.lock().unwrap().parser.set_size(high, wide);
-        self.master
-            .resize(size(columns, rows))
-            .expect("resizing the terminal");
+        self.master.resize(size(columns, rows)).expect("resizing the terminal");
     }
 
     /// How much the program has written so far.
@@ -209,10 +168,7 @@ impl Term {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = self
-            .child
-            .process_id()
-            .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let pid = self.child.process_id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
         if let Some(pid) = pid.filter(|_| self.exit.is_none()) {
             let _ = kill_process(pid, signal);
         }
@@ -244,9 +200,7 @@ impl Term {
 
     /// The exit code, when the program ends by itself within `timeout`.
     pub fn exit_code(&mut self, timeout: Duration) -> Option<u32> {
-        self.wait_exit(timeout)
-            .filter(|status| status.signal().is_none())
-            .map(|status| status.exit_code())
+        self.wait_exit(timeout).filter(|status| status.signal().is_none()).map(|status| status.exit_code())
     }
 }
 
@@ -282,11 +236,7 @@ fn read(mut reader: Box<dyn Read + Send>, output: &Output, writer: &Writer) {
 
 /// What a terminal answers to the questions programs ask at start.
 fn reply(asked: &[u8], (row, column): (u16, u16)) -> String {
-    let contains = |question: &[u8]| {
-        asked
-            .windows(question.len())
-            .any(|window| window == question)
-    };
+    let contains = |question: &[u8]| asked.windows(question.len()).any(|window| window == question);
     let mut reply = String::new();
     if contains(b"\x1b[6n") {
         reply += &format!("\x1b[{};{}R", row + 1, column + 1);
@@ -298,17 +248,9 @@ fn reply(asked: &[u8], (row, column): (u16, u16)) -> String {
 }
 
 fn size(columns: u16, rows: u16) -> PtySize {
-    PtySize {
-        rows,
-        cols: columns,
-        pixel_width: 0,
-        pixel_height: 0,
-    }
+    PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
 }
 
 fn cells(columns: u16, rows: u16) -> (NonZeroU16, NonZeroU16) {
-    (
-        NonZeroU16::new(columns).expect("columns"),
-        NonZeroU16::new(rows).expect("rows"),
-    )
+    (NonZeroU16::new(columns).expect("columns"), NonZeroU16::new(rows).expect("rows"))
 }

@@ -4,7 +4,11 @@
 //! `+` is allowed, anything else a refusal; the letter names the verb the refusal points at (`.` none).
 
 use rolltop::{
-    engine::argo::{facts::Facts, law::LAW, status::{Situation as S, situation}},
+    engine::argo::{
+        facts::Facts,
+        law::LAW,
+        status::{Situation as S, situation},
+    },
     intent::{Intent, Verb},
     model::Text,
 };
@@ -165,7 +169,8 @@ fn after_the_switch_a_manual_pause_makes_abort_a_trap() {
 
 #[test]
 fn a_retry_that_the_failed_run_would_abort_again_is_refused() {
-    let failed = with("bluegreen-aborted-after-cutover", |r| r["status"]["blueGreen"]["postPromotionAnalysisRunStatus"]["status"] = "Failed".into());
+    let failed =
+        with("bluegreen-aborted-after-cutover", |r| r["status"]["blueGreen"]["postPromotionAnalysisRunStatus"]["status"] = "Failed".into());
     assert_eq!(failed.plan(&Intent::Retry).unwrap_err().try_verb, Some(Verb::Undo));
     assert!(scene("bluegreen-aborted-after-cutover").plan(&Intent::Retry).is_ok(), "a terminated run does not count");
 }

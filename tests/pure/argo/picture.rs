@@ -1,7 +1,10 @@
 //! Every recorded scene, and what a person must read from it.
 
 use rolltop::{
-    engine::argo::{facts::Facts, status::{Situation as S, situation}},
+    engine::argo::{
+        facts::Facts,
+        status::{Situation as S, situation},
+    },
     intent::Verb,
     model::{Phase as P, Role, Severity, WaitFor as W},
     timeline,
@@ -16,36 +19,207 @@ type Case = (&'static str, P, S, Option<W>, &'static str, Option<Verb>, (i32, &'
 const CASES: &[Case] = &[
     ("analysis-failed", P::Aborted, S::Aborted, Some(W::Human), "retries or undoes", None, (0, ""), &[]),
     ("analysis-inconclusive", P::Waiting, S::InconclusiveStep, Some(W::Human), "accepts this step", Some(Verb::Abort), (25, ""), &[]),
-    ("analysis-running", P::Progressing, S::RunningStep, Some(W::Analysis), "if the analysis succeeds pause", Some(Verb::Abort), (25, ""), &[]),
-    ("bluegreen-abort-blocked-crashloop", P::Failing, S::AbortBlocked, Some(W::Human), "pods behind the active Service are removed", Some(Verb::Undo), (100, "service"), &["no endpoints", "will not go back"]),
-    ("bluegreen-aborted-after-cutover", P::Aborted, S::Aborted, Some(W::Human), "pods of the aborted version are removed", None, (0, "service"), &[]),
-    ("bluegreen-aborted-before-cutover", P::Aborted, S::Aborted, Some(W::Human), "pods of the aborted version are removed", None, (0, "service"), &[]),
-    ("bluegreen-aborted-outage-active-scaled-to-zero", P::Failing, S::AbortBlocked, Some(W::Human), "undoes to the stable version", Some(Verb::Undo), (100, "service"), &["scaled to 0", "will not go back"]),
-    ("bluegreen-aborted-while-manually-paused", P::Failing, S::AbortBlocked, Some(W::Human), "undoes to the stable version", Some(Verb::Undo), (100, "service"), &["scaled to 0", "will not go back"]),
-    ("bluegreen-paused-pre-promotion", P::Waiting, S::PauseBlueGreen, Some(W::Human), "someone promotes; then users are switched", Some(Verb::Abort), (0, "service"), &[]),
-    ("bluegreen-post-cutover-crashloop", P::Failing, S::AfterCutover, Some(W::Pods), "gives up (progress deadline)", Some(Verb::Undo), (100, "service"), &["none of its pods is ready"]),
-    ("bluegreen-post-promotion-analysis", P::Progressing, S::AfterCutover, Some(W::Analysis), "if the post-promotion analysis succeeds", Some(Verb::Abort), (100, "service"), &[]),
+    (
+        "analysis-running",
+        P::Progressing,
+        S::RunningStep,
+        Some(W::Analysis),
+        "if the analysis succeeds pause",
+        Some(Verb::Abort),
+        (25, ""),
+        &[],
+    ),
+    (
+        "bluegreen-abort-blocked-crashloop",
+        P::Failing,
+        S::AbortBlocked,
+        Some(W::Human),
+        "pods behind the active Service are removed",
+        Some(Verb::Undo),
+        (100, "service"),
+        &["no endpoints", "will not go back"],
+    ),
+    (
+        "bluegreen-aborted-after-cutover",
+        P::Aborted,
+        S::Aborted,
+        Some(W::Human),
+        "pods of the aborted version are removed",
+        None,
+        (0, "service"),
+        &[],
+    ),
+    (
+        "bluegreen-aborted-before-cutover",
+        P::Aborted,
+        S::Aborted,
+        Some(W::Human),
+        "pods of the aborted version are removed",
+        None,
+        (0, "service"),
+        &[],
+    ),
+    (
+        "bluegreen-aborted-outage-active-scaled-to-zero",
+        P::Failing,
+        S::AbortBlocked,
+        Some(W::Human),
+        "undoes to the stable version",
+        Some(Verb::Undo),
+        (100, "service"),
+        &["scaled to 0", "will not go back"],
+    ),
+    (
+        "bluegreen-aborted-while-manually-paused",
+        P::Failing,
+        S::AbortBlocked,
+        Some(W::Human),
+        "undoes to the stable version",
+        Some(Verb::Undo),
+        (100, "service"),
+        &["scaled to 0", "will not go back"],
+    ),
+    (
+        "bluegreen-paused-pre-promotion",
+        P::Waiting,
+        S::PauseBlueGreen,
+        Some(W::Human),
+        "someone promotes; then users are switched",
+        Some(Verb::Abort),
+        (0, "service"),
+        &[],
+    ),
+    (
+        "bluegreen-post-cutover-crashloop",
+        P::Failing,
+        S::AfterCutover,
+        Some(W::Pods),
+        "gives up (progress deadline)",
+        Some(Verb::Undo),
+        (100, "service"),
+        &["none of its pods is ready"],
+    ),
+    (
+        "bluegreen-post-promotion-analysis",
+        P::Progressing,
+        S::AfterCutover,
+        Some(W::Analysis),
+        "if the post-promotion analysis succeeds",
+        Some(Verb::Abort),
+        (100, "service"),
+        &[],
+    ),
     ("bluegreen-promoted-scale-down-delay", P::Healthy, S::Idle, None, "old pods are removed", Some(Verb::Flip), (-1, ""), &[]),
     ("canary-aborted", P::Aborted, S::Aborted, Some(W::Human), "retries or undoes", None, (0, ""), &[]),
-    ("canary-aborted-not-executed-paused-scaling", P::Failing, S::AbortFrozen, Some(W::Human), "resumes: the abort is carried out", Some(Verb::Abort), (25, "nginx"), &["25 % of the users are still", "nothing reacts"]),
+    (
+        "canary-aborted-not-executed-paused-scaling",
+        P::Failing,
+        S::AbortFrozen,
+        Some(W::Human),
+        "resumes: the abort is carried out",
+        Some(Verb::Abort),
+        (25, "nginx"),
+        &["25 % of the users are still", "nothing reacts"],
+    ),
     ("canary-analysis-step-resumed", P::Progressing, S::RunningStep, Some(W::Analysis), "weight 75 %", Some(Verb::Abort), (50, ""), &[]),
     ("canary-deadline-exceeded", P::Failing, S::DeadlineExceeded, Some(W::Human), "someone acts", Some(Verb::Abort), (0, ""), &[]),
     ("canary-healthy", P::Healthy, S::Idle, None, "nothing", None, (-1, ""), &[]),
-    ("canary-manual-pause-pending-scale-analysis-failed", P::Paused, S::ManualPause, Some(W::Human), "someone resumes", Some(Verb::Abort), (25, "nginx"), &["nothing reacts", "failed, and the paused rollout does not react"]),
-    ("canary-manually-paused", P::Paused, S::ManualPause, Some(W::Human), "the pause below it waits on", Some(Verb::Abort), (25, "controller"), &[]),
+    (
+        "canary-manual-pause-pending-scale-analysis-failed",
+        P::Paused,
+        S::ManualPause,
+        Some(W::Human),
+        "someone resumes",
+        Some(Verb::Abort),
+        (25, "nginx"),
+        &["nothing reacts", "failed, and the paused rollout does not react"],
+    ),
+    (
+        "canary-manually-paused",
+        P::Paused,
+        S::ManualPause,
+        Some(W::Human),
+        "the pause below it waits on",
+        Some(Verb::Abort),
+        (25, "controller"),
+        &[],
+    ),
     ("canary-paused-at-step", P::Waiting, S::PauseStep, Some(W::Human), "then weight 50 %, then pause", Some(Verb::Abort), (25, ""), &[]),
     ("canary-promote-full-in-progress", P::Progressing, S::PromotingFull, Some(W::Pods), "gives up", Some(Verb::Abort), (0, ""), &[]),
     ("canary-router-aborted", P::Aborted, S::Aborted, Some(W::Human), "pods of the aborted version are removed", None, (0, "nginx"), &[]),
-    ("canary-router-aborted-service-flapping", P::Aborted, S::Aborted, Some(W::Human), "pods of the aborted version are removed", None, (0, "controller"), &[]),
-    ("canary-router-paused-at-step", P::Waiting, S::PauseStep, Some(W::Human), "then weight 50 %, then pause", Some(Verb::Abort), (25, "nginx"), &[]),
+    (
+        "canary-router-aborted-service-flapping",
+        P::Aborted,
+        S::Aborted,
+        Some(W::Human),
+        "pods of the aborted version are removed",
+        None,
+        (0, "controller"),
+        &[],
+    ),
+    (
+        "canary-router-paused-at-step",
+        P::Waiting,
+        S::PauseStep,
+        Some(W::Human),
+        "then weight 50 %, then pause",
+        Some(Verb::Abort),
+        (25, "nginx"),
+        &[],
+    ),
     ("canary-router-promoted-scale-down-delay", P::Healthy, S::Idle, None, "old pods are removed", Some(Verb::Undo), (-1, ""), &[]),
-    ("canary-timed-pause-background-analysis", P::Paused, S::PauseStep, Some(W::Timer), "weight 50 %, then pause", Some(Verb::Abort), (25, "nginx"), &[]),
+    (
+        "canary-timed-pause-background-analysis",
+        P::Paused,
+        S::PauseStep,
+        Some(W::Timer),
+        "weight 50 %, then pause",
+        Some(Verb::Abort),
+        (25, "nginx"),
+        &[],
+    ),
     ("canary-unpausing", P::Progressing, S::Unpausing, Some(W::Controller), "controller acts", None, (25, "controller"), &[]),
-    ("experiment-inconclusive", P::Waiting, S::InconclusiveExperiment, Some(W::Human), "keeps starting experiments", Some(Verb::Abort), (25, ""), &["keeps creating Experiments"]),
-    ("experiment-respawned-while-paused", P::Waiting, S::InconclusiveExperiment, Some(W::Human), "keeps starting experiments", Some(Verb::Abort), (25, ""), &["keeps creating Experiments"]),
-    ("experiment-running", P::Progressing, S::RunningStep, Some(W::Experiment), "if the experiment succeeds weight 50 %", Some(Verb::Abort), (25, ""), &[]),
+    (
+        "experiment-inconclusive",
+        P::Waiting,
+        S::InconclusiveExperiment,
+        Some(W::Human),
+        "keeps starting experiments",
+        Some(Verb::Abort),
+        (25, ""),
+        &["keeps creating Experiments"],
+    ),
+    (
+        "experiment-respawned-while-paused",
+        P::Waiting,
+        S::InconclusiveExperiment,
+        Some(W::Human),
+        "keeps starting experiments",
+        Some(Verb::Abort),
+        (25, ""),
+        &["keeps creating Experiments"],
+    ),
+    (
+        "experiment-running",
+        P::Progressing,
+        S::RunningStep,
+        Some(W::Experiment),
+        "if the experiment succeeds weight 50 %",
+        Some(Verb::Abort),
+        (25, ""),
+        &[],
+    ),
     ("invalid-spec", P::Failing, S::Invalid, Some(W::Human), "corrects the spec", Some(Verb::Undo), (-1, ""), &[]),
-    ("workloadref-canary-paused", P::Waiting, S::PauseStep, Some(W::Human), "all users on the new version", Some(Verb::Abort), (50, ""), &[]),
+    (
+        "workloadref-canary-paused",
+        P::Waiting,
+        S::PauseStep,
+        Some(W::Human),
+        "all users on the new version",
+        Some(Verb::Abort),
+        (50, ""),
+        &[],
+    ),
 ];
 
 #[test]
@@ -84,8 +258,18 @@ fn the_fleet_sees_the_same_phase() {
 
 #[test]
 fn counts_of_the_fleet_match_the_replica_sets() {
-    for name in ["canary-paused-at-step", "canary-router-paused-at-step", "bluegreen-paused-pre-promotion", "canary-deadline-exceeded", "canary-promote-full-in-progress", "bluegreen-post-cutover-crashloop", "workloadref-canary-paused"] {
-        let counts = |ro: rolltop::model::Rollout| ro.tracks.iter().map(|t| (t.hash.clone(), t.roles.clone(), t.current, t.ready)).collect::<Vec<_>>();
+    for name in [
+        "canary-paused-at-step",
+        "canary-router-paused-at-step",
+        "bluegreen-paused-pre-promotion",
+        "canary-deadline-exceeded",
+        "canary-promote-full-in-progress",
+        "bluegreen-post-cutover-crashloop",
+        "workloadref-canary-paused",
+    ] {
+        let counts = |ro: rolltop::model::Rollout| {
+            ro.tracks.iter().map(|t| (t.hash.clone(), t.roles.clone(), t.current, t.ready)).collect::<Vec<_>>()
+        };
         assert_eq!(counts(scene(name).alone().model()), counts(scene(name).model()), "{name}");
     }
 }
@@ -185,7 +369,8 @@ fn images_without_replica_sets_come_from_the_wanted_template_only() {
 fn a_spec_nobody_has_seen_is_progress_not_health() {
     let ro = changed("canary-healthy", |r| r["metadata"]["generation"] = 3.into()).model();
     assert_eq!((ro.phase, ro.unobserved), (P::Progressing, true));
-    let ro = changed("workloadref-canary-paused", |r| r["metadata"]["annotations"]["rollout.argoproj.io/workload-generation"] = "3".into()).model();
+    let ro = changed("workloadref-canary-paused", |r| r["metadata"]["annotations"]["rollout.argoproj.io/workload-generation"] = "3".into())
+        .model();
     assert!(ro.unobserved && ro.phase_detail.contains("reference workload"));
     // Older controllers stored something else there; that must not freeze the picture.
     let ro = changed("canary-healthy", |r| r["status"]["observedGeneration"] = "6d8c9".into()).model();
@@ -209,7 +394,10 @@ fn a_wrong_type_is_a_line_with_its_reason() {
 #[test]
 fn owners_are_believed_only_about_themselves() {
     let owner = |key: &str, at: &str, value: &str| {
-        changed("canary-healthy", |r| r["metadata"][at] = serde_json::json!({key: value})).model().owner.map(|o| (o.kind, o.name.to_string()))
+        changed("canary-healthy", |r| r["metadata"][at] = serde_json::json!({key: value}))
+            .model()
+            .owner
+            .map(|o| (o.kind, o.name.to_string()))
     };
     let id = "argocd.argoproj.io/tracking-id";
     assert_eq!(owner(id, "annotations", "shop:argoproj.io/Rollout:shop/web"), Some(("argocd", "shop".into())));
@@ -230,7 +418,12 @@ fn the_timeline_is_in_order_and_about_this_rollout() {
 #[test]
 fn selections_name_what_is_needed() {
     use rolltop::engine::{Engine, argo::ARGO};
-    let of = |name: &str| ARGO.selections(&scene(name).root).into_iter().map(|s| format!("{} {} {}", s.resource.kind, s.labels.unwrap_or_default(), s.fields.unwrap_or_default())).collect::<Vec<_>>();
+    let of = |name: &str| {
+        ARGO.selections(&scene(name).root)
+            .into_iter()
+            .map(|s| format!("{} {} {}", s.resource.kind, s.labels.unwrap_or_default(), s.fields.unwrap_or_default()))
+            .collect::<Vec<_>>()
+    };
     let router = of("canary-router-paused-at-step");
     assert!(router.contains(&"ReplicaSet app=x6,rollouts-pod-template-hash ".to_owned()), "{router:#?}");
     assert!(router.contains(&"Ingress  metadata.name=x6-x6-canary".to_owned()), "{router:#?}");

@@ -1,7 +1,7 @@
 //! What is written: each plan accepted by the state it was made for, refused by the state after.
 
 use rolltop::{
-    engine::{Goal, Patch, Plan, Progress, argo::ARGO, Engine},
+    engine::{Engine, Goal, Patch, Plan, Progress, argo::ARGO},
     intent::{Danger, Intent, Verb},
     model::{Severity, Text},
 };
@@ -11,7 +11,10 @@ use super::kit::{Scene, apply, changed, list, scene};
 
 fn ops(plan: &Plan, write: usize) -> Vec<String> {
     let Patch::Json(ops) = &plan.writes[write].patch;
-    ops.iter().filter(|o| o["op"] != "test").map(|o| format!("{} {} {}", o["op"].as_str().unwrap(), o["path"].as_str().unwrap(), o["value"])).collect()
+    ops.iter()
+        .filter(|o| o["op"] != "test")
+        .map(|o| format!("{} {} {}", o["op"].as_str().unwrap(), o["path"].as_str().unwrap(), o["value"]))
+        .collect()
 }
 
 fn tests(plan: &Plan, write: usize) -> Vec<String> {
@@ -69,7 +72,10 @@ fn every_write_is_exactly_this() {
         let wanted: Vec<_> = wanted.into_iter().map(|(sub, ops)| (sub, ops.into_iter().map(str::to_owned).collect::<Vec<_>>())).collect();
         assert_eq!(found, wanted, "{name} {intent:?}");
         assert!(plan.writes.iter().enumerate().all(|(i, _)| tests(&plan, i).contains(&"/metadata/uid".to_owned())), "{name} {intent:?}");
-        assert!(!plan.sentence.is_empty() && !plan.only_if.is_empty() && !plan.changes.is_empty() && !plan.back.is_empty(), "{name} {intent:?}");
+        assert!(
+            !plan.sentence.is_empty() && !plan.only_if.is_empty() && !plan.changes.is_empty() && !plan.back.is_empty(),
+            "{name} {intent:?}"
+        );
     }
 }
 
@@ -90,7 +96,11 @@ fn every_write_holds_once() {
 /// The pause ended by itself and the next one began: what the plain merge patch would now clear unseen.
 #[test]
 fn a_promote_never_ends_the_next_pause() {
-    for (name, intent) in [("canary-router-paused-at-step", Intent::Promote), ("bluegreen-paused-pre-promotion", Intent::Promote), ("analysis-inconclusive", Intent::Promote)] {
+    for (name, intent) in [
+        ("canary-router-paused-at-step", Intent::Promote),
+        ("bluegreen-paused-pre-promotion", Intent::Promote),
+        ("analysis-inconclusive", Intent::Promote),
+    ] {
         let plan = scene(name).plan(&intent).unwrap();
         let moved = |change: &dyn Fn(&mut Value)| {
             let mut items = list(name);
@@ -167,7 +177,8 @@ fn undo_puts_back_what_the_author_wrote() {
 fn undo_leaves_injected_metadata_out() {
     let mut items = list("canary-router-paused-at-step");
     let stable = items.iter_mut().find(|i| i["metadata"]["name"] == "x6-77848588d4").unwrap();
-    stable["metadata"]["annotations"]["rollout.argoproj.io/ephemeral-metadata"] = json!(r#"{"labels":{"role":"stable"},"annotations":{"note":"x"}}"#);
+    stable["metadata"]["annotations"]["rollout.argoproj.io/ephemeral-metadata"] =
+        json!(r#"{"labels":{"role":"stable"},"annotations":{"note":"x"}}"#);
     stable["spec"]["template"]["metadata"]["labels"]["role"] = "stable".into();
     stable["spec"]["template"]["metadata"]["annotations"] = json!({"note": "x"});
     let plan = Scene::of(&items).plan(&Intent::Undo { to: None }).unwrap();
@@ -230,7 +241,14 @@ fn what_a_person_must_hear() {
     assert!(has(&loud("analysis-inconclusive", Intent::Promote), Severity::Warning, "could not decide"));
     let one = changed("canary-healthy", |r| r["spec"]["replicas"] = 1.into()).plan(&Intent::Restart).unwrap();
     assert!(one.warnings.iter().any(|w| w.severity == Severity::Danger));
-    let owned = |intent: Intent| changed("canary-router-paused-at-step", |r| r["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = "shop:argoproj.io/Rollout:shop/x6".into()).plan(&intent).unwrap().warnings;
+    let owned = |intent: Intent| {
+        changed("canary-router-paused-at-step", |r| {
+            r["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = "shop:argoproj.io/Rollout:shop/x6".into()
+        })
+        .plan(&intent)
+        .unwrap()
+        .warnings
+    };
     assert!(owned(image("app:v9")).iter().any(|w| w.text.contains("Argo CD app \"shop\"") && w.severity == Severity::Warning));
     assert!(!owned(Intent::Abort).iter().any(|w| w.text.contains("Argo CD")), "Git holds no status");
 }
@@ -239,19 +257,31 @@ fn what_a_person_must_hear() {
 fn words_of_the_card() {
     let plan = scene("canary-router-paused-at-step").plan(&Intent::Promote).unwrap();
     assert_eq!(plan.sentence, "Ends the pause at step 2/4 and lets the controller go on: weight 50 %, then pause.");
-    assert_eq!(plan.capacity.as_deref(), Some("1 ready new pod would take 50 % of all users (now 25 %); the controller first brings them to 2"));
+    assert_eq!(
+        plan.capacity.as_deref(),
+        Some("1 ready new pod would take 50 % of all users (now 25 %); the controller first brings them to 2")
+    );
     assert_eq!(plan.changes[0].from, "[CanaryPauseStep 03:16:05]");
     assert_eq!(plan.danger, Danger::Reversible);
     assert!(plan.back.contains("weight to 0"), "{}", plan.back);
     let plan = scene("bluegreen-promoted-scale-down-delay").plan(&Intent::Flip).unwrap();
-    assert!(plan.sentence.starts_with("Flips back to revision 1 (app:v1)") && plan.sentence.contains("until 03:16:30"), "{}", plan.sentence);
+    assert!(
+        plan.sentence.starts_with("Flips back to revision 1 (app:v1)") && plan.sentence.contains("until 03:16:30"),
+        "{}",
+        plan.sentence
+    );
     assert_eq!(plan.intent.verb(), Verb::Flip);
 }
 
 #[test]
 fn set_image_refuses_nonsense() {
     let healthy = scene("canary-healthy");
-    for (container, image, why) in [("nope", "app:v9", "no container"), ("app", "app:v1", "already has"), ("app", "app v9", "no image name"), ("app", "", "no image name")] {
+    for (container, image, why) in [
+        ("nope", "app:v9", "no container"),
+        ("app", "app:v1", "already has"),
+        ("app", "app v9", "no image name"),
+        ("app", "", "no image name"),
+    ] {
         let refusal = healthy.plan(&Intent::SetImage { container: container.into(), image: image.into() }).unwrap_err();
         assert!(refusal.reason.contains(why), "{}", refusal.reason);
     }
@@ -308,7 +338,8 @@ fn an_undo_that_makes_a_new_version_is_told() {
 #[test]
 fn differences_between_the_sides() {
     let scene = scene("canary-router-paused-at-step");
-    let lines: Vec<String> = ARGO.diff(&scene.model(), &scene.root, &scene.objects).iter().map(|c| format!("{}: {} → {}", c.field, c.from, c.to)).collect();
+    let lines: Vec<String> =
+        ARGO.diff(&scene.model(), &scene.root, &scene.objects).iter().map(|c| format!("{}: {} → {}", c.field, c.from, c.to)).collect();
     assert_eq!(lines, ["containers.app.image: app:v1 → app:v2"]);
     let found = ARGO.containers(&scene.model(), &scene.root, &scene.objects);
     assert_eq!(found, [("app".into(), "app:v2".into())]);

@@ -1,0 +1,155 @@
+//! Missing rights and missing kinds.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rolltop::{
+    cluster::{ReadError, Scope},
+    model::LinkState,
+    msg::Body as Message,
+    object::kinds,
+};
+use serde_json::json;
+
+use crate::server::*;
+
+const ROLLOUTS: &str = "/apis/argoproj.io/v1alpha1/rollouts";
+
+fn refused() -> axum::http::Response<axum::body::Body> {
+    status(403, "rollouts.argoproj.io is forbidden: User \"jane\" cannot list resource \"rollouts\" at the cluster scope")
+}
+
+#[tokio::test]
+async fn without_cluster_wide_rights_it_watches_the_namespaces_it_may() {
+    let server = Server::start(|a, _| match &*a.path {
+        ROLLOUTS => refused(),
+        "/api/v1/namespaces" => {
+            json(&json!({"metadata": {}, "items": (["a", "b", "c"].map(|n| json!({"metadata": {"name": n, "uid": n}})))}))
+        }
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" => json(&json!({"status": {"allowed": true}})),
+        p if p.contains("/namespaces/b/") => status(403, "rollouts.argoproj.io is forbidden: User \"jane\" cannot list"),
+        _ => healthy(a),
+    })
+    .await;
+    let mut room = Room::fleet(reader(&server.url(), brisk()).await, Scope::All);
+    let note = room.note().await;
+    assert_eq!(note, "no right to list rollouts.argoproj.io in all namespaces: watching a, b, c");
+    let mut scopes = [room.snapshot().await.0, room.snapshot().await.0];
+    scopes.sort_unstable();
+    assert_eq!(scopes, [0, 2], "the scope is the namespace's index");
+    let link =
+        room.find("whole link", |b| {
+            if let Message::Link(_, l) = b { (l.is_live() && l.detail.contains("in b")).then(|| l.clone()) } else { None }
+        })
+        .await;
+    assert!(link.detail.contains(&note) && link.detail.contains("no right to read rollouts.argoproj.io in b"), "{}", link.detail);
+}
+
+#[tokio::test]
+async fn rights_are_asked_for_and_only_those_namespaces_watched() {
+    let server = Server::start(|a, n| match &*a.path {
+        ROLLOUTS => refused(),
+        "/api/v1/namespaces" => {
+            json(&json!({"metadata": {}, "items": [{"metadata": {"name": "a", "uid": "a"}}, {"metadata": {"name": "b", "uid": "b"}}]}))
+        }
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" => json(&json!({"status": {"allowed": n == 0}})),
+        _ => healthy(a),
+    })
+    .await;
+    let mut room = Room::fleet(reader(&server.url(), brisk()).await, Scope::All);
+    let note = room.note().await;
+    assert!(note.ends_with("watching a") || note.ends_with("watching b"), "{note}");
+    room.live().await;
+    assert_eq!(server.asked().iter().filter(|a| a.is_list() && a.path.contains("/namespaces/")).count(), 1);
+}
+
+#[tokio::test]
+async fn without_a_list_of_namespaces_the_kubeconfigs_own_is_watched() {
+    let server = Server::start(|a, _| match &*a.path {
+        ROLLOUTS | "/api/v1/namespaces" => refused(),
+        _ => healthy(a),
+    })
+    .await;
+    let mut room = Room::fleet(reader(&server.url(), brisk()).await, Scope::All);
+    assert!(room.note().await.ends_with("watching shop"));
+    room.live().await;
+    assert!(server.asked().iter().any(|a| a.path == "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts"));
+}
+
+#[tokio::test]
+async fn a_refusal_names_what_is_missing_and_a_nudge_asks_again() {
+    let allowed = Arc::new(Mutex::new(false));
+    let is = allowed.clone();
+    let server = Server::start(move |a, _| if *is.lock().unwrap() { healthy(a) } else { refused() }).await;
+    let slow = rolltop::cluster::Pace { forbidden: Duration::from_secs(60), ..brisk() };
+    let reader = reader(&server.url(), slow).await;
+    let mut room = Room::fleet(reader.clone(), Scope::Namespaces(vec!["shop".into()]));
+    let link = room.link("forbidden", |s| matches!(s, LinkState::Forbidden { .. })).await;
+    let LinkState::Forbidden { resource, namespace, role, .. } = link.state else { unreachable!() };
+    assert_eq!((&*resource, namespace.as_deref()), ("rollouts.argoproj.io", Some("shop")));
+    assert_eq!(role, "kubectl -n shop create rolebinding rolltop-viewer --clusterrole=rolltop-viewer --user=jane");
+    let before = server.asked().len();
+    room.during(Duration::from_millis(300)).await;
+    assert_eq!(server.asked().len(), before, "it waits");
+    *allowed.lock().unwrap() = true;
+    reader.nudge();
+    room.live().await;
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_installed_is_waited_for_cheaply() {
+    let installed = Arc::new(Mutex::new(false));
+    let is = installed.clone();
+    let server = Server::start(move |a, _| match &*a.path {
+        "/apis/argoproj.io/v1alpha1" if *is.lock().unwrap() => {
+            json(&json!({"kind": "APIResourceList", "resources": [{"name": "rollouts"}]}))
+        }
+        p if p.starts_with("/apis/argoproj.io") && !*is.lock().unwrap() => {
+            axum::http::Response::builder().status(404).body("404 page not found\n".into()).unwrap()
+        }
+        _ => healthy(a),
+    })
+    .await;
+    let mut room = Room::fleet(reader(&server.url(), brisk()).await, Scope::All);
+    let link = room.link("missing kind", |s| matches!(s, LinkState::CrdMissing { .. })).await;
+    assert_eq!(link.state, LinkState::CrdMissing { kind: "Rollout".into() });
+    room.during(Duration::from_millis(300)).await;
+    assert!(server.count(|a| a.path == "/apis/argoproj.io/v1alpha1") >= 3, "it looks again");
+    assert!(server.count(|a| a.path == ROLLOUTS) <= 2, "by discovery, not by listing");
+    *installed.lock().unwrap() = true;
+    assert_eq!(
+        room.find("objects", |b| if let Message::Snapshot { objects, .. } = b {
+            (!objects.is_empty()).then_some(objects.len())
+        } else {
+            None
+        })
+        .await,
+        1
+    );
+    room.live().await;
+}
+
+#[tokio::test]
+async fn single_questions() {
+    let server = Server::start(|a, _| match (&*a.path, a.method.as_str()) {
+        ("/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/web", "GET") => json(&rollout("web", 5)),
+        ("/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/gone", "GET") => status(404, "rollouts.argoproj.io \"gone\" not found"),
+        ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST") => json(&json!({"status": {"allowed": false, "reason": "no"}})),
+        ("/apis/authentication.k8s.io/v1/selfsubjectreviews", "POST") => {
+            json(&json!({"status": {"userInfo": {"username": "jane\u{1b}[2J", "groups": ["oncall"]}}}))
+        }
+        ("/version", "GET") => json(&json!({"gitVersion": "v1.33.2"})),
+        _ => status(500, "unexpected"),
+    })
+    .await;
+    let reader = reader(&server.url(), brisk()).await;
+    assert_eq!(reader.get(&kinds::ROLLOUT, "shop", "web").await.unwrap().meta.resource_version, "5");
+    assert!(matches!(reader.get(&kinds::ROLLOUT, "shop", "gone").await, Err(ReadError::Missing(_))));
+    assert!(matches!(reader.get(&kinds::POD, "shop", "x").await.unwrap_err().state(), Some(LinkState::ServerError { code: 500 })));
+    assert!(!reader.can_i("patch", &kinds::ROLLOUT, Some("status"), "shop", "web").await.unwrap());
+    let identity = reader.identity().await.unwrap();
+    assert!(!identity.user.contains('\u{1b}') && identity.groups[0] == "oncall");
+    assert_eq!(reader.version().await.unwrap(), "v1.33.2");
+}
