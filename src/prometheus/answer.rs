@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn matrix_scalar_and_emptiness() {
-        let matrix = br#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"x":"y"},"values":[[1,"2"],[2,"3"]]}]}}"#;
+        let matrix = br#"{"status":"success","data":{"resultType":"matrix",
+            "result":[{"metric":{"x":"y"},"values":[[1,"2"],[2,"3"]]}]}}"#;
         assert_eq!(read(matrix).unwrap().rows[0].points.len(), 2);
         let scalar = br#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#;
         assert_eq!(read(scalar).unwrap().first(), Some(2.0));
@@ -279,7 +280,8 @@ mod tests {
     #[test]
     fn the_api_server_refuses_in_its_own_words() {
         let status = br#"{"kind":"Status","message":"services \"p\" is forbidden"}"#;
-        let Some(Fault::Forbidden { resource, namespace, .. }) = refused_by_api(403, status, "mon", None) else { panic!() };
+        let refused = refused_by_api(403, status, "mon", None);
+        let Some(Fault::Forbidden { resource, namespace, .. }) = refused else { panic!() };
         assert_eq!((&*resource, namespace.as_deref()), ("services/proxy", Some("mon")));
         assert!(matches!(refused_by_api(503, status, "mon", None), Some(Fault::NoRoute(_))));
         assert!(refused_by_api(400, br#"{"status":"error"}"#, "mon", None).is_none());

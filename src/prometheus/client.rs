@@ -71,7 +71,8 @@ type Params<'a> = Vec<(&'static str, std::borrow::Cow<'a, str>)>;
 
 impl Client {
     /// Reads certificates and checks the settings; does not connect yet. A rustls crypto provider
-    /// must be installed. `cluster` carries `k8s:` addresses; a client that can only read is enough.
+    /// must be installed. `cluster` carries `k8s:` addresses; a client that can only read is enough,
+    /// and it should not retry on its own, or a refusal looks like a slow server.
     ///
     /// # Errors
     /// A [`Problem`] naming the field that cannot work.
@@ -101,7 +102,8 @@ impl Client {
     /// # Errors
     /// A [`Fault`]; [`Fault::Query`] if only the query is at fault.
     pub async fn query(&self, promql: &str, at: Time) -> Result<Answer, Fault> {
-        let params = vec![("query", promql.into()), ("time", stamp(at).into()), ("timeout", self.server_timeout().into())];
+        let timeout = self.server_timeout();
+        let params = vec![("query", promql.into()), ("time", stamp(at).into()), ("timeout", timeout.into())];
         self.ask("api/v1/query", params).await
     }
 
@@ -393,7 +395,8 @@ fn encoded(params: &Params<'_>) -> String {
 fn next_hop(from: &Url, location: &str) -> Result<Url, Fault> {
     let elsewhere = |to: &str| {
         let to = Text::clean(to);
-        Fault::Garbage(Text::clean(&format!("it redirects to {to} (a login page?): give a login, or that address as url")))
+        let fix = "give a login, or that address as url";
+        Fault::Garbage(Text::clean(&format!("it redirects to {to} (a login page?): {fix}")))
     };
     let to = from.join(location).map_err(|_| elsewhere("an unreadable address"))?;
     let same = to.scheme() == from.scheme() && to.port_or_known_default() == from.port_or_known_default();

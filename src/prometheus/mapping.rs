@@ -275,7 +275,10 @@ impl<'a> Index<'a> {
 impl Target {
     fn keys(&self, attach: &Attach) -> Vec<(String, Side)> {
         let own = |text: &Option<Text>, side| text.iter().map(move |t| (t.to_string(), side)).collect::<Vec<_>>();
-        let both = |old, new| if self.in_flight { [own(old, Side::Old), own(new, Side::New)].concat() } else { own(old, Side::Old) };
+        let both = |old, new| {
+            let new = if self.in_flight { own(new, Side::New) } else { Vec::new() };
+            [own(old, Side::Old), new].concat()
+        };
         match attach {
             // One Service for both versions measures their mixture, which is neither side.
             Attach::Service { .. } if self.in_flight && self.one_service() => Vec::new(),
@@ -447,7 +450,8 @@ pub(crate) mod tests {
         check(&hash, vec![row(&[("h", "new1")], 1.0), row(&[("h", "old1")], 3.0)]);
         let pod = custom(L { pod: Some("pod".into()), namespace: Some("ns".into()), ..L::default() }, "r");
         let pods = |pod, v| row(&[("ns", "shop"), ("pod", pod)], v);
-        check(&pod, vec![pods("cart-new1-abc", 1.0), pods("cart-old1-abc", 1.0), pods("cart-old1-def", 2.0), pods("cart-x-1", 9.0)]);
+        let old = [pods("cart-old1-abc", 1.0), pods("cart-old1-def", 2.0)].to_vec();
+        check(&pod, [vec![pods("cart-new1-abc", 1.0), pods("cart-x-1", 9.0)], old].concat());
         let side = custom(L::default(), "r{h=\"{hash}\"}");
         check(&side, vec![row(&[(SIDE_LABEL, "new")], 1.0), row(&[(SIDE_LABEL, "old")], 3.0)]);
         let service = custom(L { service: Some("svc".into()), ..L::default() }, "r{ns=\"{namespace}\"}");

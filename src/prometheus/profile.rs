@@ -57,7 +57,7 @@ struct Known {
     scale: f64,
     /// Labels that may hold the namespace, the most trusted first.
     namespace: &'static [&'static str],
-    /// Label of what [`Known::places`] names.
+    /// Label that holds the Service or the Ingress.
     place: &'static str,
     /// Further labels that tell the sides apart.
     also: &'static [&'static str],
@@ -107,7 +107,7 @@ pub enum Scope<'a> {
     One(&'a Target),
 }
 
-/// A question with what it takes to read the answers.
+/// One query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     pub series: Series,
@@ -193,7 +193,11 @@ impl Profile {
     /// The custom profile's further series, for the open rollout.
     pub fn own(&self, target: &Target, window: Duration) -> Vec<(String, String)> {
         match self {
-            Self::Custom(c) => c.own.iter().map(|o| (o.name.clone(), fill(&o.query, Some((target, Part::New)), &[], window))).collect(),
+            Self::Custom(c) => {
+                let one = std::slice::from_ref(target);
+                let filled = |o: &OwnSeries| fill(&o.query, Some((target, Part::New)), one, window);
+                c.own.iter().map(|o| (o.name.clone(), filled(o))).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -363,8 +367,9 @@ impl Custom {
         if tell.len() > 1 {
             return bad("labels names more than one of service, hash and pod", "keep one");
         }
-        if tell.is_empty() && !self.uses(&ROLLOUT_WORDS) && !self.uses(&SIDE_WORDS) && self.templates().next().is_some() {
-            return bad("nothing tells the rollouts apart", "give labels.service, labels.hash or labels.pod, or use placeholders");
+        if tell.is_empty() && self.serves_fleet() && self.templates().next().is_some() {
+            let fix = "give labels.service, labels.hash or labels.pod, or use placeholders";
+            return bad("nothing tells the rollouts apart", fix);
         }
         if l.service.is_some() && l.namespace.is_none() && !self.uses(&ROLLOUT_WORDS) {
             return bad("labels.service needs labels.namespace", "add the label that holds the namespace");

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     model::{
         Id, Link, LinkState, Source, Text, Time,
-        metrics::{Points, RolloutMetrics},
+        metrics::{Points, RolloutMetrics, Series},
     },
     msg::{Body, Msg},
 };
@@ -150,8 +150,10 @@ struct Sampler {
     due: tokio::time::Instant,
     refresh: Running<Result<Refreshed, Fault>>,
     fill: Running<Filled>,
-    /// The chart asked for or filled; a failed one is asked for again after the next good refresh.
+    /// The chart asked for or filled.
     filled: Option<Wanted>,
+    /// The chart that failed, how often, and when it may be asked for again.
+    unfilled: Option<(Wanted, u32, Instant)>,
     /// The last refresh had nothing to ask about.
     idle: bool,
     chart_note: Option<Text>,
@@ -171,6 +173,7 @@ impl Sampler {
             refresh: Fuse::terminated(),
             fill: Fuse::terminated(),
             filled: None,
+            unfilled: None,
             idle: true,
             chart_note: None,
         }
@@ -227,7 +230,10 @@ impl Sampler {
     async fn refreshed(&mut self, result: Result<Refreshed, Fault>, inputs: &mut Inputs) {
         match result {
             Ok(refreshed) => {
-                self.failures = 0;
+                if std::mem::take(&mut self.failures) > 0 {
+                    // The chart has a hole where nobody answered; ask for its past again.
+                    self.filled = None;
+                }
                 self.due = next_aligned(self.settings.interval);
                 if refreshed.looked {
                     self.looked = Some(Instant::now());
@@ -253,7 +259,7 @@ impl Sampler {
             self.link.since = Some(now);
         }
         let mut notes = refreshed.notes.clone();
-        notes.extend(self.chart_note.clone());
+        notes.extend(self.chart_note.clone().filter(|note| !refreshed.notes.contains(note)));
         if refreshed.took * 2 > self.settings.interval.min(self.settings.timeout) {
             notes.insert(0, Text::clean(&format!("slow: {:.1} s", refreshed.took.as_secs_f64())));
         }
@@ -300,7 +306,8 @@ impl Sampler {
         };
         // Before the profile is known there is nothing to ask but the rollout's own queries.
         let known = self.profile.is_some() || self.looked.is_some();
-        if self.filled.as_ref() == Some(&wanted) || !known {
+        let wait = self.unfilled.as_ref().is_some_and(|(failed, _, until)| *failed == wanted && Instant::now() < *until);
+        if self.filled.as_ref() == Some(&wanted) || !known || wait {
             return;
         }
         self.filled = Some(wanted.clone());
@@ -311,9 +318,15 @@ impl Sampler {
     async fn filled(&mut self, filled: Filled) {
         let Filled { wanted, past, mut notes } = filled;
         match past {
-            Ok(past) => self.send(Body::Backfill(wanted.focus.id, Box::new(past))).await,
+            Ok(past) => {
+                self.unfilled = None;
+                self.send(Body::Backfill(wanted.focus.id, Box::new(past))).await;
+            }
             Err(fault) => {
                 self.filled = None;
+                let times = self.unfilled.take().filter(|(failed, ..)| *failed == wanted).map_or(1, |(_, n, _)| n + 1);
+                let until = Instant::now() + back_off(times, fault.after(), fastrand::f64());
+                self.unfilled = Some((wanted, times, until));
                 notes = vec![Text::clean(&format!("chart: {fault}"))];
             }
         }
@@ -383,7 +396,7 @@ impl Refresh {
             let (client, promql, series, at) = (self.client.clone(), q.promql.clone(), q.series, self.at);
             async move { (series, client.query(&promql, at).await) }
         };
-        let answers = sift(join_all(questions.iter().map(ask)).await, notes)?;
+        let answers = sift(join_all(questions.iter().map(ask)).await, series_name, notes)?;
         Ok(readings(profile, targets, &answers, self.at))
     }
 
@@ -421,11 +434,15 @@ async fn look(client: &Client, targets: &[Target], at: Time) -> Result<Option<Pr
 
 /// The source was asked and knows none of the series.
 fn nothing(targets: &[Target], at: Time) -> Vec<(Id, RolloutMetrics)> {
-    readings(&Profile::Istio, targets, &[(crate::model::metrics::Series::Rate, Some(Answer::default()))], at)
+    readings(&Profile::Istio, targets, &[(Series::Rate, Some(Answer::default()))], at)
 }
 
 /// Fails if nothing at all was answered; otherwise notes what was not.
-fn sift<K: std::fmt::Debug>(answers: Vec<(K, Result<Answer, Fault>)>, notes: &mut Vec<Text>) -> Result<Vec<(K, Option<Answer>)>, Fault> {
+fn sift<K>(
+    answers: Vec<(K, Result<Answer, Fault>)>,
+    name: impl Fn(&K) -> String,
+    notes: &mut Vec<Text>,
+) -> Result<Vec<(K, Option<Answer>)>, Fault> {
     if answers.iter().all(|(_, a)| a.is_err())
         && let Some((_, Err(fault))) = answers.iter().find(|(_, a)| a.is_err())
     {
@@ -438,13 +455,17 @@ fn sift<K: std::fmt::Debug>(answers: Vec<(K, Result<Answer, Fault>)>, notes: &mu
             (key, Some(answer))
         }
         Err(fault) => {
-            notes.push(Text::clean(&format!("{}: {fault}", format!("{key:?}").to_lowercase())));
+            notes.push(Text::clean(&format!("{}: {fault}", name(&key))));
             (key, None)
         }
     });
     let kept = kept.collect();
     notes.extend(warnings.into_iter().take(2).map(|w| Text::clean(&format!("warning: {w}"))));
     Ok(kept)
+}
+
+fn series_name(series: &Series) -> String {
+    format!("{series:?}").to_lowercase()
 }
 
 /// The rollout's own analysis queries first, then the profile's.
@@ -480,8 +501,8 @@ async fn past(
     let ask = |q: Question| async move { (q.series, client.query_range(&q.promql, from, to, step).await) };
     let ask_own = |(name, promql): (Text, String)| async move { (name, client.query_range(&promql, from, to, step).await) };
     let (series, own) = tokio::join!(join_all(questions.into_iter().map(ask)), join_all(own.into_iter().map(ask_own)));
-    let answers: Vec<Answered> = sift(series, notes)?;
-    let own = sift(own, notes).unwrap_or_else(|fault| {
+    let answers: Vec<Answered> = sift(series, series_name, notes)?;
+    let own = sift(own, Text::to_string, notes).unwrap_or_else(|fault| {
         notes.push(Text::clean(&fault.to_string()));
         Vec::new()
     });
@@ -555,9 +576,11 @@ mod tests {
     fn one_answer_keeps_the_refresh_alive() {
         let mut notes = Vec::new();
         let bad = || Err(Fault::Refused);
-        assert_eq!(sift(vec![(1, bad()), (2, bad())], &mut notes), Err(Fault::Refused));
-        let kept = sift(vec![("P99", bad()), ("Rate", Ok(Answer::default()))], &mut notes).unwrap();
+        let answers = vec![(Series::P99, bad()), (Series::Rate, bad())];
+        assert_eq!(sift(answers, series_name, &mut notes), Err(Fault::Refused));
+        let answers = vec![(Series::P99, bad()), (Series::Rate, Ok(Answer::default()))];
+        let kept = sift(answers, series_name, &mut notes).unwrap();
         assert!(kept[0].1.is_none() && kept[1].1.is_some() && notes[0].contains("p99"));
-        assert!(sift::<u8>(Vec::new(), &mut notes).unwrap().is_empty());
+        assert!(sift(Vec::new(), series_name, &mut notes).unwrap().is_empty());
     }
 }

@@ -101,7 +101,7 @@ impl Settings {
         }
         let login = basic || self.bearer_token_file.is_some() || self.client_certificate_file.is_some();
         if login && matches!(self.url, Address::Proxy(_)) {
-            let fix = "remove it: the API server replaces logins with its own; the right needed there is `get services/proxy`";
+            let fix = "remove it: the API server puts its own login in its place (it needs the right `get services/proxy`)";
             return Err(Problem::new("url", "k8s: addresses cannot carry a login to Prometheus", fix));
         }
         Ok(())

@@ -48,7 +48,7 @@ fn cases() -> Vec<Case> {
         ("canary-manually-paused", Intent::Resume, vec![(None, vec!["add /spec/paused false"])]),
         ("canary-deadline-exceeded", Intent::Promote, vec![(st, vec!["add /status/currentStepIndex 1"])]),
         ("analysis-running", Intent::Skip, vec![(st, vec!["add /status/currentStepIndex 2"])]),
-        ("experiment-respawned-while-paused", Intent::Skip, vec![(st, vec![end, "add /status/currentStepIndex 2"])]),
+        ("experiment-respawned-while-paused", Intent::Skip, vec![(st, vec![end, "add /status/currentStepIndex 2", "add /status/controllerPause false"])]),
         ("canary-router-paused-at-step", Intent::PromoteFull, vec![(st, vec!["add /status/promoteFull true"])]),
         ("canary-manually-paused", Intent::PromoteFull, vec![(st, vec!["add /status/promoteFull true"]), (None, vec!["add /spec/paused false"])]),
         ("canary-router-aborted", Intent::PromoteFull, vec![(st, vec!["add /status/promoteFull true"])]),
