@@ -21,6 +21,8 @@ mod hostile;
 mod metrics;
 #[path = "rig/outages.rs"]
 mod outages;
+#[path = "rig/quiet.rs"]
+mod quiet;
 #[path = "rig/races.rs"]
 mod races;
 #[path = "rig/rights.rs"]

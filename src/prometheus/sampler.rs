@@ -44,7 +44,8 @@ const MOST_POINTS: u32 = 2_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Focus {
     pub id: Id,
-    /// Span of the chart, ending now.
+    /// Span of the chart, ending now. One that grows as time passes ("since the start") is the same
+    /// chart: what it grows by is drawn from the readings.
     pub window: Duration,
     /// Points wanted over the span; the step is at least a second.
     pub points: u32,
@@ -135,6 +136,16 @@ struct Wanted {
     target: Target,
 }
 
+impl Wanted {
+    /// Whether this is that chart, `passed` later.
+    fn is(&self, that: &Self, passed: Duration) -> bool {
+        let grown = self.focus.window.checked_sub(that.focus.window);
+        let same_span = grown.is_some_and(|grown| grown <= passed + SETTLE);
+        let respan = |w: &Self| Self { focus: Focus { window: Duration::ZERO, ..w.focus.clone() }, ..w.clone() };
+        same_span && respan(self) == respan(that)
+    }
+}
+
 type Running<T> = Fuse<BoxFuture<'static, T>>;
 
 struct Sampler {
@@ -150,8 +161,8 @@ struct Sampler {
     due: tokio::time::Instant,
     refresh: Running<Result<Refreshed, Fault>>,
     fill: Running<Filled>,
-    /// The chart asked for or filled.
-    filled: Option<Wanted>,
+    /// The chart asked for or filled, and when.
+    filled: Option<(Wanted, Instant)>,
     /// The chart that failed, how often, and when it may be asked for again.
     unfilled: Option<(Wanted, u32, Instant)>,
     /// The last refresh had nothing to ask about.
@@ -306,11 +317,13 @@ impl Sampler {
         };
         // Before the profile is known there is nothing to ask but the rollout's own queries.
         let known = self.profile.is_some() || self.looked.is_some();
-        let wait = self.unfilled.as_ref().is_some_and(|(failed, _, until)| *failed == wanted && Instant::now() < *until);
-        if self.filled.as_ref() == Some(&wanted) || !known || wait {
+        let now = Instant::now();
+        let there = self.filled.as_ref().is_some_and(|(that, at)| wanted.is(that, now - *at));
+        let wait = self.unfilled.as_ref().is_some_and(|(failed, _, until)| now < *until && wanted.is(failed, LONGEST_WAIT));
+        if there || wait || !known {
             return;
         }
-        self.filled = Some(wanted.clone());
+        self.filled = Some((wanted.clone(), now));
         let work = fill(self.client.clone(), self.profile.clone(), self.settings.window, wanted);
         self.fill = work.boxed().fuse();
     }
@@ -324,7 +337,7 @@ impl Sampler {
             }
             Err(fault) => {
                 self.filled = None;
-                let times = self.unfilled.take().filter(|(failed, ..)| *failed == wanted).map_or(1, |(_, n, _)| n + 1);
+                let times = self.unfilled.take().filter(|(failed, ..)| wanted.is(failed, LONGEST_WAIT * 2)).map_or(1, |(_, n, _)| n + 1);
                 let until = Instant::now() + back_off(times, fault.after(), fastrand::f64());
                 self.unfilled = Some((wanted, times, until));
                 notes = vec![Text::clean(&format!("chart: {fault}"))];

@@ -21,8 +21,8 @@ pub struct Clock {
 const PASSED: &[(i64, i64)] = &[(600, 10), (3_600, 60), (86_400, 600), (i64::MAX, 3_600)];
 /// The same for a time to come, rounded up.
 const TO_COME: &[(i64, i64)] = &[(120, 1), (600, 10), (86_400, 60), (i64::MAX, 3_600)];
-/// Ages of evidence: below the first is `now`.
-const AGES: &[i64] = &[10, 30, 60];
+/// Ages of evidence: below the first is `now`. A quiet link is probed every 15 s, so one that lives stays there.
+const AGES: &[i64] = &[20, 40, 60];
 
 impl Clock {
     pub fn new(now: Time, zone: Zone) -> Self {
@@ -49,7 +49,7 @@ impl Clock {
         (self.now - since).num_seconds().max(0)
     }
 
-    /// Age of evidence: `now`, `10s`, `30s`, `1m`, then by minutes, hours, days.
+    /// Age of evidence: `now`, `20s`, `40s`, `1m`, then by minutes, hours, days.
     pub fn age(&self, at: Time) -> String {
         let passed = self.passed(at);
         let unit = match passed {

@@ -95,6 +95,22 @@ async fn a_plugin_runs_once_and_does_not_stall_the_runtime() {
 }
 
 #[tokio::test]
+async fn many_refused_at_once_run_the_plugin_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "one").unwrap();
+    let server = wants(token.clone()).await;
+    let script = format!(r#"echo x >> runs; sleep 0.1; printf '{{"status":{{"token":"%s"}}}}' "$(cat {})""#, token.display());
+    let config = plugin(&server.url(), &script);
+    let reader = load(&config, 5_000).await.unwrap().reader();
+    reader.version().await.unwrap();
+    std::fs::write(&token, "two").unwrap();
+    let asked = futures::future::join_all((0..8).map(|_| reader.version())).await;
+    assert!(asked.iter().all(Result::is_ok), "{asked:?}");
+    assert_eq!(std::fs::read_to_string(config.folder().join("runs")).unwrap().lines().count(), 2);
+}
+
+#[tokio::test]
 async fn a_plugin_that_hangs_is_killed_with_its_children() {
     let config =
         plugin("http://127.0.0.1:1", "echo 'Open https://login.example and enter 1234' >&2\n(sleep 1; touch survivor) &\nsleep 60");

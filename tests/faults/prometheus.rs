@@ -444,12 +444,17 @@ async fn opening_a_rollout_fills_its_chart_at_once() {
     let line = &past.1.history[&(Side::Old, Series::Rate)];
     assert_eq!((line.len(), line[0].1, line[1].1, line[2].1), (61, Some(9.0), Some(9.0), None));
     assert_eq!(past.1.history[&(Side::New, Series::P99)][0].1, None);
-    assert_eq!((past.1.own[&"latency".into()].len(), past.1.filled_from), (61, Some(line[0].0)));
+    assert_eq!((past.1.own["latency"].len(), past.1.filled_from), (61, Some(line[0].0)));
     let ranges = || log.lock().unwrap().iter().filter(|s| s.path.ends_with("query_range")).count();
     assert_eq!(ranges(), 6, "five series and one own query");
     let all = b.next(metrics).await;
-    assert_eq!(all.iter().find(|(id, _)| *id == target(0).id).unwrap().1.own[&"latency".into()].len(), 1);
-    assert_eq!(ranges(), 6, "the past is asked for once");
+    assert_eq!(all.iter().find(|(id, _)| *id == target(0).id).unwrap().1.own["latency"].len(), 1);
+    b.focus.send_modify(|f| f.as_mut().unwrap().window += Duration::from_millis(100));
+    b.next(metrics).await;
+    assert_eq!(ranges(), 6, "the past is asked for once, even where the chart's span grows with time");
+    b.focus.send_modify(|f| f.as_mut().unwrap().window *= 2);
+    b.next(|body| matches!(body, Body::Backfill(..)).then_some(())).await;
+    assert_eq!(ranges(), 12, "another span is another chart");
 }
 
 #[tokio::test]

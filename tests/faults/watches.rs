@@ -98,10 +98,15 @@ async fn a_frozen_server_is_noticed_and_so_is_its_thaw() {
     let server = Server::start(move |a, _| if *is.lock().unwrap() { never() } else { healthy(a) }).await;
     let mut room = Room::fleet(reader(&server.url(), brisk()).await, Scope::All);
     room.live().await;
+    // It is live from the list on; the freeze is to come over an open watch.
+    while server.count(|a| a.is_watch() && !a.is_streamed_list()) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     *frozen.lock().unwrap() = true;
     let link = room.link("timed out", |s| *s == LinkState::TimedOut).await;
     assert!(link.synced.is_some() && link.heard <= link.since, "it says since when, and when it was last whole: {link:?}");
     assert!(link.retry_at.is_some());
+    assert!(server.asked().iter().rev().find(|a| !a.is_watch()).unwrap().is_probe(), "a question found it out");
     let watches = server.count(|a| a.is_watch());
     *frozen.lock().unwrap() = false;
     room.live().await;
