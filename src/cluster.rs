@@ -70,7 +70,10 @@ pub async fn watch_fleet(reader: Reader, roots: Vec<&'static Resource>, scope: S
     let mut tasks = JoinSet::new();
     for root in roots {
         match &scope {
-            Scope::All => drop(tasks.spawn(everywhere(reader.clone(), root, hub.clone()))),
+            Scope::All => {
+                let slot = hub.slot(root.qualified(), true);
+                tasks.spawn(everywhere(reader.clone(), root, slot));
+            }
             Scope::Namespaces(names) => in_each(&mut tasks, &reader, root, &hub, names),
         }
     }
@@ -94,33 +97,37 @@ async fn run(reader: Reader, target: Target, slot: Slot) {
 }
 
 /// One kind over all namespaces, or over those that may be listed.
-async fn everywhere(reader: Reader, root: &'static Resource, hub: Arc<Hub>) {
+async fn everywhere(reader: Reader, root: &'static Resource, slot: Slot) {
+    let hub = slot.hub.clone();
+    let mut slot = slot;
     loop {
         let target = Target { resource: root, namespace: None, labels: None, fields: None, scope: 0 };
-        let slot = hub.slot(root.qualified(), true);
         let Some(refusal) = Stream::new(reader.clone(), target, slot).run(OnForbidden::Return).await else { return };
-        let slot = hub.slot(root.qualified(), true);
+        slot = hub.slot(root.qualified(), true);
         let names = readable(&reader, root).await;
-        if names.is_empty() {
-            let wait = reader.pace().forbidden;
-            if slot.trouble(&refusal, chrono::Utc::now() + wait).await.is_err() {
-                return;
-            }
-            let mut nudges = reader.nudges();
-            nudges.mark_unchanged();
-            let _ = tokio::time::timeout(wait, nudges.changed()).await;
-            continue;
+        if !names.is_empty() {
+            return each_alone(&reader, root, slot, &names).await;
         }
-        let note = narrowed(root, &names);
-        hub.remark(root.plural, note.clone());
-        if hub.send(Body::Note(note)).await.is_err() {
+        let wait = reader.pace().forbidden;
+        if slot.trouble(&refusal, chrono::Utc::now() + wait).await.is_err() {
             return;
         }
-        let mut tasks = JoinSet::new();
-        in_each(&mut tasks, &reader, root, &hub, &names);
-        drop(slot);
+        let mut nudges = reader.nudges();
+        nudges.mark_unchanged();
+        let _ = tokio::time::timeout(wait, nudges.changed()).await;
+    }
+}
+
+/// One kind in each of these namespaces, with a word about why.
+async fn each_alone(reader: &Reader, root: &'static Resource, slot: Slot, names: &[String]) {
+    let hub = slot.hub.clone();
+    let note = narrowed(root, names);
+    hub.remark(root.plural, note.clone());
+    let mut tasks = JoinSet::new();
+    in_each(&mut tasks, reader, root, &hub, names);
+    drop(slot);
+    if hub.send(Body::Note(note)).await.is_ok() {
         while tasks.join_next().await.is_some() {}
-        return;
     }
 }
 
@@ -133,7 +140,7 @@ fn narrowed(root: &Resource, names: &[String]) -> Text {
 /// Namespaces in which a kind may be listed. If rights cannot be asked for, the namespace counts as
 /// readable: its stream will tell. If namespaces cannot be listed, the kubeconfig's own is all there is.
 async fn readable(reader: &Reader, root: &'static Resource) -> Vec<String> {
-    let Ok(all) = reader.namespaces().await else { return vec![reader.default_namespace().to_owned()] };
+    let all = reader.namespaces().await.unwrap_or_else(|_| vec![reader.default_namespace().to_owned()]);
     let allowed = |name: String| async move { reader.can_i("list", root, None, &name, "").await.unwrap_or(true).then_some(name) };
     let mut names: Vec<String> =
         stream::iter(all).map(allowed).buffer_unordered(AT_ONCE).filter_map(std::future::ready).take(NAMESPACES).collect().await;

@@ -10,6 +10,8 @@ mod credentials;
 mod gate;
 #[path = "faults/lists.rs"]
 mod lists;
+#[path = "faults/prometheus.rs"]
+mod prometheus;
 #[path = "faults/rights.rs"]
 mod rights;
 #[path = "faults/server.rs"]

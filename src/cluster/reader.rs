@@ -79,7 +79,8 @@ struct Inner {
     streaming: AtomicBool,
     /// When any stream last heard the server.
     heard: Mutex<Option<Instant>>,
-    probing: tokio::sync::Mutex<()>,
+    /// Held while asking. When the last question failed, and how.
+    probing: tokio::sync::Mutex<Option<(Instant, Trouble)>>,
 }
 
 impl fmt::Debug for Reader {
@@ -248,14 +249,25 @@ impl Reader {
         *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether the server is there: by what was just heard, else by asking for its version. Any answer of
-    /// its own will do, even a refusal.
+    /// Whether the server is there: by what was just heard, or by what another source just asked, else by
+    /// asking for its version. Any answer of its own will do, even a refusal.
     pub(super) async fn alive(&self) -> Result<(), Trouble> {
-        let _one_at_a_time = self.0.probing.lock().await;
+        let mut failed = self.0.probing.lock().await;
         let heard = *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
         if heard.is_some_and(|at| at.elapsed() < self.0.pace.probe_every) {
             return Ok(());
         }
+        if let Some((at, trouble)) = &*failed
+            && at.elapsed() < self.0.pace.probe_answer / 2
+        {
+            return Err(trouble.clone());
+        }
+        let asked = self.probe().await;
+        *failed = asked.as_ref().err().map(|trouble| (Instant::now(), trouble.clone()));
+        asked
+    }
+
+    async fn probe(&self) -> Result<(), Trouble> {
         let patience = self.0.pace.probe_answer;
         let request = Request::get("/version").body(Body::empty()).map_err(|e| Trouble::new(LinkState::Garbage, e.to_string()))?;
         let answer = tokio::time::timeout(patience, self.0.client.send(request)).await;

@@ -120,7 +120,7 @@ fn forbidden(said: &str, ask: &Ask<'_>) -> LinkState {
 /// The command an administrator can run. The user's name comes from the refusal itself, and only into the
 /// command when it is harmless there.
 fn role(said: &str, namespace: Option<&str>) -> String {
-    let user = said.split('"').nth(1).filter(|_| said.contains("User \"")).unwrap_or_default();
+    let user = said.split_once("User \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
     let harmless = !user.is_empty() && user.chars().all(|c| c.is_ascii_alphanumeric() || "@.:_-/".contains(c));
     let who = match user.strip_prefix("system:serviceaccount:") {
         Some(account) if harmless => format!("--serviceaccount={account}"),
@@ -261,6 +261,10 @@ mod tests {
         let wide = Ask { namespace: None, ..ASK };
         let LinkState::Forbidden { role, .. } = forbidden("User \"system:serviceaccount:ci:bot\" cannot", &wide) else { panic!() };
         assert!(role.ends_with("create clusterrolebinding rolltop-viewer --clusterrole=rolltop-viewer --serviceaccount=ci:bot"), "{role}");
+        let LinkState::Forbidden { role, .. } = forbidden("services \"web\" is forbidden: User \"bob\" cannot get", &wide) else {
+            panic!()
+        };
+        assert!(role.ends_with("--user=bob"), "the first quoted name may be the object's: {role}");
         let LinkState::Forbidden { role, .. } = of(403, &said("x; rm -rf ~")).state else { panic!() };
         assert!(role.ends_with("--user=YOU"), "{role}");
     }

@@ -426,16 +426,21 @@ impl Stream {
     /// The kind is not installed: asks for its group's discovery document, which is cheap, until it is.
     async fn await_kind(&mut self, trouble: Trouble) -> Result<(), Closed> {
         self.version = None;
-        // Gone with its definition: what was shown of it no longer exists.
-        let (source, resource, scope) = (self.slot.hub.source(), self.target.resource, self.target.scope);
-        self.slot.hub.send(Message::Snapshot { source, resource, scope, objects: Vec::new() }).await?;
+        // What was shown of it is gone with its definition, once discovery says so too: one odd 404 of a
+        // restarting server must not empty the screen.
+        let mut told = !self.was_live;
         loop {
             let wait = self.reader.pace().missing;
             self.slot.heard();
             self.slot.trouble(&trouble, chrono::Utc::now() + wait).await?;
             self.rest(wait).await?;
-            match self.reader.serves(resource).await {
-                Ok(false) => {}
+            match self.reader.serves(self.target.resource).await {
+                Ok(false) if told => {}
+                Ok(false) => {
+                    told = true;
+                    let (source, resource, scope) = (self.slot.hub.source(), self.target.resource, self.target.scope);
+                    self.slot.hub.send(Message::Snapshot { source, resource, scope, objects: Vec::new() }).await?;
+                }
                 Ok(true) => break,
                 Err(trouble) => return self.pause(End::Trouble(trouble)).await,
             }

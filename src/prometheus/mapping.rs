@@ -49,6 +49,9 @@ pub type Answered = (Series, Option<Answer>);
 
 /// Latest readings of every target, in the targets' order; history empty.
 pub fn readings(profile: &Profile, targets: &[Target], answers: &[Answered], at: Time) -> Vec<(Id, RolloutMetrics)> {
+    if let Profile::Mixed = profile {
+        return mixed(targets, answers, at);
+    }
     let attach = profile.attach();
     let index = Index::new(&attach, targets);
     let mut table = vec![[blank(answers); 2]; targets.len()];
@@ -70,6 +73,16 @@ pub fn readings(profile: &Profile, targets: &[Target], answers: &[Answered], at:
     metrics.collect()
 }
 
+/// Each rollout read by its own router's rules; the other router's rows lack the labels to be mistaken for it.
+fn mixed(targets: &[Target], answers: &[Answered], at: Time) -> Vec<(Id, RolloutMetrics)> {
+    let (behind, meshed): (Vec<Target>, Vec<Target>) = targets.iter().cloned().partition(|t| !t.ingresses.is_empty());
+    let mut all = readings(&Profile::IngressNginx, &behind, answers, at);
+    all.extend(readings(&Profile::Istio, &meshed, answers, at));
+    let places: HashMap<&Id, usize> = targets.iter().enumerate().map(|(i, t)| (&t.id, i)).collect();
+    all.sort_by_key(|(id, _)| places.get(id).copied());
+    all
+}
+
 /// Lines of one target over `grid`, with a gap where there was nothing to draw. The new side's
 /// lines begin at `new_since`: before that, its Service meant an older version.
 pub fn history(
@@ -79,6 +92,7 @@ pub fn history(
     grid: &[Time],
     new_since: Option<Time>,
 ) -> BTreeMap<(Side, Series), Points> {
+    let profile = &profile.of_target(target);
     let attach = profile.attach();
     let index = Index::new(&attach, std::slice::from_ref(target));
     let mut moments: HashMap<(Side, i64), Cells> = HashMap::new();

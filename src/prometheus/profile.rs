@@ -89,14 +89,13 @@ const NGINX: Known = Known {
     also: &["canary"],
 };
 
-/// The one query that finds out which router's series are there.
-pub const PROBE: &str = r#"count by (__name__) ({__name__=~"istio_requests_total|nginx_ingress_controller_requests"})"#;
-
 /// The questions in use.
 #[derive(Debug, Clone)]
 pub enum Profile {
     Istio,
     IngressNginx,
+    /// Both routers: one query asks for both, and each rollout is read by its own.
+    Mixed,
     Custom(Box<Custom>),
 }
 
@@ -115,29 +114,28 @@ pub struct Question {
 }
 
 impl Profile {
-    /// The profile a choice means; `None` for [`ProfileChoice::Auto`], which must look first.
-    pub fn of(choice: &ProfileChoice) -> Option<Self> {
+    /// The profile a choice means. Auto asks for both routers in one: a router that is not there answers nothing.
+    pub fn of(choice: &ProfileChoice) -> Self {
         match choice {
-            ProfileChoice::Auto => None,
-            ProfileChoice::Istio => Some(Self::Istio),
-            ProfileChoice::IngressNginx => Some(Self::IngressNginx),
-            ProfileChoice::Custom(custom) => Some(Self::Custom(custom.clone())),
+            ProfileChoice::Auto => Self::Mixed,
+            ProfileChoice::Istio => Self::Istio,
+            ProfileChoice::IngressNginx => Self::IngressNginx,
+            ProfileChoice::Custom(custom) => Self::Custom(custom.clone()),
         }
     }
 
-    /// Chooses by the answer to [`PROBE`]. Where both routers have series, the one more rollouts use.
-    pub fn found(metrics: &BTreeSet<String>, targets: &[Target]) -> Option<Self> {
-        let by_ingress = targets.iter().filter(|t| !t.ingresses.is_empty()).count() * 2 > targets.len();
-        match (metrics.contains(ISTIO.counter), metrics.contains(NGINX.counter)) {
-            (true, true) => Some(if by_ingress { Self::IngressNginx } else { Self::Istio }),
-            (true, false) => Some(Self::Istio),
-            (false, true) => Some(Self::IngressNginx),
-            (false, false) => None,
+    /// The profile one rollout is read by. Behind an Ingress its users are counted there, even in a mesh.
+    pub fn of_target(&self, target: &Target) -> Self {
+        match self {
+            Self::Mixed if target.ingresses.is_empty() => Self::Istio,
+            Self::Mixed => Self::IngressNginx,
+            other => other.clone(),
         }
     }
 
     pub fn name(&self) -> &str {
         match self {
+            Self::Mixed => "istio and ingress-nginx",
             Self::Istio => ISTIO.name,
             Self::IngressNginx => NGINX.name,
             Self::Custom(custom) => &custom.name,
@@ -147,7 +145,7 @@ impl Profile {
     /// Whether one question serves all rollouts; otherwise only the open one is asked about.
     pub fn serves_fleet(&self) -> bool {
         match self {
-            Self::Istio | Self::IngressNginx => true,
+            Self::Istio | Self::IngressNginx | Self::Mixed => true,
             Self::Custom(custom) => custom.serves_fleet(),
         }
     }
@@ -159,6 +157,8 @@ impl Profile {
             Self::IngressNginx => {
                 Attach::Ingress { namespace: owned(NGINX.namespace), ingress: NGINX.place.into(), canary: "canary".into() }
             }
+            // Mixed answers are attached by the profile of each target.
+            Self::Mixed => Attach::Whole,
             Self::Custom(custom) => custom.attach(),
         }
     }
@@ -174,7 +174,7 @@ impl Profile {
     pub fn scale(&self) -> f64 {
         match self {
             Self::Istio => ISTIO.scale,
-            Self::IngressNginx => NGINX.scale,
+            Self::IngressNginx | Self::Mixed => NGINX.scale,
             Self::Custom(c) if c.latency_unit == LatencyUnit::Milliseconds => 0.001,
             Self::Custom(_) => 1.0,
         }
@@ -182,7 +182,12 @@ impl Profile {
 
     /// One question per series that the profile defines: at most five.
     pub fn questions(&self, scope: Scope<'_>, window: Duration) -> Vec<Question> {
+        if let (Self::Mixed, Scope::One(target)) = (self, scope) {
+            return self.of_target(target).questions(scope, window);
+        }
         let ask = |series| match self {
+            // Their labels differ, so `or` is the union of both.
+            Self::Mixed => Some(format!("{} or {}", ISTIO.ask(series, scope, window), NGINX.ask(series, scope, window))),
             Self::Istio => Some(ISTIO.ask(series, scope, window)),
             Self::IngressNginx => Some(NGINX.ask(series, scope, window)),
             Self::Custom(custom) => custom.ask(series, scope, window),
@@ -571,13 +576,16 @@ mod tests {
     }
 
     #[test]
-    fn auto_prefers_what_the_rollouts_use() {
-        let both: BTreeSet<String> = [ISTIO.counter.into(), NGINX.counter.into()].into();
+    fn auto_reads_each_rollout_by_its_own_router() {
         let mut t = target("a", "b");
-        assert!(matches!(Profile::found(&both, &[t.clone()]), Some(Profile::Istio)));
+        let auto = Profile::of(&ProfileChoice::Auto);
+        assert!(matches!(auto.of_target(&t), Profile::Istio));
         t.ingresses = vec!["web".into()];
-        assert!(matches!(Profile::found(&both, &[t]), Some(Profile::IngressNginx)));
-        assert!(Profile::found(&BTreeSet::new(), &[]).is_none());
+        assert!(matches!(auto.of_target(&t), Profile::IngressNginx));
+        let both = query(&auto, Series::Rate, &[t.clone()]);
+        assert!(both.contains(ISTIO.counter) && both.contains(NGINX.counter), "{both}");
+        let one = auto.questions(Scope::One(&t), W);
+        assert!(one.iter().all(|q| !q.promql.contains(ISTIO.counter)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     Client, Fault, Settings, Target,
     answer::Answer,
     mapping::{Answered, history, readings},
-    profile::{PROBE, Profile, Question, Scope},
+    profile::{Profile, Question, Scope},
 };
 use crate::{
     model::{
@@ -28,8 +28,6 @@ use crate::{
     msg::{Body, Msg},
 };
 
-/// How often it is looked whether a router's series have come into being.
-const LOOK_AGAIN: Duration = Duration::from_secs(180);
 /// A focus that changes faster than this is somebody scrolling.
 const SETTLE: Duration = Duration::from_millis(150);
 /// Back-off after failures.
@@ -58,7 +56,7 @@ pub struct Focus {
 /// Asks until nobody listens to `tx` any more.
 ///
 /// Every [`Settings::interval`], aligned to the clock, one refresh: at most five queries for all
-/// targets (six with the look for a profile), and one for each own series of the focus. A refresh
+/// targets, and one for each own series of the focus. A refresh
 /// that still runs when the next is due is not overtaken. Without targets nothing is queried; only
 /// the server's health is looked at.
 ///
@@ -115,11 +113,8 @@ impl Inputs {
 /// What a refresh brought.
 struct Refreshed {
     metrics: Vec<(Id, RolloutMetrics)>,
-    profile: Option<Profile>,
     notes: Vec<Text>,
     took: Duration,
-    /// The profile was looked for.
-    looked: bool,
 }
 
 /// What a chart's past brought: nothing, and why, or the past and what is missing of it.
@@ -153,8 +148,7 @@ struct Sampler {
     settings: Settings,
     tx: mpsc::Sender<Msg>,
     link: Link,
-    profile: Option<Profile>,
-    looked: Option<Instant>,
+    profile: Profile,
     /// Failures in a row.
     failures: u32,
     /// When the next refresh is due.
@@ -178,7 +172,6 @@ impl Sampler {
             settings,
             tx,
             link: Link::default(),
-            looked: None,
             failures: 0,
             due: tokio::time::Instant::now(),
             refresh: Fuse::terminated(),
@@ -225,12 +218,10 @@ impl Sampler {
     fn start(&mut self, inputs: &mut Inputs) {
         let (targets, focus) = (inputs.targets(), inputs.focus());
         self.idle = targets.is_empty();
-        let look_due = self.profile.is_none() && self.looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
         let work = Refresh {
             client: self.client.clone(),
             window: self.settings.window,
             profile: self.profile.clone(),
-            look: look_due,
             at: server_now(&self.client),
             own: focus.and_then(|f| targets.iter().find(|t| t.id == f.id).map(|t| (t.clone(), f))),
             targets,
@@ -246,10 +237,6 @@ impl Sampler {
                     self.filled = None;
                 }
                 self.due = next_aligned(self.settings.interval);
-                if refreshed.looked {
-                    self.looked = Some(Instant::now());
-                }
-                self.profile = refreshed.profile.clone();
                 self.live(&refreshed).await;
                 if !refreshed.metrics.is_empty() {
                     self.send(Body::Metrics(refreshed.metrics)).await;
@@ -315,12 +302,10 @@ impl Sampler {
             (self.fill, self.filled, self.chart_note) = (Fuse::terminated(), None, None);
             return;
         };
-        // Before the profile is known there is nothing to ask but the rollout's own queries.
-        let known = self.profile.is_some() || self.looked.is_some();
         let now = Instant::now();
         let there = self.filled.as_ref().is_some_and(|(that, at)| wanted.is(that, now - *at));
         let wait = self.unfilled.as_ref().is_some_and(|(failed, _, until)| now < *until && wanted.is(failed, LONGEST_WAIT));
-        if there || wait || !known {
+        if there || wait {
             return;
         }
         self.filled = Some((wanted.clone(), now));
@@ -357,39 +342,23 @@ impl Sampler {
 struct Refresh {
     client: Client,
     window: Duration,
-    profile: Option<Profile>,
-    /// Look which profile has series, if none is known.
-    look: bool,
+    profile: Profile,
     at: Time,
     targets: Arc<Vec<Target>>,
     own: Option<(Target, Focus)>,
 }
 
 impl Refresh {
-    async fn run(mut self) -> Result<Refreshed, Fault> {
+    async fn run(self) -> Result<Refreshed, Fault> {
         let begun = Instant::now();
         let mut notes = Vec::new();
         if self.targets.is_empty() {
             self.client.probe().await?;
-            let took = begun.elapsed();
-            return Ok(Refreshed { metrics: Vec::new(), profile: self.profile, notes, took, looked: false });
+            return Ok(Refreshed { metrics: Vec::new(), notes, took: begun.elapsed() });
         }
-        if self.look {
-            self.profile = look(&self.client, &self.targets, self.at).await?;
-        }
-        let mut metrics = match self.profile.clone() {
-            Some(profile) => self.ask(&profile, &mut notes).await?,
-            None => {
-                notes.push("no series of istio or ingress-nginx found".into());
-                if !self.look {
-                    // Nothing else tells whether it is still there.
-                    self.client.probe().await?;
-                }
-                nothing(&self.targets, self.at)
-            }
-        };
+        let mut metrics = self.ask(&self.profile, &mut notes).await?;
         self.ask_own(&mut metrics, &mut notes).await;
-        Ok(Refreshed { metrics, profile: self.profile, notes, took: begun.elapsed(), looked: self.look })
+        Ok(Refreshed { metrics, notes, took: begun.elapsed() })
     }
 
     async fn ask(&self, profile: &Profile, notes: &mut Vec<Text>) -> Result<Vec<(Id, RolloutMetrics)>, Fault> {
@@ -410,13 +379,16 @@ impl Refresh {
             async move { (series, client.query(&promql, at).await) }
         };
         let answers = sift(join_all(questions.iter().map(ask)).await, series_name, notes)?;
+        if answers.iter().all(|(_, a)| a.as_ref().is_some_and(|a| a.rows.is_empty())) {
+            notes.push(format!("no series of {} found", profile.name()).into());
+        }
         Ok(readings(profile, targets, &answers, self.at))
     }
 
     /// Own series of the open rollout: one point each. Their failures are only noted.
     async fn ask_own(&self, metrics: &mut Vec<(Id, RolloutMetrics)>, notes: &mut Vec<Text>) {
         let Some((target, focus)) = &self.own else { return };
-        let queries = own_queries(self.profile.as_ref(), target, focus, self.window);
+        let queries = own_queries(&self.profile, target, focus, self.window);
         if queries.is_empty() {
             return;
         }
@@ -436,18 +408,6 @@ impl Refresh {
             None => metrics.push((target.id.clone(), RolloutMetrics { at: Some(self.at), own, ..Default::default() })),
         }
     }
-}
-
-/// Asks which router's series are there.
-async fn look(client: &Client, targets: &[Target], at: Time) -> Result<Option<Profile>, Fault> {
-    let answer = client.query(PROBE, at).await?;
-    let names: BTreeSet<String> = answer.rows.iter().filter_map(|r| r.labels.get("__name__").cloned()).collect();
-    Ok(Profile::found(&names, targets))
-}
-
-/// The source was asked and knows none of the series.
-fn nothing(targets: &[Target], at: Time) -> Vec<(Id, RolloutMetrics)> {
-    readings(&Profile::Istio, targets, &[(Series::Rate, Some(Answer::default()))], at)
 }
 
 /// Fails if nothing at all was answered; otherwise notes what was not.
@@ -482,24 +442,23 @@ fn series_name(series: &Series) -> String {
 }
 
 /// The rollout's own analysis queries first, then the profile's.
-fn own_queries(profile: Option<&Profile>, target: &Target, focus: &Focus, window: Duration) -> Vec<(Text, String)> {
+fn own_queries(profile: &Profile, target: &Target, focus: &Focus, window: Duration) -> Vec<(Text, String)> {
     let analysis = focus.own.iter().map(|(name, query)| (name.clone(), query.to_string()));
-    let custom = profile.map(|p| p.own(target, window)).unwrap_or_default();
-    let custom = custom.into_iter().map(|(name, query)| (Text::clean(&name), query));
+    let custom = profile.own(target, window).into_iter().map(|(name, query)| (Text::clean(&name), query));
     analysis.chain(custom).take(OWN_QUERIES).collect()
 }
 
 /// The chart's past: one range query per series of the profile and per own query.
-async fn fill(client: Client, profile: Option<Profile>, window: Duration, wanted: Wanted) -> Filled {
+async fn fill(client: Client, profile: Profile, window: Duration, wanted: Wanted) -> Filled {
     tokio::time::sleep(SETTLE).await;
     let mut notes = Vec::new();
-    let past = past(&client, profile.as_ref(), window, &wanted, &mut notes).await;
+    let past = past(&client, &profile, window, &wanted, &mut notes).await;
     Filled { wanted, past, notes }
 }
 
 async fn past(
     client: &Client,
-    profile: Option<&Profile>,
+    profile: &Profile,
     window: Duration,
     wanted: &Wanted,
     notes: &mut Vec<Text>,
@@ -509,7 +468,7 @@ async fn past(
     let (Some(from), Some(to)) = (grid.first().copied(), grid.last().copied()) else {
         return Ok(RolloutMetrics::default());
     };
-    let questions = profile.map(|p| p.questions(Scope::One(target), window)).unwrap_or_default();
+    let questions = profile.questions(Scope::One(target), window);
     let own = own_queries(profile, target, focus, window);
     let ask = |q: Question| async move { (q.series, client.query_range(&q.promql, from, to, step).await) };
     let ask_own = |(name, promql): (Text, String)| async move { (name, client.query_range(&promql, from, to, step).await) };
@@ -520,7 +479,7 @@ async fn past(
         Vec::new()
     });
     Ok(RolloutMetrics {
-        history: profile.map(|p| history(p, target, &answers, &grid, focus.new_since)).unwrap_or_default(),
+        history: history(profile, target, &answers, &grid, focus.new_since),
         own: own.into_iter().filter_map(|(name, answer)| Some((name, line(&answer?, &grid)))).collect(),
         filled_from: Some(from),
         ..RolloutMetrics::default()

@@ -99,6 +99,23 @@ async fn a_refusal_names_what_is_missing_and_a_nudge_asks_again() {
 }
 
 #[tokio::test]
+async fn the_refusals_of_a_restarted_server_pass_quickly_and_narrow_nothing() {
+    // An API server that has not read its roles yet refuses everybody.
+    let server = Server::start(|a, n| match n {
+        0 if a.is_watch() && !a.is_streamed_list() => watch(vec![event("MODIFIED", &rollout("web", 11))], true),
+        1..=3 if a.is_watch() && !a.is_streamed_list() => refused(),
+        _ => healthy(a),
+    })
+    .await;
+    let slow = rolltop::cluster::Pace { forbidden: Duration::from_secs(60), ..brisk() };
+    let mut room = Room::fleet(reader(&server.url(), slow).await, Scope::All);
+    room.live().await;
+    room.link("forbidden", |s| matches!(s, LinkState::Forbidden { .. })).await;
+    room.live().await;
+    assert_eq!(server.count(|a| a.path.contains("namespaces")), 0, "it looked for a narrower scope");
+}
+
+#[tokio::test]
 async fn a_kind_that_is_not_installed_is_waited_for_cheaply() {
     let installed = Arc::new(Mutex::new(false));
     let is = installed.clone();
@@ -129,6 +146,29 @@ async fn a_kind_that_is_not_installed_is_waited_for_cheaply() {
         1
     );
     room.live().await;
+}
+
+#[tokio::test]
+async fn a_kind_taken_away_empties_the_picture_but_an_odd_404_does_not() {
+    let removed = Arc::new(Mutex::new(false));
+    let is = removed.clone();
+    let server = Server::start(move |a, n| match &*a.path {
+        "/apis/argoproj.io/v1alpha1" if *is.lock().unwrap() => json(&json!({"resources": []})),
+        "/apis/argoproj.io/v1alpha1" => json(&json!({"resources": [{"name": "rollouts"}]})),
+        ROLLOUTS if *is.lock().unwrap() || (a.is_list() && n == 1) => status(404, "the server could not find the requested resource"),
+        ROLLOUTS if a.is_watch() && !a.is_streamed_list() && n == 0 => watch(vec![event("ERROR", &gone())], true),
+        _ => healthy(a),
+    })
+    .await;
+    let reader = reader(&server.url(), brisk()).await;
+    let mut room = Room::fleet(reader.clone(), Scope::All);
+    assert_eq!(room.snapshot().await.1, ["web"]);
+    room.link("missing kind", |s| matches!(s, LinkState::CrdMissing { .. })).await;
+    assert_eq!(room.snapshot().await.1, ["web"], "no empty picture in between");
+    room.live().await;
+    *removed.lock().unwrap() = true;
+    reader.nudge();
+    assert!(room.snapshot().await.1.is_empty());
 }
 
 #[tokio::test]
