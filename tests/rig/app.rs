@@ -113,13 +113,18 @@ impl App {
         self.loses(&[" on rig ─"]);
     }
 
-    /// Answers an open card the way a person does: reads it, then presses y.
+    /// Answers an open card the way a person does: reads it, presses y, and once more if it was asked anew meanwhile.
     #[track_caller]
     pub fn confirm(&self) {
-        self.shows(&["esc"]);
-        // The card counts a key only once it could have been read.
-        std::thread::sleep(Duration::from_millis(700));
-        self.press("y");
+        self.shows(&["esc cancel"]);
+        let until = std::time::Instant::now() + PATIENCE;
+        while self.term.screen().contains("esc cancel") {
+            assert!(std::time::Instant::now() < until, "the card takes no yes:\n{}", self.term.screen());
+            // The card counts a key only once it could have been read.
+            std::thread::sleep(Duration::from_millis(700));
+            self.press("y");
+            std::thread::sleep(Duration::from_millis(300));
+        }
     }
 
     /// The journal's lines so far.

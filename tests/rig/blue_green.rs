@@ -58,3 +58,30 @@ async fn abort_before_the_cutover_leaves_users_where_they_are() {
     fx.wait_phase("ledger", "Degraded").await;
     assert_eq!(fx.selected_hash("ledger").await, Some(blue));
 }
+
+/// With healthy pods an abort after the cutover takes users back at once.
+#[tokio::test]
+async fn abort_after_the_cutover_with_healthy_pods_switches_back() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("bgback").await;
+    let fx = rig.fixtures(&ns);
+    fx.prometheus_template("slow", "vector(1)", &json!({"interval": "5s", "count": 100, "successCondition": "result[0] > 0"})).await;
+    let post = json!({"autoPromotionEnabled": true, "scaleDownDelaySeconds": 600, "postPromotionAnalysis": {"templates": [{"templateName": "slow"}]}});
+    fx.blue_green("ledger", BlueGreen { strategy: post, ..BlueGreen::default() }).await;
+    fx.wait_phase("ledger", "Healthy").await;
+    let blue = fx.selected_hash("ledger").await.unwrap();
+    fx.set_image("ledger", "v2").await;
+    fx.wait_for(
+        "ledger",
+        |r| r["status"]["blueGreen"]["activeSelector"] != blue.as_str() && r["status"]["availableReplicas"] == 3,
+        PATIENCE,
+    )
+    .await;
+    let app = Start::new(rig, &ns).args(["-n", &ns, "ledger"]).run();
+    app.shows(&["blue-green", "post-promotion"]);
+    app.press("a");
+    app.shows(&["Abort", "accepted"]);
+    app.confirm();
+    fx.wait_for("ledger", |r| r["status"]["blueGreen"]["activeSelector"] == blue.as_str(), PATIENCE).await;
+    assert_eq!(fx.selected_hash("ledger").await, Some(blue));
+}

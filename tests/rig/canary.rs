@@ -178,7 +178,8 @@ async fn a_full_promotion_of_an_aborted_rollout_asks_harder() {
     let mark = rig.audit().mark();
     app.press("P");
     app.shows(&["accepted", "override"]);
-    app.confirm();
+    std::thread::sleep(Duration::from_millis(700));
+    app.press("y");
     std::thread::sleep(Duration::from_millis(500));
     assert!(rig.audit().since(mark).namespace(&ns).by("oncall").writes().is_empty(), "y alone is not enough");
     app.press("o");

@@ -48,3 +48,21 @@ async fn the_error_rate_of_a_bad_canary_shows_with_the_right_number() {
     assert!((measured - 0.25).abs() < 0.08, "{measured}");
     assert!(shown[0]["evidence"]["prometheus_age_seconds"].as_f64().is_some());
 }
+
+/// Weights are read from the VirtualService, requests from Istio's names, in a cluster that has both routers.
+#[tokio::test]
+async fn an_istio_canary_shows_its_routes_weight_and_its_own_requests() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("mesh").await;
+    let fx = rig.fixtures(&ns);
+    fx.canary_istio("mesh", Canary::default()).await;
+    fx.wait_phase("mesh", "Healthy").await;
+    rig.traffic().rps(&format!("{ns}/mesh"), 400.0);
+    fx.set_image("mesh", "v2").await;
+    fx.wait_phase("mesh", "Paused").await;
+    let app = Start::new(rig, &ns).measured().args(["-n", &ns, "mesh"]).run();
+    app.shows(&["applied", "istio"]);
+    app.term
+        .wait_for(|s| s.lines().any(|l| l.contains("measured") && (l.contains("% prom")) && (l.contains(" 2"))), PATIENCE)
+        .unwrap_or_else(|s| panic!("{s}"));
+}
