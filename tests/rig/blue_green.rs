@@ -15,6 +15,8 @@ async fn preview_flip_and_flip_back_while_the_old_pods_live() {
     fx.blue_green("ledger", BlueGreen { strategy: json!({"scaleDownDelaySeconds": 300}), ..BlueGreen::default() }).await;
     fx.wait_phase("ledger", "Healthy").await;
     let blue = fx.selected_hash("ledger").await.unwrap();
+    // The controller knows a way back by the ReplicaSets' creation times, which have whole seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     fx.set_image("ledger", "v2").await;
     fx.wait_phase("ledger", "Paused").await;
     let green = fx.selected_hash("ledger-preview").await.unwrap();
