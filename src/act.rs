@@ -15,7 +15,7 @@ use crate::{
     guard::Approved,
     journal::{self, Event, Journal, Record},
     model::{Id, Text},
-    msg::{Body, Check, Findings, Msg},
+    msg::{Body, Check, Findings, Msg, Outcome},
     object::Resource,
 };
 
@@ -23,52 +23,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Shows in `managedFields`, so that people and we see who moved a rollout.
 const MANAGER: &str = "rolltop";
-
-/// How an approved plan fares, step by step.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The request is on its way; the journal has it already.
-    Sent,
-    /// The server took all writes; generation of the root object in its last answer.
-    Accepted { generation: i64 },
-    /// A precondition no longer held (409 or 422): this write stored nothing; `done` writes before it did.
-    Conflict { said: Text, done: usize },
-    /// The server refused for another reason: this write stored nothing.
-    Refused { said: Text, done: usize },
-    /// No clear answer came: the watch decides what happened.
-    Unknown { said: Text, done: usize },
-    /// It was not sent: the journal could not be written.
-    NotSent { said: Text },
-}
-
-impl Outcome {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Accepted { .. } => "accepted",
-            Self::Conflict { .. } => "conflict",
-            Self::Refused { .. } => "refused",
-            Self::Unknown { .. } => "unknown",
-            Self::NotSent { .. } => "not sent",
-        }
-    }
-
-    fn said(&self) -> Option<Text> {
-        match self {
-            Self::Conflict { said, .. } | Self::Refused { said, .. } | Self::Unknown { said, .. } | Self::NotSent { said } => {
-                Some(said.clone())
-            }
-            Self::Sent | Self::Accepted { .. } => None,
-        }
-    }
-
-    fn done(&self) -> usize {
-        match self {
-            Self::Conflict { done, .. } | Self::Refused { done, .. } | Self::Unknown { done, .. } => *done,
-            _ => 0,
-        }
-    }
-}
 
 /// The hands of an interactive session.
 #[derive(Clone)]

@@ -233,6 +233,16 @@ pub fn describe(command: Command) -> Option<&'static Row> {
     COMMANDS.iter().find(|r| r.command == command)
 }
 
+/// Rows of the palette for what was typed so far.
+pub fn palette_rows(input: &str) -> Vec<&'static Row> {
+    let words: Vec<String> = input.to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let hit = |row: &Row, word: &String| row.name.contains(word.as_str()) || row.help.to_lowercase().contains(word.as_str());
+    let mut rows: Vec<&Row> = COMMANDS.iter().filter(|row| words.iter().all(|w| hit(row, w))).collect();
+    let first = words.first().cloned().unwrap_or_default();
+    rows.sort_by_key(|row| !row.name.starts_with(&first));
+    rows
+}
+
 /// A key as people read it.
 pub fn shown(key: &str) -> String {
     match key {

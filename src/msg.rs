@@ -1,7 +1,6 @@
 //! Everything that can change the picture, as data with a source and a time.
 
 use crate::{
-    act::Outcome,
     engine::Plan,
     model::{Id, Link, Source, Text, Time, metrics::RolloutMetrics},
     object::{Object, Resource},
@@ -97,4 +96,53 @@ pub struct Findings {
     /// `SelfSubjectAccessReview` for every write.
     pub rights: Check,
     pub plan: Plan,
+}
+
+/// How an approved plan fares, step by step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The request is on its way; the journal has it already.
+    Sent,
+    /// The server took all writes; generation of the root object in its last answer.
+    Accepted { generation: i64 },
+    /// A precondition no longer held (409 or 422): this write stored nothing; `done` writes before it did.
+    Conflict { said: Text, done: usize },
+    /// The server refused for another reason: this write stored nothing.
+    Refused { said: Text, done: usize },
+    /// No clear answer came: the watch decides what happened.
+    Unknown { said: Text, done: usize },
+    /// It was not sent: the journal could not be written.
+    NotSent { said: Text },
+}
+
+impl Outcome {
+    /// One word, for the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Accepted { .. } => "accepted",
+            Self::Conflict { .. } => "conflict",
+            Self::Refused { .. } => "refused",
+            Self::Unknown { .. } => "unknown",
+            Self::NotSent { .. } => "not sent",
+        }
+    }
+
+    /// What the server or the disk said.
+    pub fn said(&self) -> Option<Text> {
+        match self {
+            Self::Conflict { said, .. } | Self::Refused { said, .. } | Self::Unknown { said, .. } | Self::NotSent { said } => {
+                Some(said.clone())
+            }
+            Self::Sent | Self::Accepted { .. } => None,
+        }
+    }
+
+    /// How many writes were taken before it ended.
+    pub fn done(&self) -> usize {
+        match self {
+            Self::Conflict { done, .. } | Self::Refused { done, .. } | Self::Unknown { done, .. } => *done,
+            _ => 0,
+        }
+    }
 }

@@ -6,13 +6,12 @@ use chrono::TimeDelta;
 
 use super::{Card, Effect, Known, Prompt, PromptKind, Stage, State, available, view::Overlay};
 use crate::{
-    act::Outcome,
     engine::{self, Engine, Plan, Progress, Refusal},
     guard::{self, Ground},
     intent::{Intent, Verb},
     journal,
     model::{Notice, Rollout, Source, Text, Time},
-    msg::{Check, Findings},
+    msg::{Check, Findings, Outcome},
     timeline::{Entry, Origin},
 };
 

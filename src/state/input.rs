@@ -3,7 +3,7 @@
 use super::{Effect, Key, Overlay, Pane, Screen, State, WINDOWS, action, available, ingest, view};
 use crate::{
     engine,
-    intent::{COMMANDS, Command, Row},
+    intent::{COMMANDS, Command, palette_rows},
     model::{Text, Time},
 };
 
@@ -308,16 +308,6 @@ fn help_key(state: &mut State, scroll: usize, key: &Key) {
         _ => scroll,
     };
     state.view.overlay = Some(Overlay::Help { scroll: scroll.min(COMMANDS.len()) });
-}
-
-/// Rows of the palette for what was typed so far.
-pub fn palette_rows(input: &str) -> Vec<&'static Row> {
-    let words: Vec<String> = input.to_lowercase().split_whitespace().map(str::to_owned).collect();
-    let hit = |row: &Row, word: &String| row.name.contains(word.as_str()) || row.help.to_lowercase().contains(word.as_str());
-    let mut rows: Vec<&Row> = COMMANDS.iter().filter(|row| words.iter().all(|w| hit(row, w))).collect();
-    let first = words.first().cloned().unwrap_or_default();
-    rows.sort_by_key(|row| !row.name.starts_with(&first));
-    rows
 }
 
 fn palette_key(state: &mut State, mut input: String, selected: usize, key: &Key, now: Time, effects: &mut Vec<Effect>) {

@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    act::Outcome,
     config::keys,
     engine::{ENGINES, Plan},
     guard::Grant,
     intent::Verb,
     model::{Link, LinkState, Source, metrics::Reading},
-    msg::{Body, Check, Findings, Msg},
+    msg::{Body, Check, Findings, Msg, Outcome},
     object::{Meta, Object, OwnerRef, Resource, kinds},
 };
 

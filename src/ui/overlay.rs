@@ -7,9 +7,9 @@ use super::{
     line::{self, Words, Writer},
 };
 use crate::{
-    intent::{COMMANDS, Danger, Row},
+    intent::{COMMANDS, Danger, Row, palette_rows},
     model::Text,
-    state::{Overlay, Prompt, PromptKind, available::availability, input::palette_rows},
+    state::{Overlay, Prompt, PromptKind, available::availability},
 };
 
 pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
