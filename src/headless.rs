@@ -6,7 +6,7 @@ use crate::{
     model::{LinkState, Source, Text},
     report,
     session::Session,
-    state::{Effect, Event, Known, State, input, update},
+    state::{Effect, Event, Known, Screen, State, input, update},
 };
 
 /// How a headless look ended.
@@ -66,7 +66,7 @@ fn verdict(state: &State, opened: bool) -> Option<Look> {
         || state.rollouts.is_empty()
         || !state.metrics.is_empty()
         || !matches!(state.links.get(Source::Prometheus).state, LinkState::Connecting | LinkState::Live);
-    let detailed = !crate::run::is_open(state) || state.open().is_some_and(|k| k.rollout.detailed);
+    let detailed = !matches!(state.view.screen, Screen::Rollout(_)) || state.open().is_some_and(|k| k.rollout.detailed);
     (synced(state, Source::Fleet) && opened && measured && detailed).then_some(Look::Known)
 }
 

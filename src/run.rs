@@ -17,7 +17,7 @@ use crate::{
     msg::{Body, Msg},
     object::Resource,
     session::Session,
-    state::{Effect, Event, Screen as Place, State, update, update::settle},
+    state::{Effect, Event, State, update, update::settle},
     term::Screen,
 };
 
@@ -44,10 +44,14 @@ impl Hands for Writer {
         Self::carry_out(self, card, approved);
     }
 
+    /// Off the loop: a disk that hangs must not freeze the screen.
     fn journal(&self, card: Option<u64>, rollout: Option<Id>, event: journal::Event) {
-        if let Err(error) = Writer::journal(self).note(&self.record(card, rollout, event)) {
-            tracing::error!(%error, "the journal does not take a line");
-        }
+        let (journal, record) = (Writer::journal(self).clone(), self.record(card, rollout, event));
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = journal.note(&record) {
+                tracing::error!(%error, "the journal does not take a line");
+            }
+        });
     }
 
     fn known_as(&self, user: &Text) {
@@ -72,7 +76,7 @@ impl Hands for NoHands {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Quit,
-    /// SIGTERM.
+    /// SIGTERM or SIGINT.
     Asked,
     /// SIGHUP, or the terminal is gone.
     Gone,
@@ -254,11 +258,6 @@ impl<H: Hands> Loop<'_, H> {
     }
 }
 
-/// Whether the open rollout's screen is shown; used by the headless commands.
-pub fn is_open(state: &State) -> bool {
-    matches!(state.view.screen, Place::Rollout(_))
-}
-
 #[derive(Debug, Clone, Copy)]
 enum Signal {
     Hangup,
@@ -274,6 +273,8 @@ fn signals() -> io::Result<mpsc::Receiver<Signal>> {
     let kinds = [
         (SignalKind::hangup(), Signal::Hangup),
         (SignalKind::terminate(), Signal::Terminate),
+        // The key comes as a key; this is `kill -INT` from elsewhere.
+        (SignalKind::interrupt(), Signal::Terminate),
         (SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()), Signal::Stop),
         (SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()), Signal::Continue),
     ];
@@ -293,9 +294,4 @@ fn signals() -> io::Result<mpsc::Receiver<Signal>> {
         let _ = tx.blocking_send(Signal::Hangup);
     })?;
     Ok(rx)
-}
-
-/// The moment a loop of pure code takes for now.
-pub fn now() -> Time {
-    chrono::Utc::now()
 }

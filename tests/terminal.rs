@@ -59,8 +59,8 @@ fn a_dead_server_is_a_state_not_an_end() {
 }
 
 #[test]
-fn sigterm_and_sighup_end_it_within_a_second_and_give_the_terminal_back() {
-    for signal in [Signal::TERM, Signal::HUP] {
+fn sigterm_sigint_and_sighup_end_it_within_a_second_and_give_the_terminal_back() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut app = start();
         app.term.signal(signal);
         assert_eq!(app.term.exit_code(Duration::from_secs(1)), Some(0), "{signal:?}");
