@@ -149,7 +149,7 @@ pub fn headlines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     if stands.width() + 2 + next.width() <= width {
         lines.push(Writer::new().append(stands).put("  ", ctx.ink.plain).append(next).line());
     } else if width < 60 {
-        lines.extend([stands, coming(ctx, known), back_words(ctx, known)]);
+        lines.extend([stands, coming(ctx, known, true), back_words(ctx, known)]);
     } else {
         lines.extend([stands, next]);
     }
@@ -251,7 +251,9 @@ pub fn waits_for(who: WaitFor) -> &'static str {
 
 /// `Next: set weight 50 %, in 4m10s  Way back: abort, ≈ 3 s`.
 pub fn next_words(ctx: &Ctx<'_>, known: &Known, width: usize) -> Words {
-    let (next, back) = (coming(ctx, known), back_words(ctx, known));
+    let back = back_words(ctx, known);
+    let whole = coming(ctx, known, false);
+    let next = if whole.width() + 2 + back.width() > width { coming(ctx, known, true) } else { whole };
     if next.width() == 0 || back.width() == 0 {
         return line::fit(if next.width() == 0 { back } else { next }, width);
     }
@@ -261,12 +263,21 @@ pub fn next_words(ctx: &Ctx<'_>, known: &Known, width: usize) -> Words {
     Writer::new().append(next).put("  ", ctx.ink.plain).append(back).line()
 }
 
-fn coming(ctx: &Ctx<'_>, known: &Known) -> Words {
+/// That nothing happens without a person is said by the line above already: on a narrow screen only what
+/// would follow is left.
+fn shortened(what: &str) -> String {
+    match what.split_once("; then ") {
+        Some(("nothing until someone promotes", then)) => format!("on promote: {then}"),
+        _ => what.to_owned(),
+    }
+}
+
+fn coming(ctx: &Ctx<'_>, known: &Known, short: bool) -> Words {
     let r = &known.rollout;
     let mut next = Writer::new();
     if !r.next.what.is_empty() {
         next.push("Next: ", ctx.ink.dim);
-        next.push(r.next.what.to_string(), ctx.ink.strong);
+        next.push(if short { shortened(&r.next.what) } else { r.next.what.to_string() }, ctx.ink.strong);
         match r.next.at {
             Some(at) if ctx.clock.ahead(at) => next.push(format!(" in {}", ctx.clock.until(at)), ctx.ink.strong),
             Some(_) => next.push(" now", ctx.ink.strong),
