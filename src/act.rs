@@ -33,11 +33,13 @@ pub struct Writer {
     context: Arc<str>,
     identity: Arc<std::sync::Mutex<Option<Text>>>,
     tx: mpsc::Sender<Msg>,
+    /// Held by every plan that is being carried out.
+    flying: Arc<()>,
 }
 
 impl Writer {
     pub fn new(client: kube::Client, reader: Reader, journal: Journal, context: Arc<str>, tx: mpsc::Sender<Msg>) -> Self {
-        Self { client, reader, journal, context, identity: Arc::default(), tx }
+        Self { client, reader, journal, context, identity: Arc::default(), tx, flying: Arc::default() }
     }
 
     /// Who the journal names from now on.
@@ -65,7 +67,7 @@ impl Writer {
 
     /// Asks the server what it would say: rights, the object as it is now, and the same patches as a dry run.
     pub fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource) {
-        let this = self.clone();
+        let this = Self { flying: Arc::default(), ..self.clone() };
         tokio::spawn(async move {
             let findings = Box::new(this.findings(plan, root).await);
             let _ = this.tx.send(Msg::now(Body::Rehearsed { card, findings })).await;
@@ -112,8 +114,10 @@ impl Writer {
 
     /// Carries an approved plan out: journal first, then each write once.
     pub fn carry_out(&self, card: u64, approved: Approved<Plan>) {
-        let this = self.clone();
+        let flying = self.flying.clone();
+        let this = Self { flying: Arc::default(), ..self.clone() };
         tokio::spawn(async move {
+            let _flying = flying;
             let plan = approved.plan().clone();
             let attempt = Event::Attempt {
                 intent: plan.intent.clone(),
@@ -140,6 +144,14 @@ impl Writer {
             }
             this.report(card, outcome).await;
         });
+    }
+
+    /// Waits until every write that has begun is answered, but no longer than this.
+    pub async fn settle(&self, patience: Duration) {
+        let deadline = tokio::time::Instant::now() + patience;
+        while Arc::strong_count(&self.flying) > 1 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn report(&self, card: u64, outcome: Outcome) {

@@ -123,12 +123,14 @@ impl Config {
     }
 
     /// Whether actions in this context ask for the rollout's name.
-    pub fn protects(&self, context: &str) -> bool {
-        self.list("safety.protected-contexts").iter().any(|pattern| wildcard(pattern, context))
+    /// A context can be renamed by its user; the server's address counts as well.
+    pub fn protects(&self, context: &str, server: &str) -> bool {
+        let names = [context, server.trim_end_matches('/')];
+        self.list("safety.protected-contexts").iter().any(|pattern| names.iter().any(|name| wildcard(pattern, name)))
     }
 
     /// What reducer and views need.
-    pub fn settings(&self, context: &str, environment: impl Fn(&str) -> Option<String>) -> Settings {
+    pub fn settings(&self, context: &str, server: &str, environment: impl Fn(&str) -> Option<String>) -> Settings {
         Settings {
             look: Look {
                 theme: self.text("display.theme").unwrap_or("default").to_owned(),
@@ -137,7 +139,7 @@ impl Config {
                 zone: if self.text("display.time") == Some("utc") { Zone::Utc } else { Zone::Local },
             },
             fresh: Freshness { kubernetes: self.duration("freshness.kubernetes"), prometheus: self.duration("freshness.prometheus") },
-            protected: self.protects(context),
+            protected: self.protects(context, server),
             mouse: self.flag("display.mouse"),
             prometheus: self.text("prometheus.url").is_some(),
         }
@@ -149,6 +151,9 @@ impl Config {
             .iter()
             .map(|field| match self.values.get(field.path) {
                 Some((_, origin)) if field.secret => format!("{} = (hidden)  # {origin}\n", field.path),
+                Some((Value::Text(url), origin)) if url.contains("://") && url.contains('@') => {
+                    format!("{} = (hidden: it holds a login)  # {origin}\n", field.path)
+                }
                 Some((value, origin)) => format!("{} = {}  # {origin}\n", field.path, show(value)),
                 None => format!("# {} is not set\n", field.path),
             })

@@ -26,6 +26,9 @@ use crate::{
 /// How long a card must have been readable before an answer counts. A paste or a held key is faster.
 pub const READING_TIME: Duration = Duration::from_millis(300);
 
+/// The same for a card whose ground moved: there is more to read, and it was not expected.
+pub const REREADING_TIME: Duration = Duration::from_millis(1_500);
+
 /// Proof that a writer exists.
 #[derive(Debug)]
 pub struct Grant(());
@@ -131,7 +134,26 @@ pub fn objections(ground: &Ground<'_>, known: &Known, plan: &Plan) -> Vec<Notice
     {
         object(words);
     }
+    if needs_metrics(verb)
+        && known.rollout.in_flight()
+        && let Some(words) = plainly_worse(ground.metrics)
+    {
+        object(words);
+    }
     found
+}
+
+/// The new side fails this many times as often as the old one, and at least this share: not to be promoted
+/// without a second thought. A blunt rule, until the sequential test judges.
+const TIMES: f64 = 3.0;
+const AT_LEAST: f64 = 0.01;
+
+/// The error rates, when the new side's is so much worse that anybody would stop.
+fn plainly_worse(metrics: Option<&RolloutMetrics>) -> Option<String> {
+    let metrics = metrics?;
+    let (new, old) = (metrics.new.errors.value()?, metrics.old.errors.value().unwrap_or(0.0));
+    (new >= AT_LEAST && new >= TIMES * old)
+        .then(|| format!("the new version fails {:.1} % of its requests, the old one {:.1} %", new * 100.0, old * 100.0))
 }
 
 /// Verbs that bring more users to the new version on the strength of its metrics.
@@ -181,7 +203,8 @@ pub fn approve(card: &Card, _: &Grant, now: Time) -> Result<Approved<Plan>, Text
         Confirm::TypeName => return Err("type the rollout's name first".into()),
     }
     let readable = card.ready_at.and_then(|at| (now - at).to_std().ok()).unwrap_or_default();
-    if readable < READING_TIME {
+    let needed = if card.moved.is_some() { REREADING_TIME } else { READING_TIME };
+    if readable < needed {
         return Err("too fast to have been read: press y again".into());
     }
     let by_override = card.overridden.then(|| card.objections.iter().map(|n| n.text.to_string()).collect::<Vec<_>>().join("; ").into());

@@ -91,9 +91,34 @@ pub fn writes(plan: &Plan) -> Vec<WriteRecord> {
             namespace: w.namespace.clone(),
             name: w.name.clone(),
             subresource: w.subresource,
-            patch: w.patch.clone(),
+            patch: redacted(&w.patch),
         })
         .collect()
+}
+
+/// A pod template carries its environment, and people put passwords there.
+fn redacted(patch: &Patch) -> Patch {
+    let Patch::Json(operations) = patch;
+    let mut operations = operations.clone();
+    operations.iter_mut().for_each(hide_environment);
+    Patch::Json(operations)
+}
+
+fn hide_environment(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, inner) in fields.iter_mut() {
+                match (name.as_str(), inner.as_array_mut()) {
+                    ("env", Some(variables)) => {
+                        variables.iter_mut().filter_map(|v| v.get_mut("value")).for_each(|v| *v = "(hidden)".into())
+                    }
+                    _ => hide_environment(inner),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(hide_environment),
+        _ => {}
+    }
 }
 
 /// An open journal. Clones write to the same file.
@@ -118,6 +143,9 @@ impl Journal {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
+        // An older or shared file may be open to others; if it is not ours to change, it stays as its owner wants.
+        #[cfg(unix)]
+        let _ = file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
         let session = format!("{:08x}", fastrand::u32(..)).into();
         Ok(Self { file: Arc::new(Mutex::new(file)), path: Arc::new(path.into()), session })
     }
@@ -149,5 +177,21 @@ impl Journal {
         // One write call: lines of two sessions never mix in an O_APPEND file.
         file.write_all(&line)?;
         file.try_clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn passwords_in_a_template_are_not_written_down() {
+        let template =
+            json!({"spec": {"containers": [{"name": "app", "image": "app:v2", "env": [{"name": "DB_PASSWORD", "value": "hunter2"}]}]}});
+        let Patch::Json(kept) = redacted(&Patch::Json(vec![json!({"op": "replace", "path": "/spec/template", "value": template})]));
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(!text.contains("hunter2") && text.contains("app:v2") && text.contains("DB_PASSWORD"), "{text}");
     }
 }

@@ -32,6 +32,9 @@ mod exit {
     pub const UNREACHABLE: u8 = 3;
     pub const NOT_ALLOWED: u8 = 4;
     pub const UNKNOWN: u8 = 13;
+    /// What shells expect of SIGHUP and SIGTERM.
+    pub const HUNG_UP: u8 = 129;
+    pub const TERMINATED: u8 = 143;
 }
 
 fn main() -> ExitCode {
@@ -57,7 +60,10 @@ fn main() -> ExitCode {
 }
 
 fn fail(code: u8, text: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "rolltop: {}", text.trim_end());
+    // A context name or a plugin's words may hold what a terminal would obey.
+    let clean = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>();
+    let lines: Vec<String> = text.trim_end().lines().map(clean).collect();
+    let _ = writeln!(std::io::stderr(), "rolltop: {}", lines.join("\n"));
     ExitCode::from(code)
 }
 
@@ -101,18 +107,25 @@ fn log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
 }
 
 fn execute(cli: &Cli, config: &Config) -> Result<u8> {
+    let sampler = match rolltop::config::sampler::settings(config) {
+        Ok(sampler) => sampler,
+        Err(problem) => {
+            fail(exit::USAGE, &format!("[prometheus] {problem}"));
+            return Ok(exit::USAGE);
+        }
+    };
     if let Some(Command::Config { example }) = &cli.command {
         say(&if *example { rolltop::config::fields::example() } else { config.effective() })?;
         return Ok(exit::OK);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(connected(cli, config));
+    let code = runtime.block_on(connected(cli, config, sampler));
     // A query that still hangs must not keep the shell waiting.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
 }
 
-async fn connected(cli: &Cli, config: &Config) -> Result<u8> {
+async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Settings>) -> Result<u8> {
     let options = cluster::Options {
         kubeconfig: config.path("cluster.kubeconfig"),
         context: config.text("cluster.context").map(str::to_owned),
@@ -134,33 +147,35 @@ async fn connected(cli: &Cli, config: &Config) -> Result<u8> {
             } else {
                 Form::Table
             };
-            status(config, &connection, rollout.as_deref(), form).await
+            status(config, &connection, sampler, rollout.as_deref(), form).await
         }
-        Some(Command::Watch { rollout, json: true }) => follow(config, &connection, rollout.as_deref()).await,
-        Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, rollout.clone(), Mode::Watch).await,
+        Some(Command::Watch { rollout, json: true }) => follow(config, &connection, sampler, rollout.as_deref()).await,
+        Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, sampler, rollout.clone(), Mode::Watch).await,
         _ => {
             let mode = if config.flag("safety.read-only") { Mode::Watch } else { Mode::Interactive };
-            supervise(config, &connection, cli.rollout.clone(), mode).await
+            supervise(config, &connection, sampler, cli.rollout.clone(), mode).await
         }
     }
 }
 
-fn sampler(config: &Config) -> Result<Option<prometheus::Settings>> {
-    rolltop::config::sampler::settings(config).wrap_err("[prometheus]")
-}
-
 /// The screen. A watch session never builds a [`Writer`]: there is nothing in it that could write.
-async fn supervise(config: &Config, connection: &Connection, open: Option<String>, mode: Mode) -> Result<u8> {
+async fn supervise(
+    config: &Config,
+    connection: &Connection,
+    sampler: Option<prometheus::Settings>,
+    open: Option<String>,
+    mode: Mode,
+) -> Result<u8> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         fail(exit::USAGE, "the screen needs a terminal; for pipes there are `rolltop status` and `rolltop watch --json`");
         return Ok(exit::USAGE);
     }
     let wanted = session::wanted(config, connection, open.as_deref());
-    let settings = config.settings(connection.context(), |name| std::env::var(name).ok());
+    let settings = config.settings(connection.context(), connection.server(), |name| std::env::var(name).ok());
     let state = session::state(mode, connection, &wanted, settings, config.keys.clone());
-    let session = Session::start(connection, &wanted, sampler(config)?);
-    match mode {
-        Mode::Watch => run::run(state, session, &run::NoHands, open).await?,
+    let session = Session::start(connection, &wanted, sampler);
+    let end = match mode {
+        Mode::Watch => run::run(state, session, &run::NoHands, open).await,
         Mode::Interactive => {
             let path = config
                 .path("safety.journal")
@@ -178,14 +193,27 @@ async fn supervise(config: &Config, connection: &Connection, open: Option<String
             );
             let started = Event::SessionStarted { version: env!("CARGO_PKG_VERSION"), mode: "interactive" };
             writer.journal().note(&writer.record(None, None, started))?;
-            run::run(state, session, &writer, open).await?
+            let end = run::run(state, session, &writer, open).await;
+            // A write that has begun is brought to its end: half a plan is the worst of all.
+            writer.settle(Duration::from_secs(2)).await;
+            end
         }
     };
-    Ok(exit::OK)
+    Ok(match end? {
+        run::End::Quit => exit::OK,
+        run::End::Asked => exit::TERMINATED,
+        run::End::Gone => exit::HUNG_UP,
+    })
 }
 
-async fn status(config: &Config, connection: &Connection, named: Option<&str>, form: Form) -> Result<u8> {
-    let (mut state, mut session) = headless_session(config, connection, named)?;
+async fn status(
+    config: &Config,
+    connection: &Connection,
+    sampler: Option<prometheus::Settings>,
+    named: Option<&str>,
+    form: Form,
+) -> Result<u8> {
+    let (mut state, mut session) = headless_session(config, connection, sampler, named);
     let look = headless::look(&mut state, &mut session, named, config.duration("cluster.timeout")).await;
     let rows = headless::shown(&state, named);
     match look {
@@ -194,6 +222,7 @@ async fn status(config: &Config, connection: &Connection, named: Option<&str>, f
             Ok(exit::UNKNOWN)
         }
         Look::Known => {
+            complain(&state, rows.is_empty());
             say(&headless::print(&state, &rows, form)?)?;
             Ok(report::exit_code(&rows))
         }
@@ -207,18 +236,38 @@ async fn status(config: &Config, connection: &Connection, named: Option<&str>, f
     }
 }
 
-async fn follow(config: &Config, connection: &Connection, named: Option<&str>) -> Result<u8> {
-    let (mut state, mut session) = headless_session(config, connection, named)?;
+/// What a table cannot show: that there is nothing, or that one source is missing.
+fn complain(state: &rolltop::state::State, empty: bool) {
+    use rolltop::model::Source;
+    let say = |text: &str| drop(writeln!(std::io::stderr(), "rolltop: {text}"));
+    if empty {
+        match rolltop::ui::trouble(Source::Fleet, &state.links.get(Source::Fleet)) {
+            Some(trouble) => say(&trouble.title),
+            None => say(&format!("no rollouts in {}", state.scope)),
+        }
+    }
+    if let Some(trouble) = rolltop::ui::trouble(Source::Prometheus, &state.links.get(Source::Prometheus)) {
+        say(&trouble.title);
+    }
+}
+
+async fn follow(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, named: Option<&str>) -> Result<u8> {
+    let (mut state, mut session) = headless_session(config, connection, sampler, named);
     match headless::stream(&mut state, &mut session, named, std::io::stdout()).await {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(exit::OK),
     }
 }
 
-fn headless_session(config: &Config, connection: &Connection, named: Option<&str>) -> Result<(rolltop::state::State, Session)> {
+fn headless_session(
+    config: &Config,
+    connection: &Connection,
+    sampler: Option<prometheus::Settings>,
+    named: Option<&str>,
+) -> (rolltop::state::State, Session) {
     let wanted = session::wanted(config, connection, named);
-    let settings = config.settings(connection.context(), |name| std::env::var(name).ok());
+    let settings = config.settings(connection.context(), connection.server(), |name| std::env::var(name).ok());
     let state = session::state(Mode::Watch, connection, &wanted, settings, config.keys.clone());
-    let session = Session::start(connection, &wanted, sampler(config)?);
-    Ok((state, session))
+    let session = Session::start(connection, &wanted, sampler);
+    (state, session)
 }

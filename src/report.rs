@@ -35,6 +35,7 @@ pub struct Report<'a> {
 
 #[derive(Debug, Serialize)]
 struct StepReport<'a> {
+    /// Counted from 1, as people and the screen do.
     index: usize,
     of: usize,
     label: Option<&'a Text>,
@@ -95,7 +96,11 @@ pub fn report<'a>(state: &'a State, known: &'a Known, now: Time) -> Report<'a> {
         uid: &r.id.uid,
         phase: r.phase,
         phase_detail: &r.phase_detail,
-        step: r.steps.current.map(|index| StepReport { index, of: r.steps.items.len(), label: r.steps.items.get(index).map(|s| &s.label) }),
+        step: r.steps.current.map(|index| StepReport {
+            index: (index + 1).min(r.steps.items.len()),
+            of: r.steps.items.len(),
+            label: r.steps.items.get(index).map(|s| &s.label),
+        }),
         wait: r.wait.as_ref(),
         tracks: r.tracks.iter().map(|t| track(state, r, t)).collect(),
         next: &r.next.what,
@@ -165,13 +170,13 @@ pub fn table(state: &State, shown: &[&Known]) -> String {
 
 fn row(state: &State, known: &Known) -> [String; 8] {
     let r = &known.rollout;
-    let (ready, desired) = r.ready();
+    let (ready, desired) = r.new_side().map_or_else(|| r.ready(), |t| (t.ready, t.desired));
     let step = r
         .steps
         .current
         .filter(|_| !r.steps.items.is_empty())
         .map_or("-".into(), |i| format!("{}/{}", (i + 1).min(r.steps.items.len()), r.steps.items.len()));
-    let traffic = r.new_side().and_then(|t| t.traffic.applied).map_or("-".into(), |w| format!("{:.0}%", w * 100.0));
+    let traffic = share(r).map_or("-".into(), |w| format!("{:.0}%", w * 100.0));
     let errors = state.metrics_of(&r.id).map(|m| if r.in_flight() { m.new.errors } else { m.old.errors });
     let errors = match errors {
         Some(Reading::Value(v)) => format!("{:.1}%", v * 100.0),
@@ -190,12 +195,18 @@ fn row(state: &State, known: &Known) -> [String; 8] {
     ]
 }
 
+/// The new side's part of the users: what the router says, or where none splits, its part of the pods.
+fn share(rollout: &Rollout) -> Option<f64> {
+    let traffic = &rollout.new_side()?.traffic;
+    traffic.applied.or(traffic.replica_share)
+}
+
 /// `status --line`: for a prompt or tmux.
 pub fn line(state: &State, shown: &[&Known]) -> String {
     match shown {
         [one] => {
             let r = &one.rollout;
-            let traffic = r.new_side().and_then(|t| t.traffic.applied).map(|w| format!(" {:.0}%", w * 100.0)).unwrap_or_default();
+            let traffic = share(r).map(|w| format!(" {:.0}%", w * 100.0)).unwrap_or_default();
             format!("{} {}{traffic}", r.id.path(), r.phase.name())
         }
         _ => {

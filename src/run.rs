@@ -205,7 +205,10 @@ impl<H: Hands> Loop<'_, H> {
             .iter()
             .find(|(_, k)| k.rollout.id.path() == *wanted || *k.rollout.id.name == **wanted)
             .map(|(uid, _)| uid.clone());
-        if let Some(uid) = found {
+        if found.is_none() && self.state.links.get(crate::model::Source::Fleet).synced.is_some() {
+            self.state.note = Some((chrono::Utc::now(), format!("no rollout {wanted} in {}", self.state.scope).into()));
+            self.open = None;
+        } else if let Some(uid) = found {
             self.open = None;
             let mut effects = Vec::new();
             crate::state::input::open(&mut self.state, &uid, chrono::Utc::now(), &mut effects);
@@ -266,6 +269,17 @@ enum Signal {
     Continue,
 }
 
+impl Signal {
+    /// The exit code shells expect, of those that end the process.
+    fn ends_with(self) -> Option<i32> {
+        match self {
+            Self::Hangup => Some(129),
+            Self::Terminate => Some(143),
+            Self::Stop | Self::Continue => None,
+        }
+    }
+}
+
 /// Signals as messages. A terminal that vanishes counts as a hang-up even where SIGHUP is ignored.
 fn signals() -> io::Result<mpsc::Receiver<Signal>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -283,6 +297,13 @@ fn signals() -> io::Result<mpsc::Receiver<Signal>> {
         let tx = tx.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
+                if let Some(code) = meaning.ends_with() {
+                    // A terminal that takes no more bytes (Ctrl-S, a stalled tmux) holds the loop in a write.
+                    std::thread::spawn(move || {
+                        std::thread::sleep(Duration::from_secs(3));
+                        std::process::exit(code);
+                    });
+                }
                 if tx.send(meaning).await.is_err() {
                     return;
                 }

@@ -118,7 +118,7 @@ async fn sample(
 
 /// A state with nothing known yet.
 pub fn state(mode: Mode, connection: &Connection, wanted: &Wanted, settings: Settings, keys: BTreeMap<String, Command>) -> State {
-    let mut state = State::new(mode, connection.context(), &wanted.label, settings, keys);
+    let mut state = State::new(mode, &Text::clean(connection.context()), &wanted.label, settings, keys);
     state.links.entry(Source::Fleet).state = LinkState::Connecting;
     if state.settings.prometheus {
         state.links.entry(Source::Prometheus).state = LinkState::Connecting;

@@ -61,6 +61,8 @@ pub struct State {
     pub metrics: HashMap<Text, RolloutMetrics>,
     /// Events of the open rollout and what this session did, newest last.
     pub timeline: VecDeque<Entry>,
+    /// What was seen or done while a rollout was not open, or was open before; by uid.
+    pub logs: HashMap<Text, VecDeque<Entry>>,
     pub view: View,
     /// The action being confirmed or tracked.
     pub card: Option<Card>,
@@ -118,6 +120,7 @@ impl State {
             order: Vec::new(),
             metrics: HashMap::new(),
             timeline: VecDeque::new(),
+            logs: HashMap::new(),
             view: View { window: 1, ..View::default() },
             card: None,
             note: None,

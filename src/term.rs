@@ -72,7 +72,9 @@ impl Screen {
     /// When the terminal has gone.
     pub fn redraw(&mut self) -> io::Result<()> {
         self.last = None;
-        self.terminal.clear()
+        // Not `clear`: it asks the terminal where its cursor is, and whoever answers may be a shell.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Draws the picture of a state; writes nothing when it is the one already shown. Says when time alone

@@ -41,6 +41,19 @@ fn start() -> Started {
     start_with(|p| p)
 }
 
+#[test]
+fn the_terminal_is_never_asked_anything() {
+    let app = start();
+    app.term.resize(100, 30);
+    app.term.send("\x0c");
+    std::thread::sleep(Duration::from_millis(300));
+    let raw = app.term.raw();
+    // Cursor position, device attributes, colours, modes: an answer may come late, or to a shell.
+    for question in [&b"\x1b[6n"[..], b"\x1b[c", b"\x1b[0c", b"\x1b]10;?", b"\x1b]11;?", b"$p"] {
+        assert!(!raw.windows(question.len()).any(|w| w == question), "{:?} was asked", String::from_utf8_lossy(question));
+    }
+}
+
 /// The bytes that give a terminal back: main screen, visible cursor, no paste mode.
 fn restored(term: &Term) -> bool {
     let raw = term.raw();
@@ -60,10 +73,10 @@ fn a_dead_server_is_a_state_not_an_end() {
 
 #[test]
 fn sigterm_sigint_and_sighup_end_it_within_a_second_and_give_the_terminal_back() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 143), (Signal::HUP, 129)] {
         let mut app = start();
         app.term.signal(signal);
-        assert_eq!(app.term.exit_code(Duration::from_secs(1)), Some(0), "{signal:?}");
+        assert_eq!(app.term.exit_code(Duration::from_secs(1)), Some(code), "{signal:?}");
         assert!(restored(&app.term), "{signal:?}");
     }
 }

@@ -127,7 +127,11 @@ async fn run(exec: &ExecConfig, cluster: &Cluster, patience: Duration) -> Result
         }
         Ok(Err(error)) => Err(missing(error)),
         Ok(Ok(status)) if !status.success() => Err(ConnectError::PluginFailed { command, status: status.to_string(), said }),
-        Ok(Ok(_)) => serde_json::from_slice(&out).map_err(|e| ConnectError::PluginGarbled { command, said: format!("{e} {said}").into() }),
+        // Not serde's own words: they may quote what the plugin printed, which is a credential.
+        Ok(Ok(_)) => serde_json::from_slice(&out).map_err(|e| {
+            let place = format!("no ExecCredential at line {} column {}", e.line(), e.column());
+            ConnectError::PluginGarbled { command, said: format!("{place} {said}").into() }
+        }),
     }
 }
 

@@ -86,7 +86,12 @@ pub const FIELDS: &[Field] = &[
     field("freshness.kubernetes", Kind::Duration, "\"30s\"", "age from which the API server's word is stale"),
     field("freshness.prometheus", Kind::Duration, "\"30s\"", "age from which Prometheus' word is stale"),
     field("safety.read-only", Kind::Bool, "false", "build every session without the ability to write"),
-    field("safety.protected-contexts", Kind::List, "[]", "contexts (with * as wildcard) in which an action asks for the rollout's name"),
+    field(
+        "safety.protected-contexts",
+        Kind::List,
+        "[]",
+        "contexts, or server addresses (a context can be renamed), * as wildcard, in which an action asks for the rollout's name",
+    ),
     unset(
         "safety.journal",
         Kind::Path,

@@ -28,7 +28,7 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         // The earlier versions are only watched while the rollout is open.
         Verb::Undo if !known.rollout.detailed && state.view.screen == super::Screen::Fleet => {
             super::input::open(state, &known.rollout.id.uid, now, effects);
-            state.note = Some((now, "opened, to read its earlier versions: press u again".into()));
+            state.view.pending = Some(Verb::Undo);
         }
         Verb::Undo => ask_revision(state, &known, now, effects),
         Verb::SetImage => ask_container(state, &known, now, effects),
@@ -40,11 +40,20 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
     }
 }
 
+/// Goes on with a verb that had to wait for the rollout's details.
+pub fn resume(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
+    let ready = state.open().is_some_and(|k| k.rollout.detailed) && state.card.is_none() && state.view.overlay.is_none();
+    if let Some(verb) = state.view.pending.take_if(|_| ready) {
+        begin(state, verb, now, effects);
+    }
+}
+
 fn ask_revision(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
     let choices = with_engine(state, &known.rollout, |engine, root| engine.revisions(&known.rollout, root, &state.objects));
     if choices.len() < 2 {
         return open(state, Intent::Undo { to: None }, now, effects);
     }
+    ask_about(state);
     state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Undo, input: String::new(), selected: 0, choices }));
 }
 
@@ -61,14 +70,21 @@ fn ask_container(state: &mut State, known: &Known, now: Time, effects: &mut Vec<
         [(name, image)] => ask_image(state, name.clone(), image),
         _ => {
             let choices = containers.iter().map(|(name, image)| (format!("{name}  {image}").into(), name.clone())).collect();
+            ask_about(state);
             state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Container, input: String::new(), selected: 0, choices }));
         }
     }
 }
 
+fn ask_about(state: &mut State) {
+    state.view.asked_about = state.subject().map(|k| Text::from(&*k.rollout.id.uid));
+}
+
 fn ask_image(state: &mut State, container: Text, current: &str) {
     let kind = PromptKind::Image { container };
-    state.view.overlay = Some(Overlay::Prompt(Prompt { kind, input: current.to_owned(), selected: 0, choices: Vec::new() }));
+    let prompt = Prompt { kind, input: current.to_owned(), selected: super::input::FILLED_IN, choices: Vec::new() };
+    ask_about(state);
+    state.view.overlay = Some(Overlay::Prompt(prompt));
 }
 
 fn containers(state: &State, rollout: &Rollout) -> Vec<(Text, Text)> {
@@ -77,6 +93,11 @@ fn containers(state: &State, rollout: &Rollout) -> Vec<(Text, Text)> {
 
 /// A prompt was answered. This only opens a card; it never acts.
 pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<Effect>) {
+    // Rows move while people type: the answer is for the rollout that was asked about.
+    if state.subject().map(|k| &*k.rollout.id.uid) != state.view.asked_about.as_deref() {
+        state.note = Some((now, "another rollout is selected by now: nothing was opened".into()));
+        return;
+    }
     let chosen = prompt.choices.get(prompt.selected).map(|(_, value)| value.clone());
     match (prompt.kind, chosen) {
         (PromptKind::Undo, Some(hash)) => open(state, Intent::Undo { to: Some(hash) }, now, effects),
@@ -220,7 +241,9 @@ fn ago(delta: TimeDelta) -> String {
 /// The server has spoken about a card's plan.
 pub fn rehearsed(state: &mut State, number: u64, findings: Findings, at: Time, effects: &mut Vec<Effect>) {
     if let Some(root) = findings.root {
-        let newer = state.objects.uid(root.resource, &root.meta.uid).is_some();
+        // A dry run may take seconds: the watch can be ahead of what was read for it.
+        let version = |o: &crate::object::Object| o.meta.resource_version.parse::<u64>().ok();
+        let newer = state.objects.uid(root.resource, &root.meta.uid).is_some_and(|have| version(&root) > version(have));
         let uid = root.meta.uid.clone();
         if newer && let Some(engine) = engine::of_root(root.resource) {
             state.objects.put(root);
@@ -242,7 +265,11 @@ pub fn rehearsed(state: &mut State, number: u64, findings: Findings, at: Time, e
 
 /// Whether two plans rest on the same conditions. Values taken from the clock do not count.
 fn same_ground(a: &Plan, b: &Plan) -> bool {
-    a.intent == b.intent && a.only_if == b.only_if && a.expect.goal == b.expect.goal && conditions(a) == conditions(b)
+    a.intent == b.intent
+        && a.sentence == b.sentence
+        && a.only_if == b.only_if
+        && a.expect.goal == b.expect.goal
+        && conditions(a) == conditions(b)
 }
 
 fn conditions(plan: &Plan) -> Vec<&serde_json::Value> {
@@ -262,6 +289,7 @@ pub fn follow(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
     let known = state.rollouts.get(&*card.target.uid).cloned();
     match card.stage.clone() {
         Stage::Asking => replan(state, known.as_ref(), &mut card, now, effects),
+        Stage::Refused(old) => refresh(state, known.as_ref(), &mut card, &old, now),
         Stage::Sent { .. } | Stage::Accepted { .. } | Stage::Observed { .. } | Stage::Unknown { .. } | Stage::Silent { .. } => {
             track(state, known.as_ref(), &mut card, now, effects);
         }
@@ -271,6 +299,19 @@ pub fn follow(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
         _ => {}
     }
     state.card = Some(card);
+}
+
+/// A refusal speaks of now: its reason follows the rollout, and when it is gone, so it says.
+fn refresh(state: &State, known: Option<&Known>, card: &mut Card, old: &Refusal, now: Time) {
+    let Some(known) = known else { return };
+    let new = match available::plan(state, known, &card.intent, now) {
+        Err(refusal) => refusal,
+        Ok(_) => Refusal::because("this is possible now").instead("close this and press the key again", Some(card.intent.verb())),
+    };
+    if new != *old {
+        card.moved = Some(moved(&known.rollout, now));
+        card.stage = Stage::Refused(new);
+    }
 }
 
 fn replan(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
@@ -285,25 +326,32 @@ fn replan(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effe
                 rollout: Some(card.target.clone()),
                 event: Box::new(journal::Event::Refused { intent: card.intent.clone(), reason: refusal.reason.clone() }),
             });
-            card.moved = Some("the rollout moved while you were reading".into());
+            card.moved = Some(moved(&known.rollout, now));
             card.stage = Stage::Refused(refusal);
         }
         Ok(plan) if card.plan.as_ref().is_none_or(|old| !same_ground(old, &plan)) => {
-            card.moved = Some(moved(card.plan.as_ref(), &plan));
+            card.moved = Some(moved(&known.rollout, now));
             fill(state, known, card, plan, now, effects);
         }
-        Ok(_) => {}
+        Ok(plan) => {
+            // The same conditions, so the rehearsal holds; but evidence and warnings are of now, not of the key press.
+            let before = card.objections.len();
+            speak(state, known, card, &plan, now);
+            if card.ready_at.is_some() && card.objections.len() > before {
+                card.overridden = false;
+                card.ready_at = Some(now);
+            }
+            card.plan = Some(plan);
+        }
     }
 }
 
-/// What is different now, from the conditions in words.
-fn moved(old: Option<&Plan>, new: &Plan) -> Text {
-    let before: &[Text] = old.map(|p| p.only_if.as_slice()).unwrap_or_default();
-    let fresh: Vec<&str> = new.only_if.iter().filter(|line| !before.contains(line)).map(|t| &**t).collect();
-    match fresh.is_empty() {
-        true => "the rollout moved while you were reading: look again".into(),
-        false => format!("the rollout moved while you were reading, now: {}", fresh.join(" · ")).into(),
-    }
+/// Where it stands now, and who wrote to it last.
+fn moved(rollout: &Rollout, now: Time) -> Text {
+    let step = rollout.steps.current.filter(|_| !rollout.steps.items.is_empty());
+    let step = step.map(|i| format!(", step {}/{}", (i + 1).min(rollout.steps.items.len()), rollout.steps.items.len())).unwrap_or_default();
+    let others = others(rollout, now);
+    format!("it moved while you were reading. Now: {}{step}. Last writers: {others}", rollout.phase.name()).into()
 }
 
 fn track(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
@@ -352,6 +400,8 @@ pub fn acted(state: &mut State, number: u64, outcome: Outcome, at: Time) {
         n => format!("{n} of the writes was taken, then: {said}").into(),
     };
     card.stage = match outcome {
+        // A part of it happened: that is no failure to forget, the watch must tell what came of it.
+        Outcome::Conflict { said, done } | Outcome::Refused { said, done } if done > 0 => Stage::Unknown { said: partly(said, done), at },
         Outcome::Sent => Stage::Sent { at },
         Outcome::Accepted { generation } => {
             card.generation = Some(generation);
@@ -380,7 +430,11 @@ pub fn key(state: &mut State, name: &str, text: Option<char>, now: Time, effects
     if name == "esc" || (name == "q" && card.typed.is_none()) || matches!(card.stage, Stage::Refused(_)) {
         return cancel(state, card, now, effects);
     }
-    let typing = card.typed.as_ref().is_some_and(|t| *t != *card.target.name) && !overriding(&card);
+    // While a name is asked for, what is typed is the name: `pay` may begin `pay-gateway`. Only after a pause
+    // is y the answer.
+    let complete = card.typed.as_ref().is_some_and(|t| *t == *card.target.name);
+    let settled = card.ready_at.and_then(|at| (now - at).to_std().ok()).is_some_and(|d| d >= guard::READING_TIME);
+    let typing = card.typed.is_some() && !overriding(&card) && !(complete && settled && name == "y");
     match (name, text) {
         ("backspace", _) => {
             if let Some(typed) = &mut card.typed {
@@ -396,6 +450,10 @@ pub fn key(state: &mut State, name: &str, text: Option<char>, now: Time, effects
         ("y", _) => consent(state, &mut card, now, effects),
         _ => {}
     }
+    if card.stage == Stage::Asking && card.ready_at.is_some() {
+        // Every key begins the reading anew: a burst, a held key or a paste without brackets never gets there.
+        card.ready_at = Some(now);
+    }
     state.card = Some(card);
 }
 
@@ -403,7 +461,15 @@ fn overriding(card: &Card) -> bool {
     !card.objections.is_empty() && !card.overridden
 }
 
+/// A smaller screen cannot show what is consented to. The way back is never refused for that.
+const READABLE: (u16, u16) = (40, 12);
+
 fn consent(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
+    let (columns, rows) = state.view.size;
+    if (columns < READABLE.0 || rows < READABLE.1) && card.intent.verb() != Verb::Abort {
+        state.note = Some((now, "make the window larger to confirm: not all of the card is shown".into()));
+        return;
+    }
     let Some(grant) = state.grant.clone() else { return };
     match guard::approve(card, &grant, now) {
         Ok(approved) => {
@@ -416,6 +482,7 @@ fn consent(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effe
 }
 
 fn cancel(state: &mut State, card: Card, now: Time, effects: &mut Vec<Effect>) {
+    state.note = None;
     if card.stage == Stage::Asking {
         let event = journal::Event::Cancelled { intent: card.intent.clone() };
         effects.push(Effect::Journal { card: Some(card.number), rollout: Some(card.target.clone()), event: Box::new(event) });
@@ -443,7 +510,7 @@ fn remember(state: &mut State, card: &Card, now: Time, message: Text) {
         message,
         count: 1,
     };
-    super::ingest::remember(state, entry);
+    super::ingest::log(state, &card.target.uid, entry);
 }
 
 /// A stage in words, for the timeline and the status line.

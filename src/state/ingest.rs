@@ -16,6 +16,8 @@ use crate::{
 const UNOBSERVED_LIMIT: Duration = Duration::from_secs(30);
 /// Readings kept per series: six hours at five seconds.
 const HISTORY: usize = 4_320;
+/// Lines kept about a rollout that is not open.
+const LOG: usize = 60;
 /// Lines of the timeline that are kept.
 const TIMELINE: usize = 500;
 
@@ -114,6 +116,7 @@ fn deleted(state: &mut State, resource: &'static Resource, uid: &str, at: Time, 
         }
     } else {
         state.rollouts.remove(uid);
+        state.logs.remove(uid);
     }
 }
 
@@ -121,6 +124,7 @@ fn remodel_open(state: &mut State, at: Time, effects: &mut Vec<Effect>) {
     let Screen::Rollout(uid) = state.view.screen.clone() else { return };
     let Some(engine) = state.rollouts.get(&uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
     remodel(state, engine, &uid, at, effects);
+    action::resume(state, at, effects);
     if let Some(root) = state.objects.uid(engine.root(), &uid) {
         let events = timeline::from_events(root, &state.objects);
         merge_events(state, events);
@@ -157,10 +161,37 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
     let key: Text = uid.into();
     state.rollouts.insert(key.clone(), Known { rollout, verdict, unobserved_since, deleted: None, haystack });
     state.unsorted = true;
-    if matches!(&state.view.screen, Screen::Rollout(open) if *open == key) {
-        for entry in seen {
-            remember(state, entry);
-        }
+    for entry in seen {
+        log(state, &key, entry);
+    }
+}
+
+/// Keeps a line about a rollout, whether it is open or not.
+pub fn log(state: &mut State, uid: &str, entry: Entry) {
+    if matches!(&state.view.screen, Screen::Rollout(open) if **open == *uid) {
+        return remember(state, entry);
+    }
+    let log = state.logs.entry(uid.into()).or_default();
+    log.push_back(entry);
+    while log.len() > LOG {
+        log.pop_front();
+    }
+}
+
+/// The open rollout's timeline begins with what was kept about it.
+pub fn recall(state: &mut State, uid: &str) {
+    state.timeline = state.logs.remove(uid).unwrap_or_default();
+}
+
+/// Puts away what Kubernetes will not tell again.
+pub fn put_away(state: &mut State, uid: &str) {
+    let mut log = std::mem::take(&mut state.timeline);
+    log.retain(|e| e.origin != Origin::Event);
+    while log.len() > LOG {
+        log.pop_front();
+    }
+    if !log.is_empty() {
+        state.logs.insert(uid.into(), log);
     }
 }
 
@@ -269,7 +300,7 @@ fn backfilled(state: &mut State, uid: &str, filled: RolloutMetrics) {
 
 /// Forgets what was only watched for the open rollout.
 pub fn forget_detail(state: &mut State) {
-    const DETAIL: [&Resource; 9] = [
+    const DETAIL: [&Resource; 10] = [
         &kinds::REPLICA_SET,
         &kinds::POD,
         &kinds::ANALYSIS_RUN,
@@ -279,6 +310,7 @@ pub fn forget_detail(state: &mut State) {
         &kinds::INGRESS,
         &kinds::VIRTUAL_SERVICE,
         &kinds::DEPLOYMENT,
+        &kinds::POD_TEMPLATE,
     ];
     for resource in DETAIL {
         let gone: Vec<Text> = state.objects.iter(resource).map(|o| o.meta.uid.clone()).collect();

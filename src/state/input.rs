@@ -7,6 +7,9 @@ use crate::{
     model::{Text, Time},
 };
 
+/// `selected` of a typed prompt whose text nobody has touched yet.
+pub const FILLED_IN: usize = 1;
+
 pub fn key(state: &mut State, key: &Key, now: Time, effects: &mut Vec<Effect>) {
     if key.name == "ctrl-c" || key.name == "ctrl-z" || key.name == "ctrl-l" {
         return lookup(state, key, now, effects);
@@ -33,7 +36,12 @@ pub fn paste(state: &mut State, text: &str) {
     let clean = Text::clean(text);
     match &mut state.view.overlay {
         Some(Overlay::Palette { input, .. }) => input.push_str(&clean),
-        Some(Overlay::Prompt(prompt)) if prompt.choices.is_empty() => prompt.input.push_str(&clean),
+        Some(Overlay::Prompt(prompt)) if prompt.choices.is_empty() => {
+            if std::mem::take(&mut prompt.selected) == FILLED_IN {
+                prompt.input.clear();
+            }
+            prompt.input.push_str(&clean);
+        }
         None if state.view.filtering && state.card.is_none() => {
             state.view.filter.text.push_str(&clean);
             state.unsorted = true;
@@ -141,7 +149,9 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
     state.view.pane = None;
     state.view.zoom = None;
     state.view.scroll = 0;
-    state.timeline.clear();
+    state.view.pending = None;
+    state.note = None;
+    ingest::recall(state, uid);
     effects.push(Effect::Focus);
     ingest::remodel(state, engine, uid, now, effects);
 }
@@ -174,7 +184,9 @@ fn close(state: &mut State, effects: &mut Vec<Effect>) {
     effects.push(Effect::Unwatch);
     effects.push(Effect::Focus);
     ingest::forget_detail(state);
-    state.timeline.clear();
+    ingest::put_away(state, &uid);
+    state.view.pending = None;
+    state.note = None;
     if state.rollouts.get(&uid).is_some_and(|k| k.deleted.is_some()) {
         state.rollouts.remove(&uid);
     } else if let Some(engine) = state.rollouts.get(&uid).and_then(|k| engine::of(k.rollout.engine)) {
@@ -225,8 +237,13 @@ fn filter(state: &mut State) {
 
 fn filter_key(state: &mut State, key: &Key) {
     match key.name.as_str() {
-        "enter" => state.view.filtering = false,
+        "enter" => {
+            state.view.filtering = false;
+            select(state, state.view.selected);
+        }
         "esc" => {
+            // The row that was found stays selected when the others come back.
+            select(state, state.view.selected);
             state.view.filtering = false;
             state.view.filter.text.clear();
         }
@@ -337,11 +354,17 @@ fn prompt_key(state: &mut State, mut prompt: view::Prompt, key: &Key, now: Time,
     let choosing = !prompt.choices.is_empty();
     match key.name.as_str() {
         "enter" => return action::answered(state, prompt, now, effects),
-        "down" => prompt.selected = (prompt.selected + 1).min(prompt.choices.len().saturating_sub(1)),
-        "up" => prompt.selected = prompt.selected.saturating_sub(1),
+        "down" if choosing => prompt.selected = (prompt.selected + 1).min(prompt.choices.len() - 1),
+        "up" if choosing => prompt.selected = prompt.selected.saturating_sub(1),
         "j" if choosing => prompt.selected = (prompt.selected + 1).min(prompt.choices.len() - 1),
         "k" if choosing => prompt.selected = prompt.selected.saturating_sub(1),
-        _ if !choosing => edit(&mut prompt.input, key),
+        _ if !choosing => {
+            // As in a browser's address bar: what is typed replaces what was filled in, an editing key keeps it.
+            if std::mem::take(&mut prompt.selected) == FILLED_IN && key.text.is_some() {
+                prompt.input.clear();
+            }
+            edit(&mut prompt.input, key);
+        }
         _ => {}
     }
     state.view.overlay = Some(Overlay::Prompt(prompt));

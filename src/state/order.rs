@@ -20,7 +20,7 @@ pub fn sort(state: &mut State, now: Time) {
         .rollouts
         .iter()
         .filter(|(uid, k)| k.deleted.is_none() || open.as_ref() == Some(*uid))
-        .filter(|(_, k)| unfold || moves(k))
+        .filter(|(uid, k)| unfold || moves(k) || state.view.selected_uid.as_ref() == Some(*uid))
         .filter(|(_, k)| filter.matches(&k.rollout, &k.haystack))
         .collect();
     rows.sort_by_cached_key(|(_, known)| rank(known, now));

@@ -57,6 +57,7 @@ fn state(list: &str, mode: Mode) -> State {
     if mode == Mode::Interactive {
         state.grant = Some(Arc::new(Grant::for_test()));
     }
+    state.view.size = (120, 40);
     live(&mut state, Source::Fleet, at(0));
     for value in items(list) {
         if let Some(object) = object(&value) {
@@ -394,6 +395,123 @@ fn a_filter_takes_letters_that_are_keys_elsewhere() {
 fn the_set_of_engines_covers_what_a_state_can_hold() {
     assert_eq!(ENGINES.len(), 1);
     assert!(crate::engine::of_root(&kinds::ROLLOUT).is_some());
+}
+
+#[test]
+fn one_burst_cannot_override_and_confirm() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    state.settings.prometheus = true;
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    for key in ["s", "o", "space", "t", "o", "d", "a", "y", "y", "y"] {
+        assert_eq!(acts(&press(&mut state, key, at(5))), 0, "{key}");
+    }
+    // A held key is a burst without end.
+    for i in 0..100 {
+        assert_eq!(acts(&press(&mut state, "y", later(5.03 + f64::from(i) * 0.03))), 0);
+    }
+    assert_eq!(acts(&press(&mut state, "y", later(12.0))), 1);
+}
+
+#[test]
+fn the_name_of_another_rollout_that_begins_alike_is_not_this_ones() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    state.settings.protected = true;
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    let other = format!("{}-gateway", state.open().unwrap().rollout.id.name);
+    for c in other.chars() {
+        assert_eq!(acts(&press(&mut state, &c.to_string(), at(6))), 0, "{c}");
+    }
+    assert_eq!(acts(&press(&mut state, "y", at(7))), 0);
+}
+
+#[test]
+fn evidence_that_goes_stale_under_an_open_card_counts() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    approve_of(&mut state);
+    assert!(state.card.as_ref().unwrap().objections.is_empty());
+    update(&mut state, Event::Tick, at(120));
+    assert!(!state.card.as_ref().unwrap().objections.is_empty(), "the fleet was last heard two minutes ago");
+    assert_eq!(acts(&press(&mut state, "y", at(125))), 0);
+    press(&mut state, "o", at(126));
+    assert_eq!(acts(&press(&mut state, "y", at(127))), 1);
+}
+
+#[test]
+fn a_canary_that_fails_plainly_more_often_needs_an_override() {
+    for (new, old, blocked) in [(0.097, 0.004, true), (0.02, 0.015, false), (0.005, 0.0, false)] {
+        let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+        let id = state.open().unwrap().rollout.id.clone();
+        let mut metrics = RolloutMetrics { at: Some(at(0)), ..Default::default() };
+        metrics.new.errors = Reading::Value(new);
+        metrics.old.errors = Reading::Value(old);
+        send(&mut state, Body::Metrics(vec![(id, metrics)]));
+        press(&mut state, "p", at(0));
+        assert_eq!(!state.card.as_ref().unwrap().objections.is_empty(), blocked, "{new} {old}");
+    }
+}
+
+#[test]
+fn a_slow_dry_run_does_not_bring_an_older_picture_back() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "a", at(0));
+    let (number, plan) = open_plan(&state);
+    let old = changed(ROUTER_PAUSED, |_| {});
+    let newer = changed(ROUTER_PAUSED, |r| {
+        r["metadata"]["resourceVersion"] = "9999999".into();
+        r["status"]["currentStepIndex"] = json!(3);
+    });
+    send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(newer) });
+    let findings = Findings { root: Some(old), dry_run: Check::Yes, rights: Check::Yes, plan };
+    send(&mut state, Body::Rehearsed { card: number, findings: Box::new(findings) });
+    assert_eq!(state.open().unwrap().rollout.steps.current, Some(3));
+}
+
+#[test]
+fn a_card_that_does_not_fit_cannot_be_confirmed_but_an_abort_can() {
+    for (key, acted) in [("p", 0), ("a", 1)] {
+        let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+        state.view.size = (100, 1);
+        press(&mut state, key, at(0));
+        approve_of(&mut state);
+        assert_eq!(acts(&press(&mut state, "y", at(5))), acted, "{key}");
+    }
+}
+
+#[test]
+fn half_a_plan_is_not_reported_as_nothing() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "a", at(0));
+    approve_of(&mut state);
+    press(&mut state, "y", at(5));
+    let number = state.card.as_ref().unwrap().number;
+    send(&mut state, Body::Acted { card: number, outcome: Outcome::Conflict { said: "422".into(), done: 1 } });
+    assert!(matches!(stage(&state), Stage::Unknown { .. }), "{:?}", stage(&state));
+}
+
+#[test]
+fn an_image_typed_for_one_rollout_never_opens_a_card_for_another() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "i", at(0));
+    assert!(matches!(state.view.overlay, Some(Overlay::Prompt(_))), "{:?}", state.view.overlay);
+    state.view.asked_about = Some("another".into());
+    press(&mut state, "enter", at(1));
+    assert!(state.card.is_none());
+}
+
+#[test]
+fn what_was_seen_and_done_outlives_leaving_the_rollout() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    press(&mut state, "esc", at(1));
+    let lines = state.timeline.iter().filter(|e| e.origin == crate::timeline::Origin::You).count();
+    assert_eq!(lines, 1);
+    press(&mut state, "esc", at(2));
+    update::settle(&mut state, at(2));
+    press(&mut state, "enter", at(3));
+    assert_eq!(state.timeline.iter().filter(|e| e.origin == crate::timeline::Origin::You).count(), 1);
 }
 
 fn any_event() -> impl Strategy<Value = Event> {

@@ -121,6 +121,10 @@ pub struct View {
     pub overlay: Option<Overlay>,
     /// Last known size, columns and rows.
     pub size: (u16, u16),
+    /// The rollout a prompt asks about, by uid.
+    pub asked_about: Option<Text>,
+    /// A verb that waits for the open rollout's details.
+    pub pending: Option<crate::intent::Verb>,
     /// What differs between the two sides, made when the pane is opened.
     pub diff: Vec<crate::engine::Change>,
 }

@@ -90,7 +90,12 @@ fn nobody_raises_the_ceiling() {
     let sources = Sources { ceiling: Some(ceiling), file: Some(own), named: true, flags };
     let config = Config::load(&sources, |name| (name == "ROLLTOP_SAFETY_READ_ONLY").then(|| "false".to_owned())).unwrap();
     assert!(config.flag("safety.read-only"));
-    assert!(config.protects("prod-eu") && config.protects("mine") && !config.protects("test"));
+    assert!(
+        config.protects("prod-eu", "")
+            && config.protects("mine", "")
+            && !config.protects("test", "https://test")
+            && config.protects("renamed", "prod-eu.example:6443/")
+    );
 }
 
 #[test]

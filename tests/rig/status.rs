@@ -25,7 +25,7 @@ async fn the_exit_code_and_the_json_tell_the_state() {
     let all: Value = serde_json::from_slice(&out.stdout).unwrap();
     let one = &all[0];
     assert_eq!((&one["phase"], &one["engine"], &one["kind"]), (&json!("waiting"), &json!("argo"), &json!("Rollout")));
-    assert_eq!((&one["step"]["index"], &one["step"]["of"]), (&json!(1), &json!(4)));
+    assert_eq!((&one["step"]["index"], &one["step"]["of"]), (&json!(2), &json!(4)));
     assert_eq!(one["wait"]["for"], "human");
     assert_eq!(one["verdict"]["is"], "none");
     assert_eq!(one["way_back"]["action"], "abort");
