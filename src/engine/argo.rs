@@ -11,6 +11,7 @@ pub mod analysis;
 pub mod dto;
 pub mod edit;
 pub mod facts;
+pub mod image;
 pub mod law;
 pub mod next;
 pub mod notices;

@@ -67,8 +67,11 @@ pub enum Goal {
         not: Option<Text>,
     },
     Restarting,
-    /// Users are on this hash.
-    Active(Text),
+    /// Users are on this hash; `from` was the wanted one when the plan was made.
+    Active {
+        hash: Text,
+        from: Text,
+    },
 }
 
 /// What should be seen afterwards, and how long that may take.

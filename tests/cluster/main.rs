@@ -15,6 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// After this long checkout's new version begins to fail.
 const TURNS_BAD: Duration = Duration::from_secs(180);
 
+/// The controller tells a rollback by creation times, which have whole seconds: the versions must not share one.
+const A_SECOND_LATER: Duration = Duration::from_millis(1100);
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let bad = std::env::args().any(|argument| argument == "--bad");
@@ -49,6 +52,7 @@ async fn releases(rig: &Rig) {
     for (place, name) in [(&shop, "checkout"), (&shop, "cart"), (&shop, "search"), (&pay, "ledger")] {
         place.wait_phase(name, "Healthy").await;
     }
+    tokio::time::sleep(A_SECOND_LATER).await;
     for (place, name) in [(&shop, "checkout"), (&shop, "cart"), (&pay, "ledger")] {
         place.set_image(name, "v2").await;
         place.wait_phase(name, "Paused").await;

@@ -43,8 +43,11 @@ pub static LAW: &[Row] = &[
     row(
         S::Unpausing,
         &[],
-        ("the pause was just ended and the controller has not gone on: a second promote would skip a step", WAIT, None),
-        &[],
+        ("the pause was just ended and the controller has not gone on", WAIT, None),
+        &[
+            (Promote, ("the pause was just ended and the controller has not gone on: a second promote would skip a step", WAIT, None)),
+            (Skip, ("the pause was just ended and the controller has not gone on: this would skip the step after it", WAIT, None)),
+        ],
     ),
     row(S::AbortPending, &[], ("an abort was just asked for", WAIT, None), &[]),
     row(S::RetryPending, &[], ("a retry was just asked for", WAIT, None), &[]),
@@ -72,7 +75,13 @@ pub static LAW: &[Row] = &[
             "undo to the stable version is the only quick way out",
             Some(Undo),
         ),
-        &[(Retry, ("a retry only brings the broken version back up", "undo to the stable version", Some(Undo)))],
+        &[
+            (
+                SetImage,
+                ("the abort is blocked and users are on pods that go away: they cannot wait for another image", "undo first", Some(Undo)),
+            ),
+            (Retry, ("a retry only brings the broken version back up", "undo to the stable version", Some(Undo))),
+        ],
     ),
     row(
         S::AbortFrozen,
@@ -82,7 +91,10 @@ pub static LAW: &[Row] = &[
             "abort again (ends the manual pause), or undo",
             Some(Abort),
         ),
-        &[],
+        &[(
+            SetImage,
+            ("the manual pause would hold another image back as well", "abort again (ends the manual pause), or undo", Some(Abort)),
+        )],
     ),
     row(
         S::FirstDeploy,
@@ -113,7 +125,7 @@ pub static LAW: &[Row] = &[
         S::PromotingFull,
         &[Abort, Undo],
         ("a full promotion is in progress", "abort stops it (takes the full promotion back), or undo", Some(Abort)),
-        &[],
+        &[(SetImage, ("a full promotion is in progress: stop it before another image begins", "abort, then set the image", Some(Abort)))],
     ),
     row(
         S::ManualPause,
@@ -124,7 +136,8 @@ pub static LAW: &[Row] = &[
             (Skip, ("manually paused: a skip would take effect only later", "resume first, or promote (resumes and skips)", Some(Resume))),
         ],
     ),
-    row(S::InconclusiveExperiment, &[Skip, Abort, Undo], EXPERIMENT_PROMOTE, &[]),
+    // A new template ends the experiments as well.
+    row(S::InconclusiveExperiment, &[Skip, Abort, Undo, SetImage], EXPERIMENT_PROMOTE, &[]),
     row(S::InconclusiveStep, &[Promote, Abort, Undo, SetImage], DECIDE, &[]),
     row(S::InconclusiveBackground, &[Promote, Abort, Undo, SetImage], DECIDE, &[]),
     row(S::InconclusiveBlueGreen, &[Promote, Abort, Undo, SetImage, Flip], DECIDE, &[]),
@@ -172,7 +185,7 @@ static EXTRA: &[Extra] = &[
     (Abort, |f| !f.in_flight(), NOTHING_IN_FLIGHT),
     (
         Abort,
-        |f| !f.ro.status.abort && abort_trap(f).is_some(),
+        |f| !f.ro.status.abort && abort_trap(f),
         (
             "abort would not switch the active Service back and then remove the pods behind it: an outage",
             "undo to the stable version switches back at once",

@@ -3,6 +3,7 @@
 use super::{
     dto,
     facts::{Facts, Set},
+    pods,
     status::{self, Situation, situation},
     steps::{self, short},
 };
@@ -33,7 +34,7 @@ pub fn wait(f: &Facts<'_>) -> Option<Wait> {
         }
         S::PauseStep => timed("pause step", paused_at, steps::pause_seconds(f)),
         S::PauseBlueGreen => timed("before the switch", paused_at, steps::auto_promotion_seconds(f)),
-        S::DeadlineExceeded => wait_for(WaitFor::Human, "gave up waiting for pods", condition_since(f, "Progressing")),
+        S::DeadlineExceeded => wait_for(WaitFor::Human, named(f, "gave up waiting for pods".into()), condition_since(f, "Progressing")),
         S::AfterCutover => after_cutover(f),
         S::RunningStep => running(f),
         S::FirstDeploy | S::Idle | S::PromotingFull | S::Finishing | S::Running => for_pods(f),
@@ -75,13 +76,22 @@ fn running(f: &Facts<'_>) -> Option<Wait> {
     }
 }
 
+/// The reason with what keeps the new side's pods from starting, when that can be seen.
+fn named(f: &Facts<'_>, reason: String) -> String {
+    match pods::stuck(f) {
+        Some(stuck) if reason.is_empty() => stuck.reason,
+        Some(stuck) => format!("{reason}: {}", stuck.reason),
+        None => reason,
+    }
+}
+
 fn for_pods(f: &Facts<'_>) -> Option<Wait> {
     let since = condition_since(f, "Progressing");
     let reason = match f.set(f.current()) {
         Some(set) if set.ready() < set.wanted() => format!("{} of {} new pods ready", set.ready(), set.wanted()),
         _ => status::word(f).message,
     };
-    wait_for(WaitFor::Pods, reason, since)
+    wait_for(WaitFor::Pods, named(f, reason), since)
 }
 
 // ── next ────────────────────────────────────────────────────────────────────────────────────────
@@ -98,22 +108,22 @@ pub fn next(f: &Facts<'_>) -> Next {
         S::Unobserved | S::Unpausing | S::AbortPending | S::RetryPending => phrase("the controller acts on the last change"),
         S::Invalid => then("corrects the spec"),
         S::AbortBlocked => blocked_next(f),
-        S::AbortFrozen => then("resumes: the abort is carried out only then"),
+        S::AbortFrozen => phrase("nothing: the abort waits for a resume"),
         S::Aborted => aborted_next(f),
         S::IdlePaused => then("resumes"),
         S::Idle | S::FirstDeploy => idle_next(f),
-        S::PromotingFull => gives_up(f).unwrap_or_else(|| phrase("all users on the new version, skipping the rest")),
+        S::PromotingFull => gives_up(f).unwrap_or_else(|| phrase("all users on the new version, rest skipped")),
         S::ManualPause => then(&format!("resumes; then {}", resumed(f))),
-        S::InconclusiveExperiment => phrase("the controller keeps starting experiments until someone aborts or skips the step"),
-        S::InconclusiveStep => then(&format!("promotes (accepts this step) or aborts; then {}", following(f))),
-        S::InconclusiveBackground => then("promotes or aborts; the analysis then starts anew"),
+        S::InconclusiveExperiment => phrase("starts experiments until abort or skip"),
+        S::InconclusiveStep => then(&format!("promotes; then {}", following(f))),
+        S::InconclusiveBackground => then("promotes; then the analysis starts anew"),
         S::InconclusiveBlueGreen => then("promotes or aborts"),
         S::PauseStep => pause_next(f, steps::pause_seconds(f), &following(f)),
-        S::PauseBlueGreen => pause_next(f, steps::auto_promotion_seconds(f), "users are switched to the new version"),
-        S::DeadlineExceeded => then("acts; pods that become ready would still let it go on"),
+        S::PauseBlueGreen => pause_next(f, steps::auto_promotion_seconds(f), "users are switched over"),
+        S::DeadlineExceeded => phrase("nothing, until someone acts or pods get ready"),
         S::AfterCutover => verify_next(f),
         S::RunningStep => gives_up(f).unwrap_or_else(|| phrase(running_next(f))),
-        S::Finishing => gives_up(f).unwrap_or_else(|| phrase("the new version becomes stable once its pods are ready")),
+        S::Finishing => gives_up(f).unwrap_or_else(|| phrase("becomes stable once its pods are ready")),
         S::Running => gives_up(f).unwrap_or_else(|| phrase(bring_up(f))),
     }
 }
@@ -122,7 +132,7 @@ fn bring_up(f: &Facts<'_>) -> &'static str {
     match f.blue_green() {
         None => "all users on the new version, pod by pod",
         Some(b) if b.auto_promotion_enabled == Some(false) => "waits for a promotion once the preview is up",
-        Some(_) => "users are switched to the new version once the preview is up",
+        Some(_) => "users are switched once the preview is up",
     }
 }
 
@@ -137,7 +147,7 @@ fn pause_next(f: &Facts<'_>, seconds: Option<f64>, then: &str) -> Next {
 /// What a resume uncovers: a pause below stays, everything else goes on.
 fn resumed(f: &Facts<'_>) -> String {
     if status::waits_for_human(f) {
-        return "the pause below it waits on".into();
+        return "the pause below waits on".into();
     }
     let has_timer = !f.ro.status.pause_conditions.is_empty();
     if has_timer { format!("the pause below runs out: {}", following(f)) } else { "it goes on".into() }
@@ -166,8 +176,8 @@ fn running_next(f: &Facts<'_>) -> String {
     let step = f.step_index().and_then(|i| f.steps().get(i));
     let after = following(f);
     match step {
-        Some(dto::Step { analysis: Some(_), .. }) => format!("if the analysis succeeds {after}; if it fails, an abort"),
-        Some(dto::Step { experiment: Some(_), .. }) => format!("if the experiment succeeds {after}; if it fails, an abort"),
+        Some(dto::Step { analysis: Some(_), .. }) => format!("if the analysis succeeds {after}; else abort"),
+        Some(dto::Step { experiment: Some(_), .. }) => format!("if the experiment succeeds {after}; else abort"),
         Some(dto::Step { plugin: Some(_), .. }) => format!("when the plugin is done {after}"),
         _ => format!("once the pods are ready {after}"),
     }
@@ -184,7 +194,10 @@ fn gives_up(f: &Facts<'_>) -> Option<Next> {
     #[allow(clippy::cast_precision_loss)]
     let at = steps::after(progressing.last_update_time.0?, f.progress_deadline().max(0) as f64)?;
     let missing = set.wanted() - set.ready();
-    Some(Next { at: Some(at), what: format!("gives up (progress deadline), unless {missing} more pods get ready").into() })
+    Some(Next {
+        at: Some(at),
+        what: format!("gives up unless {missing} more {} ready", if missing == 1 { "pod gets" } else { "pods get" }).into(),
+    })
 }
 
 /// The progress deadline is not evaluated on pause, analysis and experiment steps.
@@ -195,15 +208,15 @@ fn dto_step_holds_clock(f: &Facts<'_>) -> bool {
 
 fn aborted_next(f: &Facts<'_>) -> Next {
     match f.set(f.current()).and_then(Set::deadline) {
-        Some(at) => Next { at: Some(at), what: "the pods of the aborted version are removed".into() },
+        Some(at) => Next { at: Some(at), what: "aborted pods are removed".into() },
         None => phrase("nothing until someone retries or undoes"),
     }
 }
 
 fn blocked_next(f: &Facts<'_>) -> Next {
     match f.set(f.active()).and_then(Set::deadline) {
-        Some(at) => Next { at: Some(at), what: "the pods behind the active Service are removed: outage until someone undoes".into() },
-        None => phrase("nothing until someone undoes to the stable version"),
+        Some(at) => Next { at: Some(at), what: "outage: the active pods are removed".into() },
+        None => phrase("nothing until someone undoes to stable"),
     }
 }
 
@@ -219,12 +232,10 @@ fn idle_next(f: &Facts<'_>) -> Next {
 fn verify_next(f: &Facts<'_>) -> Next {
     let run = f.ro.status.blue_green.post_promotion_analysis_run_status.as_ref();
     if status::active_is_empty(f) {
-        return gives_up(f).unwrap_or_else(|| phrase("waits for the new pods, with users already on them"));
+        return gives_up(f).unwrap_or_else(|| phrase("waits for pods that users are already on"));
     }
     match run {
-        Some(r) if r.status != "Successful" => {
-            phrase("if the post-promotion analysis succeeds the new version becomes stable; if it fails, back to the old one")
-        }
+        Some(r) if r.status != "Successful" => phrase("stable if post-promotion analysis succeeds"),
         _ => phrase("the new version becomes stable"),
     }
 }
@@ -248,16 +259,12 @@ pub fn way_back(f: &Facts<'_>) -> WayBack {
         }
         S::Aborted => WayBack { what: "already back on the old version".into(), ..WayBack::default() },
         S::Invalid => back(Verb::Undo, None, "undo: the last template that was valid"),
-        S::AbortBlocked => {
-            back(Verb::Undo, Some(ABORT_SECONDS), "undo to the stable version: abort is blocked, the active Service would stay where it is")
-        }
-        S::AbortFrozen => back(Verb::Abort, Some(ABORT_SECONDS), "abort again: ends the manual pause, so that the abort is carried out"),
+        S::AbortBlocked => back(Verb::Undo, Some(ABORT_SECONDS), "undo to stable: abort is blocked"),
+        S::AbortFrozen => back(Verb::Abort, Some(ABORT_SECONDS), "abort again: ends the pause that blocks it"),
         S::Idle | S::IdlePaused => idle_back(f),
         S::AfterCutover => cutover_back(f),
         _ if f.after_cutover() => cutover_back(f),
-        S::PromotingFull => {
-            back(Verb::Abort, abort_seconds(f), format!("emergency stop: takes the full promotion back and aborts: {}", abort_words(f)))
-        }
+        S::PromotingFull => back(Verb::Abort, abort_seconds(f), "abort: ends the full promotion"),
         _ => back(Verb::Abort, abort_seconds(f), format!("abort: {}", abort_words(f))),
     }
 }
@@ -274,32 +281,24 @@ fn abort_words(f: &Facts<'_>) -> String {
     }
     let dynamic = f.canary().is_some_and(|c| c.dynamic_stable_scale);
     match (f.router(), dynamic) {
-        (None, _) => "the canary's pods are replaced by stable ones".into(),
-        (Some(_), true) => "gradually: the stable side gets its pods back first".into(),
+        (None, _) => "stable pods replace the new ones".into(),
+        (Some(_), true) => "gradually, stable gets its pods first".into(),
         (Some(_), false) => format!("weight to 0, ≈ {} s", short(f64::from(ABORT_SECONDS)).trim_end_matches('s')),
     }
 }
 
-/// Why an abort after the switch of a blue-green would end in an outage; `None` when it works.
-pub fn abort_trap(f: &Facts<'_>) -> Option<&'static str> {
-    if !f.after_cutover() {
-        return None;
-    }
+/// Whether an abort after the switch of a blue-green would end in an outage: while it is manually paused, or with
+/// unready pods behind the active Service, that Service is not switched back, and then those pods are removed.
+pub fn abort_trap(f: &Facts<'_>) -> bool {
     let new = f.set(f.current());
     let unready = new.map_or(f.ro.status.ready_replicas.count() < f.replicas(), |s| s.ready() < s.wanted());
-    if f.ro.spec.paused {
-        Some("while it is manually paused the active Service is not switched back, yet the new pods are removed")
-    } else if unready {
-        Some("with unready pods behind the active Service it is not switched back, and then those pods are removed")
-    } else {
-        None
-    }
+    f.after_cutover() && (f.ro.spec.paused || unready)
 }
 
 fn cutover_back(f: &Facts<'_>) -> WayBack {
     match abort_trap(f) {
-        Some(why) => back(Verb::Undo, Some(ABORT_SECONDS), format!("undo to the stable version; not abort: {why}")),
-        None => back(Verb::Abort, Some(ABORT_SECONDS), "abort: the active Service goes back at once"),
+        true => back(Verb::Undo, Some(ABORT_SECONDS), "undo to stable; abort would be an outage"),
+        false => back(Verb::Abort, Some(ABORT_SECONDS), "abort: the active Service goes back at once"),
     }
 }
 

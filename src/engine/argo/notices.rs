@@ -3,6 +3,7 @@
 use super::{
     analysis, dto,
     facts::Facts,
+    pods,
     status::{self, Situation, situation},
     steps::percent,
 };
@@ -25,6 +26,7 @@ const ROWS: &[Row] = &[
     disagreement,
     unverified,
     replica_failure,
+    cannot_start,
     unknown_router,
     stable_too_small,
     service_elsewhere,
@@ -135,6 +137,14 @@ fn replica_failure(f: &Facts<'_>) -> Option<(Severity, String)> {
 }
 
 /// Argo knows no key `gatewayAPI`; the API server drops it and the rollout goes by replica counts.
+/// Not the controller's word: it goes on waiting until its deadline.
+fn cannot_start(f: &Facts<'_>) -> Option<(Severity, String)> {
+    let stuck = pods::stuck(f)?;
+    let new = if f.in_flight() { "new pods" } else { "pods" };
+    let message = if stuck.message.is_empty() { String::new() } else { format!(": {}", stuck.message) };
+    warning(format!("{new} cannot start: {}{message} (pod {})", stuck.reason, stuck.pod))
+}
+
 fn unknown_router(f: &Facts<'_>) -> Option<(Severity, String)> {
     let canary = f.canary()?;
     let empty = canary.traffic_routing.is_some() && f.router().is_none();

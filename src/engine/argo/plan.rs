@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use super::{
     edit::Edit,
     facts::{Facts, Set},
-    law,
+    image, law,
     next::{self, flip_target, from_step},
-    owner,
+    owner, pods,
     status::{self, Situation},
-    steps::percent,
+    steps::{self, percent, short},
     template,
 };
 use crate::{
     engine::{Change, Expectation, Goal, Plan, Refusal, Write},
     intent::{Command, Danger, Intent, Verb, describe},
-    model::{Notice, Role, Rollout, Severity, Text, Time},
+    model::{Notice, PodHealth, Role, Rollout, Severity, Text, Time, Track},
     object::{Object, kinds},
 };
 
@@ -212,7 +212,7 @@ impl Ask<'_, '_> {
         let edit = self.guard_pause().remove_if_there("/status/pauseConditions");
         let by_hand = if self.paused() { "the manual pause and " } else { "" };
         let sentence = format!("Ends {by_hand}{} and lets the controller go on: {}.", self.pause_words(), self.afterwards());
-        let draft = Draft::new(sentence, goal, "the pause is over", self.back_by_abort())
+        let draft = Draft::new(sentence, goal, "the pause is over", self.back_afterwards())
             .write(edit.write())
             .change("status.pauseConditions", self.pause_reasons(), "none")
             .share(self.next_share());
@@ -309,7 +309,6 @@ impl Ask<'_, '_> {
         let resumes = if self.paused() { " and ends the manual pause" } else { "" };
         let sentence =
             format!("{over} {} ({}){resumes}. The controller then goes on: {}.", self.step_number(), self.step_label(), self.afterwards());
-        let nobody_ready = f.set(f.current()).map_or(self.here == Situation::DeadlineExceeded, |s| s.ready() == 0);
         let mut draft = Draft::new(sentence, self.past(), "the next step runs", self.back_by_abort())
             .write(edit.write())
             .change("status.currentStepIndex", self.index_text(), self.next_index().to_string())
@@ -325,8 +324,7 @@ impl Ask<'_, '_> {
                 Severity::Note,
                 step.is_some_and(|s| s.set_weight.is_some()),
                 "only the waiting is skipped: the weight itself is still applied",
-            )
-            .warn(Severity::Danger, nobody_ready, "no pod of the new version is ready");
+            );
         if !f.ro.status.pause_conditions.is_empty() {
             draft = draft.change("status.pauseConditions", self.pause_reasons(), "none").only_if("the pause is the same one");
         }
@@ -345,7 +343,7 @@ impl Ask<'_, '_> {
             sentence,
             Goal::Stable(self.hash()),
             format!("{} is stable", self.f.current()),
-            "abort: stops it while it lasts, afterwards undo",
+            if self.f.is_blue_green() { self.back_afterwards() } else { "abort: stops it while it lasts, afterwards undo".into() },
         )
         .write(edit.write())
         .change("status.promoteFull", "false", "true")
@@ -483,6 +481,14 @@ impl Ask<'_, '_> {
         if way.action == Some(Verb::Abort) { way.what.to_string() } else { "abort".into() }
     }
 
+    /// The way back once a pause has ended. After the switch of a blue-green an abort works only while the new version
+    /// is being verified, a flip as long as the old pods live.
+    fn back_afterwards(&self) -> String {
+        let Some(blue_green) = self.f.blue_green() else { return self.back_by_abort() };
+        let delay = blue_green.scale_down_delay_seconds.map_or(30, |n| n.count());
+        format!("flip back (f) while the old pods live, about {delay} s; afterwards undo")
+    }
+
     // ── spec ────────────────────────────────────────────────────────────────────────────────────
 
     /// The object that holds the template, or why it cannot be written.
@@ -505,6 +511,8 @@ impl Ask<'_, '_> {
         let mut edit = Edit::main(home).pinned().set(path, value);
         if to_stable && self.paused() && on_root {
             // A paused controller does not switch back; with the stable template wanted nothing else can start.
+            // Assumed, not yet seen on a real controller: one pass that finds both the stable template and no pause
+            // switches a blue-green back after its cutover, as an undo without a pause does.
             edit = edit.set("/spec/paused", Value::Bool(false));
         }
         let goal = Goal::Template { hash: Some(target.hash.as_str().into()), not: Some(self.hash()) };
@@ -575,13 +583,16 @@ impl Ask<'_, '_> {
     }
 
     fn set_image(&self, container: &str, image: &str) -> Result<Draft, Refusal> {
-        if image.is_empty() || image.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(Refusal::because(format!("{image:?} is no image name")));
+        if let Err(wrong) = image::check(image) {
+            let sample = "such as registry.example:5000/team/app:v2";
+            return Err(Refusal::because(format!("{image:?} is no image name: {wrong}")).instead(sample, None));
         }
         let (home, path) = self.home()?;
         let (at, old) = find_container(&home.value(), path, container).ok_or_else(|| self.no_container(container))?;
         if old == image {
-            return Err(Refusal::because(format!("container {container} already has image {image}")));
+            return Err(
+                Refusal::because(format!("container {container} already has image {image}")).instead("name another tag or digest", None)
+            );
         }
         let edit = Edit::main(home).same(&format!("{at}/name")).same(&format!("{at}/image")).set(&format!("{at}/image"), image.into());
         let begins = if self.f.in_flight() { " The version in flight is replaced by it." } else { "" };
@@ -612,18 +623,43 @@ impl Ask<'_, '_> {
             let stable = template::undo_target(self.f, Some(self.f.stable()))?;
             return Ok(self.flip_back(self.undo_to(stable)?, stable));
         }
-        Ok(Draft { goal: Goal::Active(self.hash()), what: "users are on the new version".into(), ..self.promote() })
+        Ok(Draft { goal: self.users_on(self.f.current()), what: "users are on the new version".into(), ..self.promote() })
+    }
+
+    fn users_on(&self, hash: &str) -> Goal {
+        Goal::Active { hash: hash.into(), from: self.hash() }
+    }
+
+    /// Whether the controller goes to this version without its pause before the switch: to the stable one always,
+    /// to one within its scale-down delay only if that was created before the stable one, by whole seconds.
+    fn switched_at_once(&self, old: &Set<'_>) -> bool {
+        let created = |s: &Set<'_>| s.object.meta.created.map(|t| t.timestamp());
+        let stable = self.f.set(self.f.stable()).and_then(created);
+        old.hash == self.f.stable() || created(old).zip(stable).is_some_and(|(old, stable)| old < stable)
+    }
+
+    /// What the switch to a version that is not fast-tracked waits for.
+    fn before_the_switch(&self) -> Option<String> {
+        let blue_green = self.f.blue_green()?;
+        let manual = blue_green.auto_promotion_enabled == Some(false);
+        match steps::auto_promotion_seconds(self.f) {
+            _ if manual => Some("the controller will pause before the switch: press f once more then".into()),
+            Some(seconds) => Some(format!("the controller will pause {} before the switch", short(seconds))),
+            None => blue_green.pre_promotion_analysis.as_ref().map(|_| "the pre-promotion analysis runs before the switch".into()),
+        }
     }
 
     fn flip_back(&self, draft: Draft, old: &Set<'_>) -> Draft {
         let until = old.deadline().map_or_else(String::new, |t| format!(" Possible until {}.", t.format("%H:%M:%S UTC")));
-        let sentence = format!(
-            "Flips back to revision {} ({}), whose pods are still there: users are switched at once.{until}",
-            old.revision,
-            self.images_of(Some(old))
-        );
+        let pause = if self.switched_at_once(old) { None } else { self.before_the_switch() };
+        let how = pause.clone().unwrap_or_else(|| "users are switched at once".into());
+        let sentence =
+            format!("Flips back to revision {} ({}), whose pods are still there: {how}.{until}", old.revision, self.images_of(Some(old)));
+        let within = if pause.is_some() { steps::auto_promotion_seconds(self.f) } else { None };
+        let within = SOON + within.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or_default();
         let expired = old.ready() < self.f.replicas();
-        Draft { sentence, goal: Goal::Active(old.hash.as_str().into()), what: "users are on the old version".into(), ..draft }
+        Draft { sentence, goal: self.users_on(&old.hash), what: "users are on the old version".into(), within, ..draft }
+            .warn(Severity::Warning, pause.is_some(), "that version is not the older one by a second: it is no rollback to the controller")
             .warn(Severity::Danger, expired, format!("only {} of {} pods of that version are ready", old.ready(), self.f.replicas()))
             .share(None)
     }
@@ -633,6 +669,7 @@ impl Ask<'_, '_> {
     fn finish(&self, draft: Draft, intent: &Intent) -> Plan {
         let mut warnings = draft.warnings;
         warnings.extend(self.gitops(intent.verb()));
+        warnings.extend(self.not_ready(intent.verb()));
         warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
         let capacity = draft.share_after.and_then(|share| self.capacity(share));
         Plan {
@@ -648,6 +685,24 @@ impl Ask<'_, '_> {
             warnings,
             capacity,
         }
+    }
+
+    /// More users onto pods that are not there, or that fail.
+    fn not_ready(&self, verb: Verb) -> Option<Notice> {
+        let flips_back = verb == Verb::Flip && (flip_target(self.f).is_some() || self.f.after_cutover());
+        if !matches!(verb, Verb::Promote | Verb::PromoteFull | Verb::Skip | Verb::Flip) || flips_back {
+            return None;
+        }
+        let new = self.rollout.new_side()?;
+        let failing = new.pods.iter().find(|p| p.health == PodHealth::Failing);
+        // With no pod wanted yet there is nothing to be unready, unless the controller has given up creating them.
+        let none = new.ready == 0 && (new.desired > 0 || self.here == Situation::DeadlineExceeded);
+        if !none && failing.is_none() {
+            return None;
+        }
+        let why = failing.map_or_else(String::new, |p| format!(": {}", pods::reason(p)));
+        let text = format!("{} of {} new {} ready{why}", new.ready, new.desired, if new.desired == 1 { "pod is" } else { "pods are" });
+        Some(Notice { severity: Severity::Danger, text: text.into() })
     }
 
     /// A template is what Git holds, so it is put back; other fields are mostly not in Git. Status never is.
@@ -671,15 +726,30 @@ impl Ask<'_, '_> {
         let side = if back { self.rollout.track(Role::Stable) } else { self.rollout.new_side() }?;
         let now = side.traffic.applied.or(side.traffic.replica_share)?;
         let after = if back { 1.0 } else { after };
-        // Without a router pods and share move together.
         if self.f.router().is_none() && !self.f.is_blue_green() {
-            return None;
+            return self.basic_capacity(side, now, if back { 0.0 } else { after });
         }
         let name = if back { "old" } else { "new" };
         let told =
             format!("{} ready {name} {} would take {} of all users (now {})", side.ready, plural(side.ready), percent(after), percent(now));
         let more = self.pods_for(after).filter(|n| !back && *n > side.ready);
         Some(more.map_or(told.clone(), |n| format!("{told}; the controller first brings them to {n}")).into())
+    }
+
+    /// Without a router pods and share move together: the controller rounds the weight to whole pods.
+    fn basic_capacity(&self, side: &Track, now: f64, after: f64) -> Option<Text> {
+        let replicas = self.f.replicas();
+        if replicas == 0 {
+            return None;
+        }
+        if after == 0.0 {
+            let told = format!("{} ready old {} of {replicas} (now {} of all users)", side.ready, plural(side.ready), percent(now));
+            return Some(format!("{told}; the rest comes as the new pods go").into());
+        }
+        let pods = self.pods_for(after)?;
+        let share = f64::from(pods) / f64::from(replicas);
+        let told = format!("{} ready new {} (now {} of all users)", side.ready, plural(side.ready), percent(now));
+        Some(format!("{told}; the controller brings them to about {pods} of {replicas}: {}", percent(share)).into())
     }
 
     /// Pods the controller brings up before it raises a canary's weight; a `setCanaryScale` step overrules it.

@@ -1,6 +1,6 @@
 //! Pods the way `kubectl get pods` says it, plus why one is not ready.
 
-use super::dto;
+use super::{dto, facts::Facts};
 use crate::{
     model::{Pod, PodHealth, Text, Time},
     object::{Objects, kinds},
@@ -11,6 +11,47 @@ pub fn pods(objects: &Objects, set_uid: &str) -> Vec<Pod> {
     let mut pods: Vec<Pod> = objects.owned_by(&kinds::POD, set_uid).filter_map(|o| o.read::<dto::Pod>().ok()).map(|p| pod(&p)).collect();
     pods.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.name.cmp(&b.name)));
     pods
+}
+
+/// What a container or the scheduler says when a pod will not start by itself.
+const CANNOT_START: [&str; 9] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "Unschedulable",
+];
+
+/// The first pod of the wanted version that cannot start.
+pub struct Stuck {
+    pub pod: Text,
+    pub reason: String,
+    /// May be empty.
+    pub message: String,
+}
+
+pub fn stuck(f: &Facts<'_>) -> Option<Stuck> {
+    let set = f.set(f.current())?;
+    pods(f.objects, &set.object.meta.uid).into_iter().find_map(|pod| {
+        let (reason, message) = told(&pod).filter(|_| pod.health == PodHealth::Failing)?;
+        Some(Stuck { pod: pod.name.clone(), reason: reason.into(), message: message.into() })
+    })
+}
+
+/// Reason and message of a pod that cannot start.
+fn told(pod: &Pod) -> Option<(&str, &str)> {
+    let trouble = pod.trouble.as_deref()?;
+    let (reason, message) = trouble.split_once(": ").unwrap_or((trouble, ""));
+    CANNOT_START.contains(&reason).then_some((reason, message))
+}
+
+/// Why a pod fails, in one word.
+pub fn reason(pod: &Pod) -> &str {
+    told(pod).map_or(&pod.status, |(reason, _)| reason)
 }
 
 fn pod(p: &dto::Pod) -> Pod {

@@ -3,6 +3,7 @@
 use super::{
     facts::Facts,
     status::{Situation, abort_not_done, situation, word},
+    steps,
 };
 use crate::{
     engine::{Goal, Progress},
@@ -20,7 +21,7 @@ pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
         Goal::Retried { aborted_at } => retried(f, *aborted_at),
         Goal::Template { hash, not } => template(f, hash.as_deref(), not.as_deref()),
         Goal::Restarting => restarting(f),
-        Goal::Active(hash) => active(f, hash),
+        Goal::Active { hash, from } => active(f, hash, from),
     }
 }
 
@@ -120,12 +121,18 @@ fn restarting(f: &Facts<'_>) -> Progress {
     }
 }
 
-fn active(f: &Facts<'_>, hash: &str) -> Progress {
+fn active(f: &Facts<'_>, hash: &str, from: &str) -> Progress {
+    let now = f.current();
     match (f.active() == hash, situation(f)) {
         (true, _) => Progress::Done,
         (_, Situation::Unobserved | Situation::Unpausing) => Progress::Observed,
-        (_, Situation::Aborted | Situation::AbortBlocked) if f.current() == hash => diverted("the update was aborted"),
-        _ if f.current() != hash && f.stable() != hash => diverted(format!("another version is being released now: {}", f.current())),
+        (_, Situation::Aborted | Situation::AbortBlocked) if now == hash => diverted("the update was aborted"),
+        _ if now != hash && now != from => diverted(format!("another version is being released now: {now}")),
+        // The pause that the write itself ends is no diversion: only one that came with a change of version.
+        _ if now == hash && now != from && f.has_pause("BlueGreenPause") => match steps::auto_promotion_seconds(f) {
+            Some(_) => Progress::Observed,
+            None => diverted("the controller paused before the switch: press f once more"),
+        },
         _ => Progress::Nothing,
     }
 }

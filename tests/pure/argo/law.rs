@@ -107,7 +107,7 @@ fn every_row_of_the_law() {
         (S::IdlePaused,             with("canary-router-promoted-scale-down-delay", |r| r["spec"]["paused"] = true.into()), "...e+..+++."),
         (S::PromotingFull,          scene("canary-promote-full-in-progress"),                "aaaaa+a+aaa"),
         (S::ManualPause,            scene("canary-manually-paused"),                         "++ee++.+++."),
-        (S::InconclusiveExperiment, scene("experiment-respawned-while-paused"),              "ss+ss+s+sss"),
+        (S::InconclusiveExperiment, scene("experiment-respawned-while-paused"),              "ss+ss+s+s+s"),
         (S::InconclusiveStep,       scene("analysis-inconclusive"),                          "+pppp+..p+."),
         (S::InconclusiveBackground, background(),                                            "+pppp+.+p+."),
         (S::InconclusiveBlueGreen,  blue_green_inconclusive(),                               "+pppp+.+p++"),

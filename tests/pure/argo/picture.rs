@@ -18,7 +18,16 @@ type Case = (&'static str, P, S, Option<W>, &'static str, Option<Verb>, (i32, &'
 
 const CASES: &[Case] = &[
     ("analysis-failed", P::Aborted, S::Aborted, Some(W::Human), "retries or undoes", None, (0, ""), &[]),
-    ("analysis-inconclusive", P::Waiting, S::InconclusiveStep, Some(W::Human), "accepts this step", Some(Verb::Abort), (25, ""), &[]),
+    (
+        "analysis-inconclusive",
+        P::Waiting,
+        S::InconclusiveStep,
+        Some(W::Human),
+        "someone promotes; then weight 50 %",
+        Some(Verb::Abort),
+        (25, ""),
+        &[],
+    ),
     (
         "analysis-running",
         P::Progressing,
@@ -34,37 +43,19 @@ const CASES: &[Case] = &[
         P::Failing,
         S::AbortBlocked,
         Some(W::Human),
-        "pods behind the active Service are removed",
+        "outage: the active pods are removed",
         Some(Verb::Undo),
         (100, "service"),
         &["no endpoints", "will not go back"],
     ),
-    (
-        "bluegreen-aborted-after-cutover",
-        P::Aborted,
-        S::Aborted,
-        Some(W::Human),
-        "pods of the aborted version are removed",
-        None,
-        (0, "service"),
-        &[],
-    ),
-    (
-        "bluegreen-aborted-before-cutover",
-        P::Aborted,
-        S::Aborted,
-        Some(W::Human),
-        "pods of the aborted version are removed",
-        None,
-        (0, "service"),
-        &[],
-    ),
+    ("bluegreen-aborted-after-cutover", P::Aborted, S::Aborted, Some(W::Human), "aborted pods are removed", None, (0, "service"), &[]),
+    ("bluegreen-aborted-before-cutover", P::Aborted, S::Aborted, Some(W::Human), "aborted pods are removed", None, (0, "service"), &[]),
     (
         "bluegreen-aborted-outage-active-scaled-to-zero",
         P::Failing,
         S::AbortBlocked,
         Some(W::Human),
-        "undoes to the stable version",
+        "undoes to stable",
         Some(Verb::Undo),
         (100, "service"),
         &["scaled to 0", "will not go back"],
@@ -74,7 +65,7 @@ const CASES: &[Case] = &[
         P::Failing,
         S::AbortBlocked,
         Some(W::Human),
-        "undoes to the stable version",
+        "undoes to stable",
         Some(Verb::Undo),
         (100, "service"),
         &["scaled to 0", "will not go back"],
@@ -94,7 +85,7 @@ const CASES: &[Case] = &[
         P::Failing,
         S::AfterCutover,
         Some(W::Pods),
-        "gives up (progress deadline)",
+        "gives up unless 3 more pods get ready",
         Some(Verb::Undo),
         (100, "service"),
         &["none of its pods is ready"],
@@ -104,7 +95,7 @@ const CASES: &[Case] = &[
         P::Progressing,
         S::AfterCutover,
         Some(W::Analysis),
-        "if the post-promotion analysis succeeds",
+        "if post-promotion analysis succeeds",
         Some(Verb::Abort),
         (100, "service"),
         &[],
@@ -116,7 +107,7 @@ const CASES: &[Case] = &[
         P::Failing,
         S::AbortFrozen,
         Some(W::Human),
-        "resumes: the abort is carried out",
+        "the abort waits for a resume",
         Some(Verb::Abort),
         (25, "nginx"),
         &["25 % of the users are still", "nothing reacts"],
@@ -139,20 +130,20 @@ const CASES: &[Case] = &[
         P::Paused,
         S::ManualPause,
         Some(W::Human),
-        "the pause below it waits on",
+        "the pause below waits on",
         Some(Verb::Abort),
         (25, "controller"),
         &[],
     ),
     ("canary-paused-at-step", P::Waiting, S::PauseStep, Some(W::Human), "then weight 50 %, then pause", Some(Verb::Abort), (25, ""), &[]),
     ("canary-promote-full-in-progress", P::Progressing, S::PromotingFull, Some(W::Pods), "gives up", Some(Verb::Abort), (0, ""), &[]),
-    ("canary-router-aborted", P::Aborted, S::Aborted, Some(W::Human), "pods of the aborted version are removed", None, (0, "nginx"), &[]),
+    ("canary-router-aborted", P::Aborted, S::Aborted, Some(W::Human), "aborted pods are removed", None, (0, "nginx"), &[]),
     (
         "canary-router-aborted-service-flapping",
         P::Aborted,
         S::Aborted,
         Some(W::Human),
-        "pods of the aborted version are removed",
+        "aborted pods are removed",
         None,
         (0, "controller"),
         &[],
@@ -184,7 +175,7 @@ const CASES: &[Case] = &[
         P::Waiting,
         S::InconclusiveExperiment,
         Some(W::Human),
-        "keeps starting experiments",
+        "starts experiments",
         Some(Verb::Abort),
         (25, ""),
         &["keeps creating Experiments"],
@@ -194,7 +185,7 @@ const CASES: &[Case] = &[
         P::Waiting,
         S::InconclusiveExperiment,
         Some(W::Human),
-        "keeps starting experiments",
+        "starts experiments",
         Some(Verb::Abort),
         (25, ""),
         &["keeps creating Experiments"],
@@ -429,4 +420,54 @@ fn selections_name_what_is_needed() {
     assert!(router.contains(&"Ingress  metadata.name=x6-x6-canary".to_owned()), "{router:#?}");
     assert!(of("workloadref-canary-paused").contains(&"Deployment  metadata.name=wd".to_owned()));
     assert!(of("bluegreen-paused-pre-promotion").contains(&"Service  metadata.name=g1-a".to_owned()));
+}
+
+fn without_image(name: &str, reason: &str, message: &str) -> super::kit::Scene {
+    let mut items = super::kit::list(name);
+    for pod in items.iter_mut().filter(|i| i["kind"] == "Pod") {
+        for container in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten().filter(|c| c["ready"] != true) {
+            container["state"] = serde_json::json!({"waiting": {"reason": reason, "message": message}});
+            container["lastState"] = serde_json::json!({});
+        }
+    }
+    super::kit::Scene::of(&items)
+}
+
+#[test]
+fn pods_that_cannot_start_are_named_long_before_the_deadline() {
+    let warned = |ro: &rolltop::model::Rollout| {
+        ro.notices.iter().find(|n| n.text.contains("cannot start")).map(|n| (n.severity, n.text.to_string()))
+    };
+    for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CrashLoopBackOff", "CreateContainerConfigError"] {
+        let ro = without_image("bluegreen-post-cutover-crashloop", reason, "no such thing").model();
+        let (severity, text) = warned(&ro).unwrap();
+        assert_eq!(severity, Severity::Warning);
+        assert!(text.starts_with(&format!("new pods cannot start: {reason}: no such thing (pod ")), "{text}");
+        assert_eq!(&*ro.wait.unwrap().reason, format!("0 of 3 new pods ready: {reason}"));
+        assert_eq!(ro.phase, P::Failing, "users are on them");
+    }
+    let waiting = without_image("bluegreen-post-cutover-crashloop", "ContainerCreating", "");
+    assert_eq!(warned(&waiting.model()), None, "a pod that is still being made is no trouble");
+    let ro = scene("canary-deadline-exceeded").model();
+    assert!(warned(&ro).unwrap().1.starts_with("new pods cannot start: Unschedulable: 0/3 nodes"));
+    assert_eq!(ro.wait.unwrap().reason, "gave up waiting for pods: Unschedulable");
+    let early = |r: &mut serde_json::Value| {
+        r["status"]["phase"] = "Progressing".into();
+        r["status"]["message"] = "more replicas need to be updated".into();
+    };
+    let ro = changed("canary-deadline-exceeded", early).model();
+    assert_eq!((ro.phase, warned(&ro).is_some()), (P::Progressing, true), "the phase stays the controller's word");
+    assert_eq!(warned(&scene("canary-healthy").model()), None);
+}
+
+/// Both share one line of 80 columns; there "nothing until someone promotes; then" is cut to two words.
+#[test]
+fn what_comes_next_and_the_way_back_are_short() {
+    let mut long = Vec::new();
+    for name in names() {
+        let ro = scene(&name).model();
+        let limit = if ro.next.what.contains("then ") { 66 } else { 45 };
+        long.extend([(ro.next.what, limit), (ro.way_back.what, 45)].into_iter().filter(|(t, n)| t.chars().count() > *n));
+    }
+    assert!(long.is_empty(), "{long:#?}");
 }

@@ -237,7 +237,7 @@ fn what_a_person_must_hear() {
     assert!(has(&loud("canary-router-aborted", Intent::PromoteFull), Severity::Danger, "was aborted"));
     assert!(has(&loud("canary-router-paused-at-step", Intent::PromoteFull), Severity::Warning, "plain abort"));
     assert!(has(&loud("analysis-running", Intent::Skip), Severity::Warning, "counts as successful"));
-    assert!(has(&loud("canary-deadline-exceeded", Intent::Promote), Severity::Danger, "no pod of the new version is ready"));
+    assert!(has(&loud("canary-deadline-exceeded", Intent::Promote), Severity::Danger, "0 of 1 new pod is ready: Unschedulable"));
     assert!(has(&loud("analysis-inconclusive", Intent::Promote), Severity::Warning, "could not decide"));
     let one = changed("canary-healthy", |r| r["spec"]["replicas"] = 1.into()).plan(&Intent::Restart).unwrap();
     assert!(one.warnings.iter().any(|w| w.severity == Severity::Danger));
@@ -287,6 +287,161 @@ fn set_image_refuses_nonsense() {
     }
 }
 
+#[test]
+fn an_image_name_is_read_as_a_registry_reads_it() {
+    let healthy = scene("canary-healthy");
+    let told = |name: &str| healthy.plan(&image(name)).map(drop).map_err(|r| r.reason.to_string());
+    let digest = "0123456789abcdef".repeat(4);
+    for good in [
+        "app".to_owned(),
+        "app:v2".into(),
+        "app:_V2.0-rc_1".into(),
+        "team/app__x/a--b.c:v2".into(),
+        "registry.example.test/app:v2".into(),
+        "Registry.example.test:5000/team/app:v2".into(),
+        "localhost/app".into(),
+        "localhost:5000/app:v2".into(),
+        "[fd00::1]:5000/app".into(),
+        format!("app@sha256:{digest}"),
+        format!("registry.example.test:5000/app:v2@sha256:{digest}"),
+        format!("app:{}", "t".repeat(128)),
+    ] {
+        assert_eq!(told(&good), Ok(()), "{good}");
+    }
+    for (bad, why) in [
+        ("app:v1registry.example.test/app:v2".to_owned(), "no port number"),
+        ("app:v1:v2".into(), "two colons in its last part"),
+        ("team/app:v1:v2".into(), "two colons in its last part"),
+        ("app:".into(), "its tag is empty"),
+        ("app:-v2".into(), "is no tag"),
+        ("app:v2+1".into(), "is no tag"),
+        (format!("app:{}", "t".repeat(129)), "more than 128"),
+        ("App:v2".into(), "upper-case"),
+        ("team/App".into(), "upper-case"),
+        ("team//app".into(), "is empty"),
+        ("/app".into(), "is empty"),
+        ("app/".into(), "is empty"),
+        ("app_:v2".into(), "separator"),
+        ("a..b".into(), "separator"),
+        ("a___b".into(), "separator"),
+        ("a$b".into(), "'$' in it"),
+        ("-x.test/app".into(), "no registry name"),
+        ("[fd00::1/app".into(), "closing bracket"),
+        ("https://registry.example.test/app".into(), "no port number"),
+        ("app@sha256:12".into(), "sha256 has 64"),
+        ("app@".into(), "no digest"),
+        (format!("app@sha256:{digest}@sha256:{digest}"), "no digest"),
+        (format!("a{}", "/a".repeat(130)), "at most 255"),
+        ("app:v2 ".into(), "space"),
+    ] {
+        let reason = told(&bad).expect_err(&bad);
+        assert!(reason.contains("no image name") && reason.contains(why), "{bad}: {reason}");
+    }
+}
+
+/// What is said of a promotion is no answer to somebody who wants another image.
+#[test]
+fn no_set_image_is_refused_in_the_words_of_a_promotion() {
+    for name in super::kit::names() {
+        if let Err(refusal) = scene(&name).plan(&image("app:v9")) {
+            assert!(!refusal.reason.contains("promoting") && !refusal.reason.contains("promote"), "{name}: {refusal:?}");
+        }
+    }
+    let plan = scene("experiment-respawned-while-paused").plan(&image("app:v9")).unwrap();
+    assert_eq!(ops(&plan, 0), ["add /spec/template/spec/containers/0/image \"app:v9\""], "a new template ends the experiments");
+}
+
+/// With the creation time of the ReplicaSet that has this image replaced.
+fn created(name: &str, image: &str, at: &str) -> Scene {
+    let mut items = list(name);
+    let set = items.iter_mut().find(|i| i["kind"] == "ReplicaSet" && i["spec"]["template"]["spec"]["containers"][0]["image"] == image);
+    set.unwrap()["metadata"]["creationTimestamp"] = at.into();
+    Scene::of(&items)
+}
+
+/// The controller takes a version for a rollback only when it was created before the stable one, by whole seconds.
+#[test]
+fn a_flip_back_promises_only_what_the_controller_does() {
+    let name = "bluegreen-promoted-scale-down-delay";
+    let plan = scene(name).plan(&Intent::Flip).unwrap();
+    assert!(plan.sentence.contains("switched at once"), "{}", plan.sentence);
+    for at in ["2026-11-21T03:16:08Z", "2026-11-21T03:16:09Z"] {
+        let plan = created(name, "app:v1", at).plan(&Intent::Flip).unwrap();
+        assert!(!plan.sentence.contains("at once") && plan.sentence.contains("press f once more"), "{}", plan.sentence);
+        assert!(plan.warnings.iter().any(|w| w.severity == Severity::Warning && w.text.contains("no rollback")));
+    }
+    let mut items = list(name);
+    for item in &mut items {
+        match item["kind"].as_str() {
+            Some("Rollout") => item["spec"]["strategy"]["blueGreen"]["autoPromotionEnabled"] = Value::Null,
+            Some("ReplicaSet") => item["metadata"]["creationTimestamp"] = "2026-11-21T03:16:08Z".into(),
+            _ => {}
+        }
+    }
+    let plan = Scene::of(&items).plan(&Intent::Flip).unwrap();
+    assert!(plan.sentence.contains("switched at once"), "nothing pauses here: {}", plan.sentence);
+    for item in items.iter_mut().filter(|i| i["kind"] == "Rollout") {
+        item["spec"]["strategy"]["blueGreen"]["autoPromotionSeconds"] = 60.into();
+    }
+    let plan = Scene::of(&items).plan(&Intent::Flip).unwrap();
+    assert!(plan.sentence.contains("will pause 1m before the switch") && plan.expect.within.as_secs() == 90, "{}", plan.sentence);
+    // To the stable version it goes at once whatever the times say.
+    let plan = created("bluegreen-post-promotion-analysis", "app:v1", "2026-11-21T09:00:00Z").plan(&Intent::Flip).unwrap();
+    assert!(plan.sentence.contains("switched at once"), "{}", plan.sentence);
+}
+
+#[test]
+fn after_a_switch_the_way_back_is_a_flip() {
+    for intent in [Intent::Promote, Intent::Flip, Intent::PromoteFull] {
+        let plan = scene("bluegreen-paused-pre-promotion").plan(&intent).unwrap();
+        assert_eq!(plan.back, "flip back (f) while the old pods live, about 8 s; afterwards undo", "{intent:?}");
+        let usual =
+            changed("bluegreen-paused-pre-promotion", |r| r["spec"]["strategy"]["blueGreen"]["scaleDownDelaySeconds"] = Value::Null);
+        assert!(usual.plan(&intent).unwrap().back.contains("about 30 s"), "{intent:?}");
+    }
+    assert!(scene("canary-router-paused-at-step").plan(&Intent::Promote).unwrap().back.starts_with("abort"));
+}
+
+#[test]
+fn nobody_is_sent_to_pods_that_fail_without_an_override() {
+    let danger = |scene: &Scene, intent: Intent| {
+        let warnings = scene.plan(&intent).unwrap().warnings;
+        warnings.into_iter().find(|w| w.severity == Severity::Danger && w.text.contains("new pod")).map(|w| w.text.to_string())
+    };
+    let failing = scene("bluegreen-post-cutover-crashloop");
+    assert_eq!(danger(&failing, Intent::PromoteFull).as_deref(), Some("0 of 3 new pods are ready: CrashLoopBackOff"));
+    assert_eq!(danger(&failing, Intent::Flip), None, "the way back never needs one");
+    assert!(danger(&scene("canary-deadline-exceeded"), Intent::Skip).is_some());
+    assert!(danger(&scene("canary-deadline-exceeded").alone(), Intent::Skip).is_some(), "the fleet sees the counts");
+    // Counts look fine, one pod does not.
+    let mut items = list("canary-router-paused-at-step");
+    let set = items.iter().find(|i| i["metadata"]["name"] == "x6-54fdc7d5b5").unwrap()["metadata"].clone();
+    items.push(json!({
+        "kind": "Pod",
+        "metadata": {
+            "name": "x6-new", "namespace": set["namespace"], "uid": "pod",
+            "ownerReferences": [{"kind": "ReplicaSet", "name": set["name"], "uid": set["uid"], "controller": true}],
+        },
+        "status": {
+            "phase": "Pending",
+            "containerStatuses": [{"name": "app", "ready": false, "state": {"waiting": {"reason": "ImagePullBackOff"}}}],
+        },
+    }));
+    let one_fails = Scene::of(&items);
+    for intent in [Intent::Promote, Intent::PromoteFull] {
+        assert_eq!(danger(&one_fails, intent.clone()).as_deref(), Some("1 of 1 new pod is ready: ImagePullBackOff"));
+        assert_eq!(danger(&scene("canary-router-paused-at-step"), intent), None);
+    }
+}
+
+#[test]
+fn a_basic_canary_says_how_many_pods() {
+    let capacity = |intent: Intent| scene("canary-paused-at-step").plan(&intent).unwrap().capacity.unwrap_or_default().to_string();
+    assert_eq!(capacity(Intent::Promote), "1 ready new pod (now 25 % of all users); the controller brings them to about 2 of 4: 50 %");
+    assert!(capacity(Intent::PromoteFull).ends_with("about 4 of 4: 100 %"));
+    assert_eq!(capacity(Intent::Abort), "3 ready old pods of 4 (now 75 % of all users); the rest comes as the new pods go");
+}
+
 // ── the effect ──────────────────────────────────────────────────────────────────────────────────
 
 fn progress(goal: &Goal, scene: &Scene) -> Progress {
@@ -324,6 +479,37 @@ fn a_retry_that_was_aborted_again_is_no_success() {
     assert!(matches!(progress(&goal, &again), Progress::Diverted(_)));
     assert_eq!(progress(&goal, &changed("canary-router-aborted", |r| r["status"]["abort"] = false.into())), Progress::Observed);
     assert_eq!(progress(&goal, &scene("canary-router-paused-at-step")), Progress::Done);
+}
+
+/// The flip back of a finished blue-green, as its objects change.
+#[test]
+fn a_flip_back_is_lost_only_to_a_third_version() {
+    let name = "bluegreen-promoted-scale-down-delay";
+    let goal = scene(name).plan(&Intent::Flip).unwrap().expect.goal;
+    let (old, was) = ("6bc4774dd6", "6d8c97df9f");
+    assert_eq!(goal, Goal::Active { hash: old.into(), from: was.into() });
+    assert_eq!(progress(&goal, &scene(name)), Progress::Nothing, "nothing has happened yet");
+    assert_eq!(progress(&goal, &changed(name, |r| r["metadata"]["generation"] = 99.into())), Progress::Observed);
+    let at = |hash: &'static str, pauses: Value| {
+        changed(name, move |r| {
+            r["status"]["currentPodHash"] = hash.into();
+            r["status"]["pauseConditions"] = pauses;
+            r["status"]["phase"] = "Progressing".into();
+        })
+    };
+    let pause = json!([{"reason": "BlueGreenPause", "startTime": "2026-11-21T03:16:25Z"}]);
+    assert_eq!(progress(&goal, &at(old, json!([]))), Progress::Nothing, "pods first, or the selector in a moment");
+    assert_eq!(
+        progress(&goal, &at(old, pause.clone())),
+        Progress::Diverted("the controller paused before the switch: press f once more".into())
+    );
+    assert!(matches!(progress(&goal, &at("third", json!([]))), Progress::Diverted(w) if w.contains("another version")));
+    let done = changed(name, |r| r["status"]["blueGreen"]["activeSelector"] = old.into());
+    assert_eq!(progress(&goal, &done), Progress::Done);
+    // A flip that ends the pause is made while that pause is there.
+    let forward = scene("bluegreen-paused-pre-promotion");
+    let goal = forward.plan(&Intent::Flip).unwrap().expect.goal;
+    assert_eq!(progress(&goal, &forward), Progress::Nothing);
 }
 
 #[test]
