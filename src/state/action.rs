@@ -461,12 +461,8 @@ fn overriding(card: &Card) -> bool {
     !card.objections.is_empty() && !card.overridden
 }
 
-/// A smaller screen cannot show what is consented to. The way back is never refused for that.
-const READABLE: (u16, u16) = (40, 12);
-
 fn consent(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
-    let (columns, rows) = state.view.size;
-    if (columns < READABLE.0 || rows < READABLE.1) && card.intent.verb() != Verb::Abort {
+    if !card.readable(state.view.size) {
         state.note = Some((now, "make the window larger to confirm: not all of the card is shown".into()));
         return;
     }

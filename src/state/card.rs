@@ -91,6 +91,12 @@ impl Card {
         matches!(self.stage, Stage::Refused(_) | Stage::Asking)
     }
 
+    /// Whether a screen of this size (columns, rows) can show what is consented to. The way back is never
+    /// refused for that.
+    pub fn readable(&self, size: (u16, u16)) -> bool {
+        (size.0 >= 40 && size.1 >= 12) || self.intent.verb() == crate::intent::Verb::Abort
+    }
+
     /// What is still to be done before `y` counts.
     pub fn confirm(&self) -> Confirm {
         if matches!(self.dry_run, Check::No(_)) || matches!(self.rights, Check::No(_)) {

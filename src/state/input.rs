@@ -321,6 +321,7 @@ fn help_key(state: &mut State, scroll: usize, key: &Key) {
         "pagedown" | "ctrl-d" | "space" => scroll + 10,
         "pageup" | "ctrl-u" => scroll.saturating_sub(10),
         "g" | "home" => 0,
+        "G" | "end" => COMMANDS.len(),
         "?" | "q" => return,
         _ => scroll,
     };

@@ -5,12 +5,14 @@ use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use super::{
     Ctx, format, glyphs, layout,
     line::{self, Words, Writer},
+    links,
     panes::diff,
 };
 use crate::{
     engine::Plan,
+    guard,
     intent::Verb,
-    model::{Severity, Text},
+    model::{Severity, Source, Text},
     msg::Check,
     state::{Card, Confirm, Stage},
 };
@@ -19,9 +21,23 @@ use crate::{
 const WIDTH: u16 = 80;
 /// Columns of the labels.
 const LABEL: usize = 11;
+/// What is said when lines were dropped, and where that has no room either.
+const MORE: &str = "more on a larger screen";
+const MORE_BRIEF: &str = "more …";
 
-/// How soon a line gives way when there is no room; small stays.
-type Ranked = (u8, Words);
+/// A line, how soon it gives way when there is no room (small stays), and whether it goes on from the one above.
+#[derive(Debug)]
+struct Ranked {
+    rank: u8,
+    line: Words,
+    goes_on: bool,
+}
+
+impl Ranked {
+    fn new(rank: u8, line: Words) -> Self {
+        Self { rank, line, goes_on: false }
+    }
+}
 
 pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
     let Some(card) = ctx.card.filter(|c| !c.folded) else { return };
@@ -32,31 +48,57 @@ pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
     let answer = answer(ctx, card, room);
     let border = if bare { 1 } else { 2 };
     let space = usize::from(area.height).saturating_sub(border + answer.len());
-    lines = kept(lines, space);
+    let all = lines.len();
+    lines = kept(lines, space, room);
+    let dropped = lines.len() < all;
     // A blank line before the answer, where there is one to spare.
     if lines.len() < space {
-        lines.push((0, Words::default()));
+        lines.push(Ranked::new(0, Words::default()));
     }
     let height = u16::try_from(lines.len() + answer.len() + border).unwrap_or(u16::MAX);
     let spot = if bare { area } else { layout::centre(area, width, height) };
     layout::clear(buf, spot);
     let title = line::words(title(card), ctx.ink.strong);
     let inside = if bare {
-        line::draw(buf, Rect { height: 1, ..spot }, title);
+        let width = usize::from(spot.width);
+        let said = [MORE, MORE_BRIEF].into_iter().find(|m| title.width() + line::columns(m) < width).unwrap_or(MORE_BRIEF);
+        let more = line::words(if dropped { said } else { "" }, ctx.ink.warn);
+        let title = line::fit(title, if dropped { width.saturating_sub(more.width() + 1) } else { width });
+        line::draw(buf, Rect { height: 1, ..spot }, line::both(title, more, width));
         Rect { y: spot.y + 1, height: spot.height.saturating_sub(1), ..spot }
     } else {
         let inner = layout::framed(buf, spot, title, ctx.ink.focus, false, true);
+        if dropped {
+            let floor = Rect { x: spot.x + 2, y: spot.bottom().saturating_sub(1), width: spot.width.saturating_sub(4), height: 1 };
+            line::draw(buf, floor, line::words(format!(" {MORE} "), ctx.ink.warn));
+        }
         Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
     };
-    line::draw_all(buf, inside, lines.into_iter().map(|(_, l)| l).chain(answer).collect());
+    line::draw_all(buf, inside, lines.into_iter().map(|l| l.line).chain(answer).collect());
 }
 
-/// Drops the lines of highest rank until the rest fits.
-fn kept(lines: Vec<Ranked>, space: usize) -> Vec<Ranked> {
-    let mut order: Vec<(u8, usize)> = lines.iter().enumerate().map(|(i, (rank, _))| (*rank, i)).collect();
+/// Drops the lines of highest rank until the rest fits; a text that loses its end says so.
+fn kept(lines: Vec<Ranked>, space: usize, width: usize) -> Vec<Ranked> {
+    let mut order: Vec<(u8, usize)> = lines.iter().enumerate().map(|(i, l)| (l.rank, i)).collect();
     order.sort_unstable();
     order.truncate(space);
-    lines.into_iter().enumerate().filter(|(i, (rank, _))| order.contains(&(*rank, *i))).map(|(_, l)| l).collect()
+    let mut out: Vec<Ranked> = Vec::with_capacity(order.len());
+    let mut above = false;
+    for (i, line) in lines.into_iter().enumerate() {
+        let stays = order.contains(&(line.rank, i));
+        if !stays
+            && above
+            && line.goes_on
+            && let Some(last) = out.last_mut()
+        {
+            last.line = line::broken_off(std::mem::take(&mut last.line), width);
+        }
+        above = stays;
+        if stays {
+            out.push(line);
+        }
+    }
+    out
 }
 
 /// `Promote shop/checkout on prod-eu`.
@@ -85,7 +127,7 @@ fn body(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Ranked> {
         Stage::Refused(refusal) => {
             let mut lines = wrapped(0, &refusal.reason, ctx.ink.bad, width);
             if let Some(instead) = &refusal.instead {
-                lines.push((4, Words::default()));
+                lines.push(Ranked::new(4, Words::default()));
                 lines.extend(wrapped(1, &format!("Instead: {instead}"), ctx.ink.strong, width));
             }
             lines
@@ -96,7 +138,8 @@ fn body(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Ranked> {
 }
 
 fn wrapped(rank: u8, text: &str, style: Style, width: usize) -> Vec<Ranked> {
-    format::wrap(text, width).into_iter().enumerate().map(|(i, l)| (rank + u8::from(i > 1), line::words(l, style))).collect()
+    let put = |(i, l): (usize, String)| Ranked { goes_on: i > 0, ..Ranked::new(rank + u8::from(i > 1), line::words(l, style)) };
+    format::wrap(text, width).into_iter().enumerate().map(put).collect()
 }
 
 /// A label and words behind it, wrapped under each other, at most two lines.
@@ -104,38 +147,38 @@ fn labelled(ctx: &Ctx<'_>, rank: u8, label: &str, text: &str, style: Style, widt
     if text.is_empty() {
         return Vec::new();
     }
-    let mut lines = format::wrap(text, width.saturating_sub(LABEL));
-    if lines.len() > 2 {
-        let rest = lines.split_off(1).join(" ");
-        lines.push(format::end(&rest, width.saturating_sub(LABEL)));
-    }
+    let lines = format::wrap_in(text, width.saturating_sub(LABEL), 2);
     let put = |(i, l): (usize, String)| {
         let label = if i == 0 { label } else { "" };
-        (rank + i as u8, Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim).put(l, style).line())
+        let line = Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim).put(l, style).line();
+        Ranked { goes_on: i > 0, ..Ranked::new(rank + i as u8, line) }
     };
     lines.into_iter().enumerate().map(put).collect()
 }
 
 /// Everything to be known before the answer; the gravest has the least rank.
 fn asking(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> {
-    let mut lines = wrapped(0, &plan.sentence, ctx.ink.strong, width);
+    let mut lines = wrapped(1, &plan.sentence, ctx.ink.strong, width);
     if let Some(moved) = &card.moved {
         lines.extend(labelled(ctx, 1, "changed", &format!("{moved}; this plan is new"), ctx.ink.loud, width));
     }
-    for objection in &card.objections {
+    // Without the right the dry run was not even asked: that is no second trouble.
+    let unasked = matches!(card.rights, Check::No(_)).then(|| guard::doubts(&card.dry_run, "the dry run")).flatten();
+    for objection in card.objections.iter().filter(|o| unasked.as_ref().is_none_or(|u| u.text != o.text)) {
         let state = if card.overridden { "overridden" } else { "against" };
-        lines.extend(labelled(ctx, 2, state, &objection.text, ctx.ink.bad, width));
+        lines.extend(labelled(ctx, 0, state, &objection.text, ctx.ink.bad, width));
     }
     for change in &plan.changes {
         let fields = diff::change_lines(ctx, change, width.saturating_sub(2));
-        lines.extend(fields.into_iter().map(|l| (6, Writer::new().put("  ", ctx.ink.plain).append(l).line())));
+        let indented = |l: Words| Writer::new().put("  ", ctx.ink.plain).append(l).line();
+        lines.extend(fields.into_iter().enumerate().map(|(i, l)| Ranked { goes_on: i > 0, ..Ranked::new(6, indented(l)) }));
     }
     let conditions: Vec<&str> = plan.only_if.iter().map(Text::as_str).collect();
     lines.extend(labelled(ctx, 12, "only if", &conditions.join(" · "), ctx.ink.plain, width));
-    lines.push((8, checks(ctx, card, plan)));
-    lines.extend(labelled(ctx, 10, "evidence", &card.evidence, ctx.ink.plain, width));
+    lines.extend(checks(ctx, card, plan, width));
+    lines.push(Ranked::new(10, evidence(ctx)));
     lines.extend(labelled(ctx, 7, "verdict", &card.verdict, ctx.ink.plain, width));
-    lines.extend(labelled(ctx, 14, "others", &card.others, ctx.ink.plain, width));
+    lines.extend(labelled(ctx, 14, "others", &quoted(&card.others), ctx.ink.plain, width));
     if let Some(capacity) = &plan.capacity {
         lines.extend(labelled(ctx, 9, "capacity", capacity, ctx.ink.plain, width));
     }
@@ -148,24 +191,53 @@ fn asking(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> 
     lines
 }
 
-/// What the server says to the same patch, and whether we may send it.
-fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan) -> Words {
+/// How old what the card rests on is, now and not when it was opened.
+fn evidence(ctx: &Ctx<'_>) -> Words {
+    let badges = [Source::Fleet, Source::Prometheus].into_iter().filter_map(|source| links::badge(ctx, source));
+    let out = Writer::new().put(format!("{:<LABEL$}", "evidence"), ctx.ink.dim);
+    let joined = |out: Writer, (i, badge): (usize, Words)| {
+        let joint = if i == 0 { String::new() } else { format!(" {} ", glyphs::DOT) };
+        out.put(joint, ctx.ink.dim).append(badge)
+    };
+    badges.enumerate().fold(out, joined).line()
+}
+
+/// Names of field managers in quotes: `"before-first-apply" 5m ago` is no sentence without them.
+fn quoted(others: &str) -> String {
+    let one = |part: &str| match part.strip_suffix(" ago").and_then(|p| p.rsplit_once(' ')) {
+        Some((name, age)) => format!("\"{name}\" {age} ago"),
+        None => part.to_owned(),
+    };
+    others.split(" · ").map(one).collect::<Vec<_>>().join(" · ")
+}
+
+/// What the server says to the same patch, and whether we may send it. A problem stays to the last.
+fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> {
     let write = plan.writes.first().map(|w| {
         let sub = w.subresource.map(|s| format!("/{s}")).unwrap_or_default();
         format!(" (patch {}{sub})", w.resource.plural)
     });
     let (may, may_style) = check(ctx, &card.rights, "yes");
     if let Check::No(_) = card.rights {
-        return Writer::new().put(format!("{:<LABEL$}", "you may"), ctx.ink.dim).put(may, may_style).line();
+        return labelled(ctx, 0, "you may", &may, may_style, width);
     }
     let (dry, dry_style) = check(ctx, &card.dry_run, "accepted");
-    Writer::new()
+    let trouble = |check: &Check| matches!(check, Check::No(_) | Check::Unknown(_));
+    if trouble(&card.dry_run) || trouble(&card.rights) {
+        let rank = |check: &Check| if trouble(check) { 0 } else { 8 };
+        let mut lines = labelled(ctx, rank(&card.dry_run), "dry run", &dry, dry_style, width);
+        let may = may + &write.unwrap_or_default();
+        lines.extend(labelled(ctx, rank(&card.rights), "you may", &may, may_style, width));
+        return lines;
+    }
+    let line = Writer::new()
         .put(format!("{:<LABEL$}", "dry run"), ctx.ink.dim)
         .put(dry, dry_style)
         .put("   you may  ", ctx.ink.dim)
         .put(may, may_style)
         .put(write.unwrap_or_default(), ctx.ink.dim)
-        .line()
+        .line();
+    vec![Ranked::new(8, line)]
 }
 
 fn check(ctx: &Ctx<'_>, check: &Check, yes: &str) -> (String, Style) {
@@ -183,7 +255,7 @@ fn followed(ctx: &Ctx<'_>, card: &Card, stage: &Stage, width: usize) -> Vec<Rank
     if let Some(plan) = &card.plan {
         lines.extend(wrapped(2, &plan.sentence, ctx.ink.plain, width));
     }
-    lines.push((0, line::fit(way(ctx, card), width)));
+    lines.push(Ranked::new(0, line::fit(way(ctx, card), width)));
     let (title, advice, style) = outcome(ctx, card, stage);
     lines.extend(wrapped(1, &title, style, width));
     if !advice.is_empty() {
@@ -269,6 +341,9 @@ fn answer(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Words> {
     let mut left = Writer::new();
     match (&card.stage, card.confirm()) {
         (Stage::Refused(_), _) => left.push("nothing was sent", ctx.ink.dim),
+        (Stage::Asking, Confirm::Ready | Confirm::Override) if !card.readable(ctx.state.view.size) => {
+            left.push("too small to confirm", ctx.ink.warn)
+        }
         (Stage::Asking, Confirm::Checking) => left.push(format!("asking the server {}", glyphs::ELLIPSIS), ctx.ink.dim),
         (Stage::Asking, Confirm::Impossible) => left.push("not possible", ctx.ink.bad),
         (Stage::Asking, Confirm::Override) => {

@@ -62,6 +62,16 @@ impl Clock {
         if shown == 0 { "now".into() } else { format::short(seconds(shown)) }
     }
 
+    /// How long nothing was heard: by seconds up to two minutes, as this must not sound shorter than it is.
+    pub fn silence(&self, at: Time) -> String {
+        let passed = self.passed(at);
+        if passed >= 120 {
+            return self.since(at);
+        }
+        self.note(later(at, passed + 1));
+        format::duration(seconds(passed))
+    }
+
     /// How long something has lasted: `4m10s`, `31m`, `2h10m`.
     pub fn since(&self, at: Time) -> String {
         let passed = self.passed(at);
@@ -197,8 +207,14 @@ mod tests {
 
     #[test]
     fn every_answer_knows_when_it_ends() {
-        let questions: [fn(&Clock, Time) -> String; 5] =
-            [Clock::age, Clock::since, Clock::until, |c, _| c.wall(), |c, t| c.older(t, Duration::from_secs(33)).to_string()];
+        let questions: [fn(&Clock, Time) -> String; 6] = [
+            Clock::age,
+            Clock::since,
+            Clock::silence,
+            Clock::until,
+            |c, _| c.wall(),
+            |c, t| c.older(t, Duration::from_secs(33)).to_string(),
+        ];
         for ask in questions {
             for from in [-90_000, -4_000, -700, -61, -9, 0, 3, 119, 121, 605, 3_700, 90_000] {
                 let now = clock(0);

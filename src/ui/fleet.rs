@@ -2,9 +2,12 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Modifier, style::Style};
 
-use super::{Ctx, footer, format, glyphs, header, layout, line, line::Writer, links, rollout, selected_row};
+use super::{Ctx, footer, format, glyphs, header, layout, line, line::Writer, links, panes::pods, rollout, selected_row};
 use crate::{
-    model::{LinkState, Phase, Source, Strategy, metrics::Reading},
+    model::{
+        LinkState, Phase, Severity, Source, Strategy, WaitFor,
+        metrics::{Reading, Series, Side},
+    },
     state::Known,
     verdict::Advice,
 };
@@ -135,13 +138,19 @@ struct Column {
 const COLUMNS: &[Column] = &[
     Column { title: "ENGINE", width: 11, right: false, rank: 9, cell: |c, k| (k.rollout.engine.name().into(), c.ink.dim) },
     Column { title: "STEP", width: 6, right: false, rank: 4, cell: step },
-    Column { title: "TRAFFIC", width: 10, right: false, rank: 6, cell: |_, _| Default::default() },
+    Column { title: "TRAFFIC", width: 8, right: false, rank: 6, cell: |_, _| Default::default() },
     Column { title: "", width: 4, right: true, rank: 0, cell: traffic },
     Column { title: "READY", width: 7, right: true, rank: 1, cell: ready },
     Column { title: "ERR", width: 6, right: true, rank: 2, cell: errors },
-    Column { title: "was", width: 5, right: true, rank: 5, cell: |c, k| reading(c, k, |m| m.old.errors, format::ratio, c.ink.dim) },
-    Column { title: "P99", width: 6, right: true, rank: 7, cell: |c, k| reading(c, k, |m| m.new.p99, format::latency, c.ink.plain) },
-    Column { title: "WAIT", width: 6, right: true, rank: 3, cell: wait },
+    Column { title: "was", width: 5, right: true, rank: 5, cell: was },
+    Column {
+        title: "P99",
+        width: 6,
+        right: true,
+        rank: 7,
+        cell: |c, k| reading(c, k, main_side(k), Series::P99, format::latency, c.ink.plain),
+    },
+    Column { title: "WAIT", width: 8, right: true, rank: 3, cell: wait },
     Column { title: "VERDICT", width: 16, right: false, rank: 8, cell: verdict },
 ];
 
@@ -231,6 +240,8 @@ pub fn sign(ctx: &Ctx<'_>, known: &Known) -> (&'static str, Style) {
     match known.rollout.phase {
         _ if known.deleted.is_some() => ("×", ctx.ink.dim),
         _ if known.verdict.is == Advice::Abort && known.rollout.in_flight() => (glyphs::ALERT, ctx.ink.bad),
+        // What goes on by itself does not look like what needs a person.
+        Phase::Paused if known.rollout.wait.as_ref().is_some_and(|w| w.who == WaitFor::Timer) => (glyphs::TIMED, ctx.ink.new),
         Phase::Waiting | Phase::Paused => (glyphs::PAUSED, ctx.ink.warn),
         Phase::Failing | Phase::Aborted => (glyphs::FAILED, ctx.ink.bad),
         Phase::Stuck => (glyphs::STUCK, ctx.ink.bad),
@@ -258,10 +269,10 @@ pub fn step(ctx: &Ctx<'_>, known: &Known) -> Cell {
     (text, ctx.ink.plain)
 }
 
-/// The new side's share of the users, by the best word there is: applied, else asked, else its pods.
+/// The new side's share of the users, by the best word there is: applied, else its pods. What is only asked is no share.
 pub fn new_share(known: &Known) -> Option<f64> {
     let traffic = &known.rollout.new_side()?.traffic;
-    traffic.applied.or(traffic.desired).or(traffic.replica_share)
+    traffic.applied.or(traffic.replica_share)
 }
 
 fn bar(ctx: &Ctx<'_>, known: &Known, width: usize) -> line::Words {
@@ -285,19 +296,25 @@ fn ready(ctx: &Ctx<'_>, known: &Known) -> Cell {
 
 fn errors(ctx: &Ctx<'_>, known: &Known) -> Cell {
     let style = if known.verdict.is == Advice::Abort { ctx.ink.bad } else { ctx.ink.plain };
-    reading(ctx, known, |m| m.new.errors, format::ratio, style)
+    reading(ctx, known, main_side(known), Series::Errors, format::ratio, style)
 }
 
-fn reading(
-    ctx: &Ctx<'_>,
-    known: &Known,
-    get: fn(&crate::model::metrics::RolloutMetrics) -> Reading,
-    show: fn(f64) -> String,
-    style: Style,
-) -> Cell {
+/// The old side's errors, where there is another to compare them with.
+fn was(ctx: &Ctx<'_>, known: &Known) -> Cell {
+    match known.rollout.in_flight() {
+        true => reading(ctx, known, Side::Old, Series::Errors, format::ratio, ctx.ink.dim),
+        false => (glyphs::DASH.into(), ctx.ink.dim),
+    }
+}
+
+/// Whose readings stand in the main columns: the new side's while there is one.
+pub fn main_side(known: &Known) -> Side {
+    if known.rollout.in_flight() { Side::New } else { Side::Old }
+}
+
+fn reading(ctx: &Ctx<'_>, known: &Known, side: Side, series: Series, show: fn(f64) -> String, style: Style) -> Cell {
     let Some(metrics) = ctx.metrics(known) else { return (glyphs::DASH.into(), ctx.ink.dim) };
-    let value = get(metrics);
-    match value {
+    match metrics.side(side).get(series) {
         Reading::Value(v) if links::readings_stale(ctx, metrics.at) => (format!("~{}", show(v)), ctx.ink.dim),
         Reading::Value(v) => (show(v), style),
         other => (brief(other).into(), ctx.ink.dim),
@@ -316,14 +333,18 @@ pub fn brief(reading: Reading) -> &'static str {
 }
 
 fn wait(ctx: &Ctx<'_>, known: &Known) -> Cell {
-    use crate::model::WaitFor;
     let Some(wait) = known.rollout.wait.as_ref() else { return (glyphs::DASH.into(), ctx.ink.dim) };
     let style = if wait.who == WaitFor::Human { ctx.ink.warn } else { ctx.ink.plain };
     match (wait.until, wait.since) {
-        (Some(until), _) => (format!("-{}", ctx.clock.until(until)), style),
+        (Some(until), _) => (due(&ctx.clock.until(until)), style),
         (None, Some(since)) => (ctx.clock.since(since), style),
         (None, None) => (glyphs::DASH.into(), ctx.ink.dim),
     }
+}
+
+/// A countdown, never to be read as overdue.
+pub fn due(left: &str) -> String {
+    if left == "now" { left.into() } else { format!("in {left}") }
 }
 
 pub fn verdict(ctx: &Ctx<'_>, known: &Known) -> Cell {
@@ -345,10 +366,9 @@ fn about(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
         line::draw(buf, rule, line::words(glyphs::RULE.repeat(usize::from(rule.width)), ctx.ink.border));
     }
     let mut first = Writer::new().put(format!(" {} ", known.rollout.id.path()), ctx.ink.strong);
-    let loud = known.rollout.alarm().filter(|n| n.severity == crate::model::Severity::Danger);
-    match loud {
-        Some(notice) if known.verdict.is != Advice::Abort => first.push(format!(" {}", notice.text), ctx.ink.bad),
-        _ => first = first.put(" ", ctx.ink.plain).append(rollout::verdict_words(ctx, known)),
+    match alarm(ctx, known) {
+        Some((text, style)) => first.push(format!(" {text}"), style),
+        None => first = first.put(" ", ctx.ink.plain).append(rollout::verdict_words(ctx, known)),
     }
     line::draw(buf, layout::top(&mut area, 1), first.line());
     line::draw(
@@ -356,6 +376,25 @@ fn about(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
         layout::top(&mut area, 1),
         Writer::new().put(" ", ctx.ink.plain).append(rollout::next_words(ctx, known, usize::from(area.width.saturating_sub(2)))).line(),
     );
+}
+
+/// What stands before the verdict: danger always, lesser trouble where the verdict has nothing to say.
+fn alarm(ctx: &Ctx<'_>, known: &Known) -> Option<Cell> {
+    let r = &known.rollout;
+    let silent = matches!(known.verdict.is, Advice::None | Advice::NotEnoughData);
+    let notice = r.alarm().filter(|n| n.severity == Severity::Danger || (silent && n.severity == Severity::Warning));
+    match notice {
+        _ if known.verdict.is == Advice::Abort => None,
+        Some(notice) => Some((notice.text.to_string(), if notice.severity == Severity::Danger { ctx.ink.bad } else { ctx.ink.warn })),
+        None if !silent => None,
+        None => r
+            .tracks
+            .iter()
+            .find_map(pods::first_trouble)
+            .or_else(|| Some(r.phase_detail.to_string()).filter(|_| matches!(r.phase, Phase::Failing | Phase::Stuck | Phase::Unknown)))
+            .filter(|text| !text.is_empty())
+            .map(|text| (text, ctx.ink.bad)),
+    }
 }
 
 fn beside(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {
@@ -379,7 +418,7 @@ fn nothing(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
             buf,
             area,
             (&trouble.title, style),
-            &[(trouble.advice, ink.plain), (trouble.detail, ink.dim), (retry, ink.plain)],
+            &[(retry, ink.plain), (trouble.advice, ink.plain), (trouble.detail, ink.dim)],
         );
     }
     let (title, advice) = match (ctx.state.rollouts.len(), ctx.view.filter.is_empty()) {
@@ -390,7 +429,7 @@ fn nothing(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
             "the list is complete and empty. Another namespace: -n NAME, all of them: -A, another cluster: --context NAME".into(),
         ),
         (n, false) => {
-            (format!("None of {} matches /{}", format::plural(n, "rollout"), ctx.view.filter.text), "esc clears the filter".into())
+            (format!("None of {} matches /{}", format::plural(n, "rollout"), ctx.view.filter.text), "Esc clears the filter".into())
         }
         (n, true) => (format!("Nothing moves: {} steady", format::plural(n, "rollout")), "s shows them".into()),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Ctx, card, line, line::Writer};
 use crate::{
     intent::{Command, Place, Verb, describe, shown},
-    model::{Phase, Rollout, StepKind, Strategy},
+    model::{Phase, Rollout, StepKind, Strategy, WaitFor},
     state::{Mode, Screen},
 };
 
@@ -18,10 +18,10 @@ type When = fn(&Rollout) -> bool;
 /// Keys of the bottom line in the order in which they are given room.
 const KEYS: &[(Command, &str, When)] = &[
     (Command::Open, "open", |_| true),
-    (Command::Act(Verb::Promote), "promote", |r| r.in_flight() && r.phase != Phase::Aborted),
-    (Command::Act(Verb::PromoteFull), "all the way", |r| r.in_flight() && r.phase != Phase::Aborted),
-    (Command::PauseOrResume, "pause", Rollout::in_flight),
-    (Command::Act(Verb::Abort), "abort", |r| r.in_flight() && r.phase != Phase::Aborted),
+    (Command::Act(Verb::Promote), "promote", waits_for_promotion),
+    (Command::Act(Verb::PromoteFull), "all the way", moves),
+    (Command::PauseOrResume, "pause", moves),
+    (Command::Act(Verb::Abort), "abort", moves),
     (Command::Act(Verb::Flip), "flip", |r| r.strategy == Strategy::BlueGreen),
     (Command::Act(Verb::Retry), "retry", |r| r.phase == Phase::Aborted),
     (Command::Act(Verb::Undo), "undo", |_| true),
@@ -40,6 +40,15 @@ const KEYS: &[(Command, &str, When)] = &[
 /// Places on the line: acts first, then moving about, the way out at the end.
 const ORDER: &[Command] = &[Command::Filter, Command::Palette, Command::Help, Command::Back, Command::Quit];
 
+fn moves(r: &Rollout) -> bool {
+    r.in_flight() && r.phase != Phase::Aborted
+}
+
+/// Whether a pause stands in the way that a promotion would end.
+fn waits_for_promotion(r: &Rollout) -> bool {
+    moves(r) && r.wait.as_ref().is_some_and(|w| matches!(w.who, WaitFor::Human | WaitFor::Timer))
+}
+
 pub fn line(ctx: &Ctx<'_>, width: usize) -> line::Words {
     if let Some(said) = card::folded(ctx) {
         return line::fit(said, width);
@@ -50,7 +59,8 @@ pub fn line(ctx: &Ctx<'_>, width: usize) -> line::Words {
     let mut chosen: Vec<(Command, line::Words)> = Vec::new();
     let mut left = width.saturating_sub(1);
     for (command, label, when) in KEYS {
-        let fits_here = here(ctx, *command) && ctx.subject().map_or(!acts(*command), |k| when(&k.rollout));
+        let fits_here =
+            here(ctx, *command) && ctx.subject().map_or(!acts(*command), |k| when(&k.rollout) && !(acts(*command) && k.deleted.is_some()));
         let Some(item) = sign(ctx, *command).filter(|_| fits_here).map(|key| item(ctx, &key, &label_of(ctx, *command, label))) else {
             continue;
         };
@@ -79,7 +89,7 @@ fn here(ctx: &Ctx<'_>, command: Command) -> bool {
         Some(Place::Anywhere) => true,
         None => false,
     };
-    let can = ctx.state.mode == Mode::Interactive || !acts(command);
+    let can = !acts(command) || (ctx.state.mode == Mode::Interactive && !ctx.frozen());
     // Esc has nowhere to go from a fleet without a filter, nor Enter from an empty one.
     let leads_somewhere = match command {
         Command::Back => open || !ctx.view.filter.is_empty(),

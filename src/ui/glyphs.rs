@@ -10,6 +10,7 @@ pub const FAILED: &str = "✖";
 pub const HERE: &str = "▶";
 pub const MOVING: &str = "▸";
 pub const PAUSED: &str = "‖";
+pub const TIMED: &str = "◷";
 pub const ALERT: &str = "!";
 pub const STUCK: &str = "■";
 pub const UNKNOWN: &str = "?";
@@ -33,6 +34,7 @@ const ASCII: &[(&str, &str)] = &[
     (HERE, ">"),
     (MOVING, ">"),
     (PAUSED, "="),
+    (TIMED, ":"),
     (STUCK, "#"),
     (READY, "o"),
     (STARTING, "."),

@@ -88,6 +88,12 @@ pub fn fit(line: Words, width: usize) -> Words {
     Line::from(kept)
 }
 
+/// Ends a line with an ellipsis, as what follows it is not shown.
+pub fn broken_off(line: Words, width: usize) -> Words {
+    let style = line.spans.last().map(|s| s.style).unwrap_or_default();
+    fit(Writer::new().append(line).put(glyphs::ELLIPSIS, style).line(), width)
+}
+
 /// Draws one line at the top of an area.
 pub fn draw(buf: &mut Buffer, area: Rect, line: Words) {
     let area = area.intersection(buf.area);

@@ -90,9 +90,9 @@ pub fn badge(ctx: &Ctx<'_>, source: Source) -> Option<line::Words> {
         (LinkState::Off, _) if matches!(source, Source::Detail | Source::Events) => return None,
         (LinkState::Off | LinkState::Connecting, _) => (short(&link.state).into(), ctx.ink.warn),
         (LinkState::Live, None) => ("no answer yet".into(), ctx.ink.warn),
-        (LinkState::Live, Some(at)) if ctx.clock.older(at, limit) => (format!("stale {}", ctx.clock.age(at)), ctx.ink.loud),
+        (LinkState::Live, Some(at)) if ctx.clock.older(at, limit) => (format!("stale {}", ctx.clock.silence(at)), ctx.ink.loud),
         (LinkState::Live, Some(at)) => (ctx.clock.age(at), ctx.ink.plain),
-        (state, Some(at)) => (format!("{} {}", short(state), ctx.clock.age(at)), ctx.ink.loud),
+        (state, Some(at)) => (format!("{} {}", short(state), ctx.clock.silence(at)), ctx.ink.loud),
         (state, None) => (short(state).into(), ctx.ink.loud),
     };
     Some(line::Writer::new().put(format!("{name} "), ctx.ink.dim).put(text, style).line())
@@ -119,10 +119,7 @@ pub fn banner(ctx: &Ctx<'_>) -> Option<line::Words> {
 }
 
 fn picture_age(ctx: &Ctx<'_>, at: crate::model::Time) -> String {
-    match ctx.clock.age(at).as_str() {
-        "now" => "  the picture is the last one".into(),
-        age => format!("  picture {age} old"),
-    }
+    format!("  picture {} old", ctx.clock.silence(at))
 }
 
 /// When the next attempt is due.

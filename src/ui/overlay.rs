@@ -63,7 +63,7 @@ fn help(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, scroll: usize) {
     let mut lines: Vec<Words> = rows.iter().skip(scroll).take(room).map(|r| entry(ctx, r, 11, inner.width.into())).collect();
     let more = rows.len().saturating_sub(scroll + room);
     let foot = if more > 0 { format!("{} {more} more, j", glyphs::ELLIPSIS) } else { String::new() };
-    lines.push(line::both(line::words(foot, ctx.ink.dim), line::words(" esc close ", ctx.ink.select), inner.width.into()));
+    lines.push(line::both(line::words(foot, ctx.ink.dim), line::words(" Esc close ", ctx.ink.select), inner.width.into()));
     line::draw_all(buf, inner, lines);
 }
 
@@ -113,7 +113,7 @@ fn prompt(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, asked: &Prompt) {
         false => asked.choices.iter().skip(first).take(room).map(|(shown, _)| line::words(shown.to_string(), ctx.ink.plain)).collect(),
     };
     let go = Writer::new().put("⏎", ctx.ink.key).put(" shows what it would do; nothing is sent yet", ctx.ink.dim);
-    lines.push(line::both(go.line(), line::words(" esc cancel ", ctx.ink.select), width));
+    lines.push(line::both(go.line(), line::words(" Esc cancel ", ctx.ink.select), width));
     line::draw_all(buf, inner, lines);
     if !asked.choices.is_empty() {
         mark(buf, inner, asked.selected - first.min(asked.selected));
@@ -134,7 +134,7 @@ fn quit(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
         line::words("Its outcome would not be seen here.", ctx.ink.plain),
         line::both(
             Writer::new().put("y", ctx.ink.key).put(" quit all the same", ctx.ink.plain).line(),
-            line::words(" esc stay ", ctx.ink.select),
+            line::words(" Esc stay ", ctx.ink.select),
             width,
         ),
     ];

@@ -43,7 +43,14 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, area: Re
         Some(all) if pane == Pane::Timeline && area.width >= TWO_COLUMNS && ctx.view.zoom.is_none() => in_two(buf, area, all, scroll),
         Some(all) => {
             let scroll = scroll.min(all.len().saturating_sub(usize::from(area.height)));
-            line::draw_all(buf, area, all.into_iter().skip(scroll).collect());
+            let mut shown: Vec<Words> = all.into_iter().skip(scroll).collect();
+            // One text in many lines: where it is cut, it says so.
+            if pane == Pane::Verdict && shown.len() > usize::from(area.height) {
+                shown.truncate(area.height.into());
+                let last = shown.pop().unwrap_or_default();
+                shown.push(line::broken_off(last, area.width.into()));
+            }
+            line::draw_all(buf, area, shown);
         }
         None => chart::draw(ctx, known, pane, buf, area),
     }
@@ -78,11 +85,12 @@ pub fn title(ctx: &Ctx<'_>, known: &Known, pane: Pane, focused: bool) -> Words {
     let out = Writer::new().put(key, ctx.ink.dim).put(label, name);
     let Some(metrics) = ctx.metrics(known) else { return out.line() };
     let (new, old) = side_names(known);
-    let out = out
-        .put(format!("  {new} "), ctx.ink.plain)
-        .append(reading_words(ctx, metrics, Side::New, series, show, ctx.ink.new))
-        .put(format!("  {old} "), ctx.ink.plain)
-        .append(reading_words(ctx, metrics, Side::Old, series, show, ctx.ink.old));
+    // Without a release in flight there is one side only.
+    let out = match known.rollout.in_flight() {
+        true => out.put(format!("  {new} "), ctx.ink.plain).append(reading_words(ctx, metrics, Side::New, series, show, ctx.ink.new)),
+        false => out,
+    };
+    let out = out.put(format!("  {old} "), ctx.ink.plain).append(reading_words(ctx, metrics, Side::Old, series, show, ctx.ink.old));
     out.line()
 }
 

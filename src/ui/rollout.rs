@@ -27,7 +27,7 @@ pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
             buf,
             area,
             ("This rollout is not there", ctx.ink.strong),
-            &[("it was deleted, or its list is not complete yet; esc goes back to the fleet".into(), ctx.ink.plain)],
+            &[("it was deleted, or its list is not complete yet; Esc goes back to the fleet".into(), ctx.ink.plain)],
         );
     };
     match (ctx.view.zoom, layout::tier(whole)) {
@@ -277,14 +277,15 @@ fn coming(ctx: &Ctx<'_>, known: &Known, short: bool) -> Words {
     let mut next = Writer::new();
     if !r.next.what.is_empty() {
         next.push("Next: ", ctx.ink.dim);
-        next.push(if short { shortened(&r.next.what) } else { r.next.what.to_string() }, ctx.ink.strong);
+        // The time first: a cut then loses the end of the phrase only.
         match r.next.at {
-            Some(at) if ctx.clock.ahead(at) => next.push(format!(" in {}", ctx.clock.until(at)), ctx.ink.strong),
-            Some(_) => next.push(" now", ctx.ink.strong),
+            Some(at) if ctx.clock.ahead(at) => next.push(format!("in {}: ", ctx.clock.until(at)), ctx.ink.strong),
+            Some(_) => next.push("now: ", ctx.ink.strong),
             None => {}
         }
+        next.push(if short { shortened(&r.next.what) } else { r.next.what.to_string() }, ctx.ink.strong);
     }
-    next.line()
+    faded(ctx, known, next.line())
 }
 
 fn back_words(ctx: &Ctx<'_>, known: &Known) -> Words {
@@ -293,11 +294,20 @@ fn back_words(ctx: &Ctx<'_>, known: &Known) -> Words {
         return Words::default();
     }
     let out = Writer::new().put("Way back: ", ctx.ink.dim).put(back.what.to_string(), ctx.ink.good);
-    match back.until {
-        Some(until) if ctx.clock.ahead(until) => out.put(format!(", for {} more", ctx.clock.until(until)), ctx.ink.warn).line(),
-        Some(_) => out.put(", no longer fast", ctx.ink.warn).line(),
-        None => out.line(),
+    let out = match back.until {
+        Some(until) if ctx.clock.ahead(until) => out.put(format!(", for {} more", ctx.clock.until(until)), ctx.ink.warn),
+        Some(_) => out.put(", no longer fast", ctx.ink.warn),
+        None => out,
+    };
+    faded(ctx, known, out.line())
+}
+
+/// What no longer holds, as its rollout is deleted.
+pub fn faded(ctx: &Ctx<'_>, known: &Known, mut line: Words) -> Words {
+    if known.deleted.is_some() {
+        line.spans.iter_mut().for_each(|s| s.style = ctx.ink.dim);
     }
+    line
 }
 
 /// Notices, the gravest first; danger is loud. The controller's silence is one of them.

@@ -17,10 +17,13 @@ struct Row {
     rank: u8,
     pane: Option<Pane>,
     line: Words,
+    /// Whether it goes on from the line above.
+    goes_on: bool,
 }
 
 pub fn draw(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, area: Rect) {
-    let rows = fitted(rows(ctx, known, usize::from(area.width), area.height), area.height.into());
+    let width = usize::from(area.width);
+    let rows = fitted(rows(ctx, known, width, area.height), area.height.into(), width);
     for (row, spot) in rows.into_iter().zip(area.rows()) {
         let focused = row.pane.is_some() && row.pane == ctx.view.pane;
         line::draw(buf, spot, row.line);
@@ -31,12 +34,28 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, area: Rect) {
     }
 }
 
-/// Keeps the lines of least rank, in their order.
-fn fitted(rows: Vec<Row>, height: usize) -> Vec<Row> {
+/// Keeps the lines of least rank, in their order; a text that loses its end says so.
+fn fitted(rows: Vec<Row>, height: usize, width: usize) -> Vec<Row> {
     let mut ranks: Vec<(u8, usize)> = rows.iter().enumerate().map(|(i, r)| (r.rank, i)).collect();
     ranks.sort_unstable();
     ranks.truncate(height);
-    rows.into_iter().enumerate().filter(|(i, r)| ranks.contains(&(r.rank, *i))).map(|(_, r)| r).collect()
+    let mut out: Vec<Row> = Vec::with_capacity(ranks.len());
+    let mut above = false;
+    for (i, row) in rows.into_iter().enumerate() {
+        let stays = ranks.contains(&(row.rank, i));
+        if !stays
+            && above
+            && row.goes_on
+            && let Some(last) = out.last_mut()
+        {
+            last.line = line::broken_off(std::mem::take(&mut last.line), width);
+        }
+        above = stays;
+        if stays {
+            out.push(row);
+        }
+    }
+    out
 }
 
 /// Columns of the label at the left.
@@ -45,7 +64,7 @@ const LABEL: usize = 9;
 /// Everything worth a line, top to bottom.
 fn rows(ctx: &Ctx<'_>, known: &Known, width: usize, height: u16) -> Vec<Row> {
     let mut out = Vec::new();
-    let mut add = |rank: u8, pane: Option<Pane>, line: Words| out.push(Row { rank, pane, line });
+    let mut add = |rank: u8, pane: Option<Pane>, line: Words| out.push(Row { rank, pane, line, goes_on: false });
     let narrow = width < 60;
     let head = rollout::headlines(ctx, known, width);
     for (i, line) in head.into_iter().enumerate() {
@@ -71,8 +90,10 @@ fn rows(ctx: &Ctx<'_>, known: &Known, width: usize, height: u16) -> Vec<Row> {
         }
     }
     for (i, line) in panes::verdict::lines(ctx, known, width).into_iter().enumerate() {
-        add(if narrow { [1, 6, 18] } else { [1, 14, 18] }.get(i).copied().unwrap_or(24), Some(Pane::Verdict), line);
+        let rank = if narrow { [1, 6, 18] } else { [1, 14, 18] }.get(i).copied().unwrap_or(24);
+        out.push(Row { rank, pane: Some(Pane::Verdict), line, goes_on: i > 0 });
     }
+    let mut add = |rank: u8, pane: Option<Pane>, line: Words| out.push(Row { rank, pane, line, goes_on: false });
     for line in panes::analysis::lines(ctx, known, width).into_iter().take(3) {
         add(19, Some(Pane::Analysis), labelled(ctx, "analysis", line));
     }
@@ -110,7 +131,10 @@ fn sparks(ctx: &Ctx<'_>, known: &Known, label: &str, series: Series, show: Show,
     let Some(metrics) = metrics else {
         return vec![labelled(ctx, label, line::words(super::links::no_readings(ctx), ctx.ink.dim))];
     };
-    let room = width.saturating_sub(LABEL + 9 + 8 + 1).min(90);
+    let (window, _) = panes::chart::window(ctx, known);
+    // Too narrow a screen needs the columns for the history itself.
+    let window = if width < 60 { String::new() } else { format!(" {window}") };
+    let room = width.saturating_sub(LABEL + 9 + 8 + 1 + line::columns(&window)).min(90);
     let histories = [Side::New, Side::Old].map(|side| panes::chart::columns(ctx, known, metrics, side, series, room));
     let top = histories.iter().flatten().flatten().copied().fold(floor(series), f64::max);
     let lone = !known.rollout.in_flight();
@@ -120,7 +144,10 @@ fn sparks(ctx: &Ctx<'_>, known: &Known, label: &str, series: Series, show: Show,
         let history = &histories[index];
         let label = if side == Side::New || lone { label } else { "" };
         match history.iter().any(Option::is_some) && head.width() <= 9 + 8 {
-            true => labelled(ctx, label, head.append(line::spark(history, top, style)).line()),
+            true => {
+                let window = if label.is_empty() { "" } else { &window };
+                labelled(ctx, label, head.append(line::spark(history, top, style)).put(window, ctx.ink.dim).line())
+            }
             false => labelled(ctx, label, head.line()),
         }
     };
@@ -178,12 +205,12 @@ fn one_line(ctx: &Ctx<'_>, known: &Known) -> Words {
         .put(r.id.path(), ctx.ink.strong)
         .put(format!(" {}{share} {ready}/{wanted}", r.phase.name()), ctx.ink.plain);
     if let Some(metrics) = ctx.metrics(known) {
-        out = out.put(" err ", ctx.ink.dim).append(error_words(ctx, metrics));
+        out = out.put(" err ", ctx.ink.dim).append(error_words(ctx, metrics, fleet::main_side(known)));
     }
     let line = out.put(format!(" {}", known.verdict.is.words()), rollout::phase_style(ctx, r.phase)).line();
     if stale { line::all(line, Modifier::DIM) } else { line }
 }
 
-fn error_words(ctx: &Ctx<'_>, metrics: &RolloutMetrics) -> Words {
-    panes::reading_words(ctx, metrics, Side::New, Series::Errors, format::ratio, ctx.ink.plain)
+fn error_words(ctx: &Ctx<'_>, metrics: &RolloutMetrics, side: Side) -> Words {
+    panes::reading_words(ctx, metrics, side, Series::Errors, format::ratio, ctx.ink.plain)
 }

@@ -363,3 +363,155 @@ fn what_is_typed_into_the_filter_is_seen() {
     }
     assert!(show(&state, (80, 24)).contains("phse: is no field"));
 }
+
+fn of<'a>(state: &'a mut State, namespace: &str, name: &str) -> &'a mut rolltop::model::Rollout {
+    &mut state.rollouts.get_mut(&sample::uid(namespace, name)).unwrap().rollout
+}
+
+#[test]
+fn a_weight_that_is_only_asked_is_no_share() {
+    let mut state = sample::open();
+    let r = of(&mut state, "shop", "checkout");
+    r.router = None;
+    r.tracks[0].traffic = rolltop::model::Traffic { desired: Some(0.25), replica_share: Some(0.5), ..Default::default() };
+    assert!(show(&state, (80, 24)).contains("applied  — no router: pods decide"));
+    state.view.screen = Screen::Fleet;
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains("░  50%") && !seen.contains(" 25%"), "{seen}");
+    of(&mut state, "shop", "checkout").tracks[0].traffic.replica_share = None;
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains("4/8    ────────    ?"), "{seen}");
+}
+
+#[test]
+fn a_steady_rollout_shows_the_readings_of_its_only_side() {
+    let mut state = sample::fleet();
+    let metrics = rolltop::model::metrics::RolloutMetrics {
+        at: Some(sample::ago(2)),
+        old: sample::readings(9.0, 0.031, 0.077),
+        ..Default::default()
+    };
+    state.metrics.insert(sample::uid("shop", "search"), metrics);
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains("8/8   3.1%     —   77ms        —"), "{seen}");
+}
+
+#[test]
+fn what_ails_the_pods_is_said_on_a_small_screen() {
+    let mut state = sample::open();
+    let new = &mut of(&mut state, "shop", "checkout").tracks[0];
+    new.ready = 0;
+    for pod in &mut new.pods {
+        pod.health = rolltop::model::PodHealth::Failing;
+        pod.trouble = Some("ImagePullBackOff: no such tag".into());
+    }
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains("✖✖  api:v2.9.0 · ImagePullBackOff: no such tag"), "{seen}");
+    let seen = show(&state, (40, 12));
+    assert!(seen.contains("✖✖ · ImagePullBackOff"), "{seen}");
+    state.view.screen = Screen::Fleet;
+    let known = state.rollouts.get_mut(&sample::uid("shop", "checkout")).unwrap();
+    known.verdict = rolltop::verdict::Verdict::default();
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains(" shop/checkout  ImagePullBackOff: no such tag"), "{seen}");
+}
+
+#[test]
+fn an_aborted_rollout_says_where_it_is_and_offers_the_ways_on() {
+    let mut state = sample::fleet();
+    state.view.screen = Screen::Rollout(sample::uid("pay", "fx"));
+    for current in [None, Some(0)] {
+        of(&mut state, "pay", "fx").steps.current = current;
+        let seen = show(&state, (80, 24));
+        assert!(seen.contains("aborted: 5 steps, back at the start"), "{seen}");
+        let keys = seen.lines().last().unwrap();
+        assert!(keys.starts_with(" r retry  u undo") && !keys.contains("promote"), "{keys}");
+    }
+}
+
+#[test]
+fn keys_that_do_nothing_are_not_offered() {
+    let bottom = |state: &State| show(state, (80, 24)).lines().last().unwrap().to_owned();
+    let mut state = sample::open();
+    assert!(bottom(&state).contains("p promote → 50%"));
+    of(&mut state, "shop", "checkout").wait = None;
+    assert!(!bottom(&state).contains("p promote") && bottom(&state).contains("a abort"));
+    let mut gone = sample::open();
+    gone.rollouts.get_mut(&sample::uid("shop", "checkout")).unwrap().deleted = Some(sample::ago(30));
+    let mut frozen = sample::open();
+    frozen.frozen = Some(Box::new(sample::open()));
+    frozen.frozen_at = Some(sample::ago(300));
+    let mut watch = sample::open();
+    watch.mode = rolltop::state::Mode::Watch;
+    for state in [gone, frozen, watch] {
+        let keys = bottom(&state);
+        assert!(["promote", "pause", "abort", "undo"].iter().all(|word| !keys.contains(word)), "{keys}");
+    }
+}
+
+#[test]
+fn what_comes_next_begins_with_the_time() {
+    let mut state = sample::fleet();
+    state.view.screen = Screen::Rollout(sample::uid("shop", "cart"));
+    for size in SIZES {
+        let seen = show(&state, size);
+        assert!(seen.contains("Next: in 4m20s: weight 75 %"), "{seen}");
+    }
+}
+
+#[test]
+fn a_small_card_keeps_what_speaks_against_it() {
+    let mut state = sample::open();
+    let unknown = rolltop::msg::Check::Unknown("not asked: the right is missing".into());
+    let objection = |text: &str| rolltop::model::Notice { severity: rolltop::model::Severity::Danger, text: text.into() };
+    let mut card = sample::cards().remove("forbidden").unwrap();
+    card.dry_run = unknown.clone();
+    card.objections = vec![objection("ABORT is advised"), rolltop::guard::doubts(&unknown, "the dry run").unwrap()];
+    card.others = "kubectl-edit 5m ago · helm 3h ago".into();
+    state.card = Some(card);
+    for size in [(40, 12), (40, 8), (60, 6), (80, 24)] {
+        let seen = show(&state, size);
+        for words in ["ABORT is advised", "you may    ✖ no: patch", "not possible", "esc cancel"] {
+            assert!(seen.contains(words), "{words} is missing:\n{seen}");
+        }
+        assert!(!seen.contains("could not be asked"), "{seen}");
+        let more = if size == (40, 8) { "more …" } else { "more on a larger screen" };
+        assert_eq!(seen.contains(more), size.1 < 24, "{seen}");
+    }
+    assert!(show(&state, (80, 24)).contains("\"kubectl-edit\" 5m ago · \"helm\" 3h ago"));
+}
+
+#[test]
+fn a_deleted_rollout_promises_nothing_aloud() {
+    let mut state = sample::open();
+    state.settings.look.colours = Colours::None;
+    state.rollouts.get_mut(&sample::uid("shop", "checkout")).unwrap().deleted = Some(sample::ago(30));
+    let buffer = picture(&state, (80, 24), sample::now());
+    let seen = text(&buffer);
+    for words in ["Next: on promote", "Way back: abort", "✔✔✔▶ pause"] {
+        let (row, line) = seen.lines().enumerate().find(|(_, l)| l.contains(words)).unwrap();
+        let column = line[..line.find(words).unwrap()].chars().count();
+        for x in column..column + words.chars().count() {
+            let cell = &buffer[(x as u16, row as u16)];
+            assert!(cell.modifier.contains(ratatui::style::Modifier::DIM), "{words} is loud at {x}:\n{seen}");
+        }
+    }
+}
+
+#[test]
+fn a_chart_without_a_value_has_no_axis() {
+    let mut state = sample::open();
+    for points in state.metrics.get_mut(&sample::uid("shop", "checkout")).unwrap().history.values_mut() {
+        points.iter_mut().for_each(|p| p.1 = None);
+    }
+    let seen = show(&state, (120, 40));
+    assert!(seen.contains("no values in the last 15m") && !seen.contains("-15m"), "{seen}");
+}
+
+#[test]
+fn a_link_that_is_down_does_not_understate_its_silence() {
+    let mut state = sample::fleet();
+    *state.links.entry(Source::Fleet) = Link { heard: Some(sample::ago(51)), ..sample::link(LinkState::TimedOut) };
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains("no answer 51s") && seen.contains("picture 51s old"), "{seen}");
+}

@@ -7,6 +7,9 @@ use crate::{
     object::Object,
 };
 
+/// What tells one state of a release from another.
+const RELEASE: [&str; 4] = ["/status/currentPodHash", "/status/stableRS", "/status/abort", "/status/promoteFull"];
+
 /// A JSON Patch over one object, quoting what was read from it.
 pub struct Edit<'a> {
     object: &'a Object,
@@ -33,6 +36,12 @@ impl<'a> Edit<'a> {
     pub fn same(self, path: &str) -> Self {
         let value = self.read.pointer(path).cloned().unwrap_or(Value::Null);
         self.test(path, value)
+    }
+
+    /// The same release in the same state: finishing, aborting or replacing it changes one of these, although its
+    /// spec may stay as it was. Only for the Rollout itself.
+    pub fn same_release(self) -> Self {
+        RELEASE.iter().fold(self, |edit, path| edit.same(path))
     }
 
     pub fn test(mut self, path: &str, value: Value) -> Self {

@@ -371,12 +371,13 @@ impl Ask<'_, '_> {
     }
 
     fn pause(&self) -> Draft {
-        let edit = Edit::main(self.f.root).same("/spec/paused").set("/spec/paused", Value::Bool(true));
+        let edit = Edit::main(self.f.root).same("/spec/paused").same_release().set("/spec/paused", Value::Bool(true));
         let sentence = "Pauses by hand: no step completes, no timer goes on and no pod of the new version is scaled until someone resumes.";
         Draft::new(sentence, Goal::Paused, "manually paused", "resume")
             .write(edit.write())
             .change("spec.paused", "false", "true")
             .only_if("it is not manually paused")
+            .only_if("it is the same release, neither aborted nor finished meanwhile")
             .warn(
                 Severity::Warning,
                 self.f.is_blue_green() && self.f.after_cutover(),
@@ -508,7 +509,12 @@ impl Ask<'_, '_> {
         let (home, path) = self.home()?;
         let to_stable = target.hash == self.f.stable();
         let on_root = home.resource == &kinds::ROLLOUT;
-        let mut edit = Edit::main(home).pinned().set(path, value);
+        let mut edit = Edit::main(home).pinned();
+        if on_root {
+            // What this undo means (the way back, or a release in the other direction) is in the status.
+            edit = edit.same_release().same("/spec/paused");
+        }
+        let mut edit = edit.set(path, value);
         if to_stable && self.paused() && on_root {
             // A paused controller does not switch back; with the stable template wanted nothing else can start.
             // Assumed, not yet seen on a real controller: one pass that finds both the stable template and no pause
@@ -564,7 +570,7 @@ impl Ask<'_, '_> {
 
     fn restart(&self, now: Time) -> Draft {
         let at = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        let edit = Edit::main(self.f.root).same("/spec/restartAt").set("/spec/restartAt", Value::String(at.clone()));
+        let edit = Edit::main(self.f.root).same("/spec/restartAt").same_release().set("/spec/restartAt", Value::String(at.clone()));
         let alone = self.f.replicas() == 1;
         let was = self.f.ro.spec.restart_at.0.map_or_else(|| "none".to_owned(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
         let sentence = "Evicts all pods created until now, a few at a time, the stable version's first; respects PodDisruptionBudgets.";
@@ -594,7 +600,11 @@ impl Ask<'_, '_> {
                 Refusal::because(format!("container {container} already has image {image}")).instead("name another tag or digest", None)
             );
         }
-        let edit = Edit::main(home).same(&format!("{at}/name")).same(&format!("{at}/image")).set(&format!("{at}/image"), image.into());
+        let mut edit = Edit::main(home).same(&format!("{at}/name")).same(&format!("{at}/image"));
+        if home.resource == &kinds::ROLLOUT {
+            edit = edit.same_release();
+        }
+        let edit = edit.set(&format!("{at}/image"), image.into());
         let begins = if self.f.in_flight() { " The version in flight is replaced by it." } else { "" };
         let goal = Goal::Template { hash: None, not: Some(self.hash()) };
         Ok(Draft::new(

@@ -11,7 +11,7 @@ use super::super::{Ctx, format, glyphs, layout, line, line::Words, line::Writer,
 use crate::{
     model::{
         Time,
-        metrics::{Points, RolloutMetrics, Series, Side},
+        metrics::{Points, Reading, RolloutMetrics, Series, Side},
     },
     state::{Known, Pane, WINDOWS},
 };
@@ -160,12 +160,11 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, mut area
     let (new, old) = side_names(known);
     let names = line::columns(new).max(line::columns(old)) as u16 + 1;
     let rough = Scale::new(ctx, known, area.width.into(), 1);
-    let highest =
-        [Side::New, Side::Old].into_iter().filter_map(points).flat_map(|p| rough.sample(p)).flatten().fold(subject.floor, f64::max);
-    if points(Side::New).is_none() && points(Side::Old).is_none() {
-        let why = if links::prometheus_is_off(ctx) { links::no_readings(ctx) } else { "no history yet".into() };
-        return layout::message(buf, area, (&why, ctx.ink.dim), &[]);
+    let seen: Vec<f64> = [Side::New, Side::Old].into_iter().filter_map(points).flat_map(|p| rough.sample(p)).flatten().collect();
+    if seen.is_empty() {
+        return layout::message(buf, area, (&nothing(ctx, known, metrics, subject.series), ctx.ink.dim), &[]);
     }
+    let highest = seen.into_iter().fold(subject.floor, f64::max);
     let top = nice(highest.max(limit.unwrap_or(0.0) * 1.1));
     let labels =
         [tick(&subject, top), tick(&subject, top / 2.0)].map(|l| line::columns(&l)).into_iter().max().unwrap_or(0).max(2) as u16 + 1;
@@ -185,6 +184,20 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, mut area
     for curve in &curves {
         lay(ctx, buf, plot, curve, top);
         taken = name_end(buf, plot, curve, top, taken);
+    }
+}
+
+/// Why there is not one value in the window.
+fn nothing(ctx: &Ctx<'_>, known: &Known, metrics: &RolloutMetrics, series: Series) -> String {
+    let side = if known.rollout.in_flight() { Side::New } else { Side::Old };
+    let points = |side: Side| metrics.history.contains_key(&(side, series));
+    match (metrics.side(side).get(series), window(ctx, known).0) {
+        _ if links::prometheus_is_off(ctx) => links::no_readings(ctx),
+        (Reading::Unasked, _) => "not read yet".into(),
+        (Reading::Value(_), _) if !points(Side::New) && !points(Side::Old) => "no history yet".into(),
+        (Reading::Value(_), window) if window == "start" => "no values since the start".into(),
+        (Reading::Value(_), window) => format!("no values in the last {window}"),
+        (other, _) => other.word().into(),
     }
 }
 

@@ -14,19 +14,34 @@ use crate::{
 const LABEL: usize = 9;
 
 pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
-    let mut lines = tracks(ctx, known, width);
+    let mut lines: Vec<Words> = known.rollout.tracks.iter().map(|t| line::fit(track(ctx, t, width, true), width)).collect();
     lines.extend(trouble(ctx, known, width));
     lines.extend(load(ctx, known, width));
     lines.extend(each(ctx, known, width));
     lines
 }
 
-/// One line a side: ready of wanted, a dot a pod, its image, and when it goes.
+/// One line a side, with what ails its pods: for screens that have no line for them.
 pub fn tracks(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
-    known.rollout.tracks.iter().map(|t| line::fit(track(ctx, t, width), width)).collect()
+    let line = |t: &Track| {
+        let why = first_trouble(t).map(|why| format!(" {} {why}", glyphs::DOT)).unwrap_or_default();
+        let whole = track(ctx, t, width, true);
+        // The image is said elsewhere too, the trouble nowhere.
+        let fits = why.is_empty() || whole.width() + line::columns(&why) <= width;
+        let whole = if fits { whole } else { track(ctx, t, width, false) };
+        line::fit(Writer::new().append(whole).put(why, ctx.ink.bad).line(), width)
+    };
+    known.rollout.tracks.iter().map(line).collect()
 }
 
-fn track(ctx: &Ctx<'_>, track: &Track, width: usize) -> Words {
+/// Why the worst of a side's pods is not ready.
+pub fn first_trouble(track: &Track) -> Option<String> {
+    let worst = track.pods.iter().filter(|p| p.trouble.is_some() && p.health != PodHealth::Ending).max_by_key(|p| p.health)?;
+    worst.trouble.as_ref().map(ToString::to_string)
+}
+
+/// Ready of wanted, a dot a pod, its image, and when it goes.
+fn track(ctx: &Ctx<'_>, track: &Track, width: usize, with_image: bool) -> Words {
     let name = if track.is_new { ctx.ink.new } else { ctx.ink.plain };
     let style = if track.ready < track.desired { ctx.ink.warn } else { ctx.ink.strong };
     let image = track.images.first().map(|i| format::image(i)).unwrap_or_default();
@@ -45,7 +60,7 @@ fn track(ctx: &Ctx<'_>, track: &Track, width: usize) -> Words {
         Some(_) => out.push("  going", ctx.ink.warn),
         None => {}
     }
-    if wide && !image.is_empty() {
+    if wide && with_image && !image.is_empty() {
         out.push(format!("  {image}"), ctx.ink.dim);
     }
     out.line()
@@ -97,7 +112,7 @@ fn trouble(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
         }
     }
     let style = if restarts == 0 { ctx.ink.dim } else { ctx.ink.warn };
-    let mut lines: Vec<Words> = format::wrap(&text, width).into_iter().take(2).map(|l| line::words(l, style)).collect();
+    let mut lines: Vec<Words> = format::wrap_in(&text, width, 2).into_iter().map(|l| line::words(l, style)).collect();
     lines.extend(stuck.map(|s| line::fit(line::words(s, ctx.ink.bad), width)));
     lines
 }

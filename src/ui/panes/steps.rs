@@ -5,6 +5,7 @@ use ratatui::style::Style;
 use super::super::{
     Ctx, format, glyphs,
     line::{self, Words, Writer},
+    rollout,
 };
 use crate::{
     model::{Phase, Step, StepKind, WaitFor},
@@ -47,10 +48,22 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize, height: usize) -> Vec<W
 }
 
 fn none(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
+    let steps = known.rollout.steps.items.len();
+    if steps > 0 {
+        return vec![line::fit(line::words(not_begun(known, steps), ctx.ink.dim), width)];
+    }
     let (ready, wanted) = known.rollout.new_side().map_or_else(|| known.rollout.ready(), |t| (t.ready, t.desired));
     let pods = if known.rollout.in_flight() { "new pods" } else { "pods" };
     let text = format!("{} has no steps; {ready} of {wanted} {pods} are ready", known.rollout.strategy.name());
     format::wrap(&text, width).into_iter().map(|l| line::words(l, ctx.ink.dim)).collect()
+}
+
+fn not_begun(known: &Known, steps: usize) -> String {
+    let steps = format::plural(steps, "step");
+    match known.rollout.phase {
+        Phase::Aborted => format!("aborted: {steps}, back at the start"),
+        _ => format!("{steps}, none begun"),
+    }
 }
 
 fn entry(ctx: &Ctx<'_>, known: &Known, index: usize, step: &Step, width: usize) -> Words {
@@ -63,7 +76,7 @@ fn entry(ctx: &Ctx<'_>, known: &Known, index: usize, step: &Step, width: usize) 
     };
     let who = if at == At::Here { waits_for(known) } else { plain_pause(step) };
     let left = Writer::new().put(format!("{sign} "), style).put(format!("{}{who}", step.label), text).line();
-    line::both(left, line::words(took(ctx, known, step, at), ctx.ink.dim), width)
+    rollout::faded(ctx, known, line::both(left, line::words(took(ctx, known, step, at), ctx.ink.dim), width))
 }
 
 fn waits_for(known: &Known) -> &'static str {
@@ -91,7 +104,8 @@ fn took(ctx: &Ctx<'_>, known: &Known, step: &Step, at: At) -> String {
 /// All steps in one line: `✔✔✔▶pause (you) 4m10s → weight 50 % → …`.
 pub fn one_line(ctx: &Ctx<'_>, known: &Known, width: usize) -> Words {
     let steps = &known.rollout.steps;
-    let Some(current) = steps.current.filter(|_| !steps.items.is_empty()) else {
+    let restarted = |current: &usize| *current == 0 && known.rollout.phase == Phase::Aborted;
+    let Some(current) = steps.current.filter(|c| !steps.items.is_empty() && !restarted(c)) else {
         return none(ctx, known, width).into_iter().next().unwrap_or_default();
     };
     let mut out = Writer::new().put(glyphs::DONE.repeat(current.min(steps.items.len())), ctx.ink.good);
@@ -105,5 +119,5 @@ pub fn one_line(ctx: &Ctx<'_>, known: &Known, width: usize) -> Words {
     for step in steps.items.iter().skip(current + 1) {
         out.push(format!(" {} {}", glyphs::ARROW, step.label), ctx.ink.dim);
     }
-    line::fit(out.line(), width)
+    rollout::faded(ctx, known, line::fit(out.line(), width))
 }
