@@ -335,6 +335,10 @@ fn replan(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effe
         }
         Ok(plan) => {
             // The same conditions, so the rehearsal holds; but evidence and warnings are of now, not of the key press.
+            if unanswered(card) && asked_long_ago(card, now) && state.links.fresh(Source::Fleet, now, state.settings.fresh.kubernetes) {
+                // The server is back: what it could not be asked then, it can be asked now.
+                return fill(state, known, card, plan, now, effects);
+            }
             let before = card.objections.len();
             speak(state, known, card, &plan, now);
             if card.ready_at.is_some() && card.objections.len() > before {
@@ -344,6 +348,15 @@ fn replan(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effe
             card.plan = Some(plan);
         }
     }
+}
+
+fn unanswered(card: &Card) -> bool {
+    let unknown = |check: &Check| matches!(check, Check::Unknown(_));
+    unknown(&card.rights) || (unknown(&card.dry_run) && !matches!(card.rights, Check::No(_)))
+}
+
+fn asked_long_ago(card: &Card, now: Time) -> bool {
+    card.ready_at.is_some_and(|at| (now - at).num_seconds() >= 5)
 }
 
 /// Where it stands now, and who wrote to it last.

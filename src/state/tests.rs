@@ -481,6 +481,18 @@ fn a_card_that_does_not_fit_cannot_be_confirmed_but_an_abort_can() {
 }
 
 #[test]
+fn what_could_not_be_asked_is_asked_again_when_the_server_is_back() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "p", at(0));
+    let (number, plan) = open_plan(&state);
+    let findings = Findings { root: None, dry_run: Check::Unknown("no answer".into()), rights: Check::Yes, plan };
+    send(&mut state, Body::Rehearsed { card: number, findings: Box::new(findings) });
+    assert_eq!(rehearsals(&update(&mut state, Event::Tick, at(2))), 0, "not over and over");
+    assert_eq!(rehearsals(&update(&mut state, Event::Tick, at(8))), 1);
+    assert_eq!(state.card.as_ref().unwrap().dry_run, Check::Pending);
+}
+
+#[test]
 fn half_a_plan_is_not_reported_as_nothing() {
     let mut state = state(ROUTER_PAUSED, Mode::Interactive);
     press(&mut state, "a", at(0));
