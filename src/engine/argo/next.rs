@@ -119,7 +119,7 @@ pub fn next(f: &Facts<'_>) -> Next {
         S::InconclusiveBackground => then("promotes; then the analysis starts anew"),
         S::InconclusiveBlueGreen => then("promotes or aborts"),
         S::PauseStep => pause_next(f, steps::pause_seconds(f), &following(f)),
-        S::PauseBlueGreen => pause_next(f, steps::auto_promotion_seconds(f), "users are switched over"),
+        S::PauseBlueGreen => pause_next(f, steps::auto_promotion_seconds(f), "all users switch"),
         S::DeadlineExceeded => phrase("nothing, until someone acts or pods get ready"),
         S::AfterCutover => verify_next(f),
         S::RunningStep => gives_up(f).unwrap_or_else(|| phrase(running_next(f))),
@@ -277,7 +277,7 @@ fn abort_seconds(f: &Facts<'_>) -> Option<u32> {
 
 fn abort_words(f: &Facts<'_>) -> String {
     if f.is_blue_green() {
-        return "users never left the old version".into();
+        return "no user has moved".into();
     }
     let dynamic = f.canary().is_some_and(|c| c.dynamic_stable_scale);
     match (f.router(), dynamic) {

@@ -75,7 +75,7 @@ const CASES: &[Case] = &[
         P::Waiting,
         S::PauseBlueGreen,
         Some(W::Human),
-        "someone promotes; then users are switched",
+        "someone promotes; then all users switch",
         Some(Verb::Abort),
         (0, "service"),
         &[],
