@@ -85,6 +85,10 @@ pub struct Object {
 impl Object {
     /// Parses the fields a reader needs. The error names the path of the field that does not fit.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
+        // Keeping the path at hand costs as much again; only an error needs it.
+        if let Ok(read) = serde_json::from_str(&self.json) {
+            return Ok(read);
+        }
         let mut parser = serde_json::Deserializer::from_str(&self.json);
         serde_path_to_error::deserialize(&mut parser).map_err(|e| format!("{}: {}", e.path(), e.inner()))
     }

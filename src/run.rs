@@ -82,7 +82,13 @@ pub enum End {
     Gone,
 }
 
-/// Pictures a second after the first one: a slow link gets fewer.
+/// Pictures that may come at once after quiet, so that an isolated change does not wait for the one before it.
+const AT_ONCE: u32 = 3;
+
+/// Messages taken in before keys are looked at again.
+const FOLD: usize = 256;
+
+/// Time between pictures while much happens: a slow link gets fewer.
 fn pace() -> Duration {
     let remote = std::env::var_os("SSH_CONNECTION").is_some() || std::env::var_os("SSH_TTY").is_some();
     Duration::from_millis(if remote { 250 } else { 100 })
@@ -98,7 +104,8 @@ struct Loop<'a, H> {
     dirty: bool,
     /// When the picture changes by time alone.
     next: Option<Time>,
-    drawn: Instant,
+    /// When the next picture would be due were all of them spaced evenly.
+    due: Instant,
     pace: Duration,
     end: Option<End>,
 }
@@ -112,7 +119,7 @@ pub async fn run<H: Hands>(mut state: State, session: Session, hands: &H, open: 
     let screen = Screen::enter(state.settings.mouse)?;
     state.view.size = crossterm::terminal::size()?;
     let pace = pace();
-    let mut this = Loop { state, session, screen, hands, open, dirty: true, next: None, drawn: Instant::now() - pace, pace, end: None };
+    let mut this = Loop { state, session, screen, hands, open, dirty: true, next: None, due: Instant::now(), pace, end: None };
     this.turn().await
 }
 
@@ -122,7 +129,7 @@ impl<H: Hands> Loop<'_, H> {
         let mut signals = signals()?;
         while self.end.is_none() {
             if self.dirty
-                && self.drawn.elapsed() >= self.pace
+                && Instant::now() >= self.ready()
                 && let Err(end) = self.draw()
             {
                 return Ok(end);
@@ -132,17 +139,27 @@ impl<H: Hands> Loop<'_, H> {
                 biased;
                 Some(signal) = signals.recv() => self.signal(signal),
                 input = keyboard.next() => self.input(input),
-                msg = self.session.rx.recv() => self.messages(msg),
+                msg = self.session.rx.recv(), if !self.holds() => self.messages(msg),
                 () = tokio::time::sleep_until(wake) => self.event(Event::Tick),
             }
         }
         Ok(self.end.unwrap_or(End::Quit))
     }
 
+    /// From when on a picture may be drawn.
+    fn ready(&self) -> Instant {
+        self.due - self.pace * (AT_ONCE - 1)
+    }
+
+    /// Until the next picture messages may gather: a wake for each costs more than what it says.
+    fn holds(&self) -> bool {
+        self.dirty && Instant::now() < self.ready() && self.session.rx.len() < FOLD
+    }
+
     /// When to wake if nobody calls: for a picture held back, or one that time alone changes.
     fn wake(&self) -> Instant {
         if self.dirty {
-            return self.drawn + self.pace;
+            return self.ready();
         }
         let now = chrono::Utc::now();
         let busy = self.state.card.is_some() || self.state.note.is_some() || self.state.rollouts.values().any(|k| k.rollout.unobserved);
@@ -152,11 +169,15 @@ impl<H: Hands> Loop<'_, H> {
     }
 
     fn draw(&mut self) -> Result<(), End> {
+        self.fold();
         let now = chrono::Utc::now();
         settle(&mut self.state, now);
         self.dirty = false;
-        self.drawn = Instant::now();
-        self.next = self.screen.draw(&self.state, now).map_err(|_| End::Gone)?;
+        let drawn = self.screen.draw(&self.state, now).map_err(|_| End::Gone)?;
+        // While what changes is out of sight, looking half as often is enough.
+        let cost = if drawn.news { 1 } else { 2 };
+        self.due = self.due.max(Instant::now()) + self.pace * cost;
+        self.next = drawn.next;
         Ok(())
     }
 
@@ -164,9 +185,11 @@ impl<H: Hands> Loop<'_, H> {
         match input {
             Some(Ok(input)) => {
                 if let Some(event) = keys::translate(input) {
+                    // A key is judged by all that is known.
+                    self.fold();
                     self.event(event);
                     // A key is answered at once, whatever the pace.
-                    self.drawn = Instant::now() - self.pace;
+                    self.due = Instant::now();
                 }
             }
             _ => self.end = Some(End::Gone),
@@ -179,8 +202,12 @@ impl<H: Hands> Loop<'_, H> {
             return;
         };
         self.message(first);
-        // Fold what is waiting, but come up for keys in between.
-        for _ in 0..256 {
+        self.fold();
+    }
+
+    /// Takes in what is waiting, but comes up for keys in between.
+    fn fold(&mut self) {
+        for _ in 0..FOLD {
             match self.session.rx.try_recv() {
                 Ok(msg) => self.message(msg),
                 Err(_) => break,

@@ -37,6 +37,15 @@ impl Write for Output {
     }
 }
 
+/// What became of a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn {
+    /// It was another than the one shown.
+    pub news: bool,
+    /// When time alone will change it.
+    pub next: Option<Time>,
+}
+
 /// The screen while it is ours.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Output>>,
@@ -77,24 +86,23 @@ impl Screen {
         self.terminal.resize(size.into())
     }
 
-    /// Draws the picture of a state; writes nothing when it is the one already shown. Says when time alone
-    /// will change it.
+    /// Draws the picture of a state; writes nothing when it is the one already shown.
     ///
     /// # Errors
     /// When the terminal has gone.
-    pub fn draw(&mut self, state: &State, now: Time) -> io::Result<Option<Time>> {
+    pub fn draw(&mut self, state: &State, now: Time) -> io::Result<Drawn> {
         self.terminal.autoresize()?;
         let next = ui::draw(&mut self.terminal.get_frame(), state, now);
         let picture = self.terminal.current_buffer_mut();
         if self.last.as_ref() == Some(picture) {
             picture.reset();
-            return Ok(next);
+            return Ok(Drawn { news: false, next });
         }
         self.last = Some(picture.clone());
         self.terminal.flush()?;
         self.terminal.swap_buffers();
         ratatui::backend::Backend::flush(self.terminal.backend_mut())?;
-        Ok(next)
+        Ok(Drawn { news: true, next })
     }
 
     /// Hands text to the clipboard of the terminal at the other end (OSC 52).

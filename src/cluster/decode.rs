@@ -53,7 +53,8 @@ pub fn object(resource: &'static Resource, bytes: &[u8]) -> Result<Object, Undec
 /// As [`object`].
 pub(super) fn raw_object(resource: &'static Resource, raw: &RawValue) -> Result<Object, Undecodable> {
     let fields = fields(raw).ok_or(Undecodable::NotAnObject)?;
-    let meta = find(&fields, "metadata").map(meta).unwrap_or_default();
+    let metadata = find(&fields, "metadata").and_then(|raw| Some((raw, self::fields(raw)?)));
+    let meta = metadata.as_ref().map(|(_, members)| meta(members)).unwrap_or_default();
     if meta.uid.is_empty() {
         let name = if meta.name.is_empty() { "an object without a name".into() } else { format!("{}/{}", meta.namespace, meta.name) };
         return Err(Undecodable::NoUid(name));
@@ -61,7 +62,10 @@ pub(super) fn raw_object(resource: &'static Resource, raw: &RawValue) -> Result<
     let pod = resource.kind == "Pod" && resource.group.is_empty();
     let mut json = String::with_capacity(raw.get().len() / 2);
     write_object(&mut json, &fields, |out, key, value| match key {
-        "metadata" => write_metadata(out, value),
+        "metadata" => match &metadata {
+            Some((raw, members)) if std::ptr::eq(*raw, value) => write_metadata(out, members),
+            _ => copy(out, value),
+        },
         "spec" if pod => write_pod_spec(out, value),
         _ => copy(out, value),
     });
@@ -234,9 +238,8 @@ fn write_without(out: &mut String, raw: &RawValue, ballast: &[&str]) -> bool {
     true
 }
 
-fn write_metadata(out: &mut String, raw: &RawValue) -> bool {
-    let Some(fields) = fields(raw) else { return copy(out, raw) };
-    write_object(out, &fields, |out, key, value| match key {
+fn write_metadata(out: &mut String, members: &Fields<'_>) -> bool {
+    write_object(out, members, |out, key, value| match key {
         key if METADATA.contains(&key) => false,
         "annotations" => write_without(out, value, &[LAST_APPLIED]),
         _ => copy(out, value),
@@ -267,10 +270,10 @@ fn write_containers(out: &mut String, raw: &RawValue) -> bool {
     true
 }
 
-fn meta(raw: &RawValue) -> Meta {
+fn meta(members: &Fields<'_>) -> Meta {
     let mut meta = Meta::default();
-    for (key, value) in fields(raw).unwrap_or_default() {
-        match &*key {
+    for (key, value) in members {
+        match &**key {
             "namespace" => meta.namespace = text(value),
             "name" => meta.name = text(value),
             "uid" => meta.uid = text(value),

@@ -302,10 +302,15 @@ impl Stream {
         if frame.kind == "ERROR" {
             return Ok(Some(self.error(frame.object)));
         }
-        self.version = decode::resource_version(frame.object).or(self.version.take());
         self.data |= frame.kind != "BOOKMARK";
+        let object = if matches!(&*frame.kind, "ADDED" | "MODIFIED" | "DELETED") { self.read(frame.object) } else { None };
+        let version = match &object {
+            Some(object) => Some(object.meta.resource_version.to_string()).filter(|v| !v.is_empty()),
+            None => decode::resource_version(frame.object),
+        };
+        self.version = version.or(self.version.take());
         match &*frame.kind {
-            "ADDED" | "MODIFIED" => match self.read(frame.object) {
+            "ADDED" | "MODIFIED" => match object {
                 Some(object) => self.apply(object).await?,
                 None => {
                     self.report_unreadable().await?;
@@ -313,7 +318,7 @@ impl Stream {
                 }
             },
             "DELETED" => {
-                if let Some(object) = self.read(frame.object) {
+                if let Some(object) = object {
                     self.delete(object).await?;
                 }
             }

@@ -14,8 +14,10 @@ use crate::{
 
 /// A spec that the controller has not seen for this long is a controller that is not there.
 const UNOBSERVED_LIMIT: Duration = Duration::from_secs(30);
-/// Readings kept per series: six hours at five seconds.
+/// Readings kept per series of the open rollout: six hours at five seconds.
 const HISTORY: usize = 4_320;
+/// The same of one that moves in the fleet: a quarter of an hour. What lies further back is asked for when it is opened.
+const GLIMPSE: usize = 180;
 /// Lines kept about a rollout that is not open.
 const LOG: usize = 60;
 /// Lines of the timeline that are kept.
@@ -107,7 +109,7 @@ fn deleted(state: &mut State, resource: &'static Resource, uid: &str, at: Time, 
         return remodel_open(state, at, effects);
     }
     state.unsorted = true;
-    effects.push(Effect::Measure);
+    measure(effects);
     state.metrics.remove(uid);
     let open = matches!(&state.view.screen, Screen::Rollout(o) if *o == *uid);
     if open {
@@ -147,7 +149,7 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
     if before.is_none_or(|k| {
         k.rollout.subject != rollout.subject || k.rollout.in_flight() != rollout.in_flight() || hashes(&k.rollout) != hashes(&rollout)
     }) {
-        effects.push(Effect::Measure);
+        measure(effects);
         // Another version began: what the last one did says nothing about it.
         if before.is_some_and(|k| hashes(&k.rollout) != hashes(&rollout))
             && let Some(m) = state.metrics.get_mut(uid)
@@ -192,6 +194,13 @@ pub fn put_away(state: &mut State, uid: &str) {
     }
     if !log.is_empty() {
         state.logs.insert(uid.into(), log);
+    }
+}
+
+/// Once: the list of a thousand rollouts would ask for it a thousand times, and each answer goes through all of them.
+fn measure(effects: &mut Vec<Effect>) {
+    if !effects.iter().any(|e| matches!(e, Effect::Measure)) {
+        effects.push(Effect::Measure);
     }
 }
 
@@ -248,11 +257,17 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
         kept.new = fresh.new;
         kept.old = fresh.old;
         kept.measured_share = fresh.measured_share;
+        let keep = match state.rollouts.get(&uid) {
+            _ if matches!(&state.view.screen, Screen::Rollout(open) if *open == uid) => HISTORY,
+            Some(known) if known.rollout.in_flight() => GLIMPSE,
+            // A thousand that stand still would fill a gigabyte.
+            _ => 0,
+        };
         if let Some(at) = at {
-            extend(kept, at);
+            extend(kept, at, keep);
         }
         for (name, points) in fresh.own {
-            append(kept.own.entry(name).or_default(), points);
+            append(kept.own.entry(name).or_default(), points, keep);
         }
         if let Some(known) = state.rollouts.get_mut(&uid) {
             let verdict = verdict::judge(&known.rollout, state.metrics.get(&uid));
@@ -262,24 +277,28 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
     }
 }
 
-fn extend(metrics: &mut RolloutMetrics, at: Time) {
+fn extend(metrics: &mut RolloutMetrics, at: Time, keep: usize) {
     use crate::model::metrics::{Series, Side};
+    if keep == 0 {
+        return metrics.history.clear();
+    }
     for side in [Side::New, Side::Old] {
         for series in Series::ALL {
             let value = metrics.side(side).get(series).value();
-            append(metrics.history.entry((side, series)).or_default(), [(at, value)].into());
+            append(metrics.history.entry((side, series)).or_default(), [(at, value)].into(), keep);
         }
     }
 }
 
-fn append(line: &mut crate::model::metrics::Points, more: crate::model::metrics::Points) {
+fn append(line: &mut crate::model::metrics::Points, more: crate::model::metrics::Points, keep: usize) {
     for (at, value) in more {
         if line.back().is_none_or(|(last, _)| *last < at) {
             line.push_back((at, value));
         }
     }
-    while line.len() > HISTORY {
-        line.pop_front();
+    if line.len() > keep {
+        line.drain(..line.len() - keep);
+        line.shrink_to(keep + keep / 2);
     }
 }
 
