@@ -4,7 +4,7 @@
 //! - [`Connection`] comes from a kubeconfig or from inside a pod and knows how to renew credentials.
 //! - [`Reader`] is the client everybody else holds. That it only reads is a property of the client
 //!   ([`gate`], [`path`]), not of the code that uses it.
-//! - [`watch_fleet`] and [`watch_detail`] run streams ([`watch`]) that report to a hub ([`hub`]), one hub
+//! - [`watch_fleet`] and [`watch_detail`] run streams (`watch`) that report to a hub (`hub`), one hub
 //!   per [`Source`], which sends the [`Link`](crate::model::Link) of that source.
 //!
 //! What the reducer can rely on:

@@ -19,6 +19,12 @@
 //!   small, and a plan can quote the original value exactly.
 //! - The list-watch loop is our own over kube's client: bookmarks are evidence of life, every reconnection
 //!   is paced, and a 410 always ends in a new list, none of which kube's runtime offers.
+//! - The engine takes one root object and the objects around it, and names versions to go back to
+//!   ([`engine::Engine::revisions`]): the reducer never guesses from what happens to run.
+//! - Without a profile in the settings Prometheus is asked for Istio and ingress-nginx in one query per
+//!   series, and each rollout is read by its own router.
+//! - A plan's conditions pin the release, not only the field it changes: finishing or aborting a release
+//!   leaves its spec as it was.
 //! - [`session`] joins the reading tasks once, for the screen ([`run`]) and for headless commands
 //!   ([`headless`]).
 

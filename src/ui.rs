@@ -1,6 +1,6 @@
 //! Views: from `&State` to a picture, and nothing else.
 //!
-//! A view owns no clock and does no I/O; all it knows of the time it asks of [`clock::Clock`], which notes
+//! A view owns no clock and does no I/O; all it knows of the time it asks of `clock::Clock`, which notes
 //! when the answer would change. So [`draw`] can say until when its picture stays true, and the loop sleeps.
 
 mod card;
