@@ -51,7 +51,7 @@ impl Writer {
 
     pub fn record(&self, card: Option<u64>, rollout: Option<Id>, event: Event) -> Record {
         Record {
-            at: chrono::Utc::now(),
+            at: crate::clock::now(),
             session: self.journal.session.clone(),
             context: self.context.clone(),
             identity: self.identity.lock().ok().and_then(|i| i.clone()),

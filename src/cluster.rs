@@ -109,7 +109,7 @@ async fn everywhere(reader: Reader, root: &'static Resource, slot: Slot) {
             return each_alone(&reader, root, slot, &names).await;
         }
         let wait = reader.pace().forbidden;
-        if slot.trouble(&refusal, chrono::Utc::now() + wait).await.is_err() {
+        if slot.trouble(&refusal, crate::clock::now() + wait).await.is_err() {
             return;
         }
         let mut nudges = reader.nudges();

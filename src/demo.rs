@@ -1,3 +1,11 @@
-//! Parts of a make-believe cluster: what stands in for real traffic where no pod runs any code.
+//! The embedded cluster: a small Kubernetes API server and a small Prometheus on loopback, controllers that behave as
+//! the real ones do, and traffic. rolltop is an ordinary client of it, as kubectl can be.
 
+pub mod api;
+pub mod kinds;
+pub mod refusal;
+pub mod registry;
+pub mod sim;
+pub mod store;
 pub mod traffic;
+pub mod workloads;

@@ -43,7 +43,7 @@ pub async fn look(state: &mut State, session: &mut Session, named: Option<&str>,
             opened = true;
             if let Some(uid) = named.and_then(|name| find(state, name)) {
                 let mut effects = Vec::new();
-                input::open(state, &uid, chrono::Utc::now(), &mut effects);
+                input::open(state, &uid, crate::clock::now(), &mut effects);
                 perform(state, session, effects);
             }
         }
@@ -75,7 +75,7 @@ fn synced(state: &State, source: Source) -> bool {
 }
 
 fn step(state: &mut State, session: &mut Session, event: Event) {
-    let effects = update(state, event, chrono::Utc::now());
+    let effects = update(state, event, crate::clock::now());
     perform(state, session, effects);
 }
 
@@ -108,7 +108,7 @@ pub fn shown<'a>(state: &'a State, named: Option<&str>) -> Vec<&'a Known> {
 /// # Errors
 /// Never in practice: every part of a report can be written as JSON.
 pub fn print(state: &State, rows: &[&Known], form: Form) -> serde_json::Result<String> {
-    let now = chrono::Utc::now();
+    let now = crate::clock::now();
     Ok(match form {
         Form::Table => report::table(state, rows),
         Form::Line => report::line(state, rows) + "\n",
@@ -127,7 +127,7 @@ pub async fn stream(state: &mut State, session: &mut Session, named: Option<&str
     let mut last: HashMap<Text, String> = HashMap::new();
     while let Some(msg) = session.rx.recv().await {
         step(state, session, Event::Msg(msg));
-        let now = chrono::Utc::now();
+        let now = crate::clock::now();
         for (uid, known) in &state.rollouts {
             if named.is_some_and(|n| known.rollout.id.path() != n && *known.rollout.id.name != *n) {
                 continue;

@@ -30,6 +30,7 @@
 
 pub mod act;
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod demo;

@@ -17,11 +17,11 @@ pub struct Msg {
 
 impl Msg {
     pub fn now(body: Body) -> Self {
-        Self { at: chrono::Utc::now(), epoch: 0, body }
+        Self { at: crate::clock::now(), epoch: 0, body }
     }
 
     pub fn of_epoch(epoch: u64, body: Body) -> Self {
-        Self { at: chrono::Utc::now(), epoch, body }
+        Self { at: crate::clock::now(), epoch, body }
     }
 }
 

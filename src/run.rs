@@ -161,7 +161,7 @@ impl<H: Hands> Loop<'_, H> {
         if self.dirty {
             return self.ready();
         }
-        let now = chrono::Utc::now();
+        let now = crate::clock::now();
         let busy = self.state.card.is_some() || self.state.note.is_some() || self.state.rollouts.values().any(|k| k.rollout.unobserved);
         let next = self.next.and_then(|at| (at - now).to_std().ok()).unwrap_or(Duration::from_secs(60));
         let most = Duration::from_secs(if busy { 1 } else { 60 });
@@ -170,7 +170,7 @@ impl<H: Hands> Loop<'_, H> {
 
     fn draw(&mut self) -> Result<(), End> {
         self.fold();
-        let now = chrono::Utc::now();
+        let now = crate::clock::now();
         settle(&mut self.state, now);
         self.dirty = false;
         let drawn = self.screen.draw(&self.state, now).map_err(|_| End::Gone)?;
@@ -233,18 +233,18 @@ impl<H: Hands> Loop<'_, H> {
             .find(|(_, k)| k.rollout.id.path() == *wanted || *k.rollout.id.name == **wanted)
             .map(|(uid, _)| uid.clone());
         if found.is_none() && self.state.links.get(crate::model::Source::Fleet).synced.is_some() {
-            self.state.note = Some((chrono::Utc::now(), format!("no rollout {wanted} in {}", self.state.scope).into()));
+            self.state.note = Some((crate::clock::now(), format!("no rollout {wanted} in {}", self.state.scope).into()));
             self.open = None;
         } else if let Some(uid) = found {
             self.open = None;
             let mut effects = Vec::new();
-            crate::state::input::open(&mut self.state, &uid, chrono::Utc::now(), &mut effects);
+            crate::state::input::open(&mut self.state, &uid, crate::clock::now(), &mut effects);
             self.perform(effects);
         }
     }
 
     fn event(&mut self, event: Event) {
-        let effects = update(&mut self.state, event, chrono::Utc::now());
+        let effects = update(&mut self.state, event, crate::clock::now());
         self.dirty = true;
         self.perform(effects);
     }
@@ -256,9 +256,9 @@ impl<H: Hands> Loop<'_, H> {
                 Effect::Unwatch => self.session.unwatch(),
                 Effect::Measure => {
                     self.session.measure(&self.state);
-                    self.session.focus(&self.state, chrono::Utc::now());
+                    self.session.focus(&self.state, crate::clock::now());
                 }
-                Effect::Focus => self.session.focus(&self.state, chrono::Utc::now()),
+                Effect::Focus => self.session.focus(&self.state, crate::clock::now()),
                 Effect::Rehearse { card, plan, root } => self.hands.rehearse(card, *plan, root),
                 Effect::Act { card, approved } => self.hands.carry_out(card, *approved),
                 Effect::Journal { card, rollout, event } => self.hands.journal(card, rollout, *event),

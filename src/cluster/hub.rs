@@ -97,7 +97,7 @@ impl Hub {
 
     fn heard(&self) {
         let mut board = self.board();
-        board.heard = Some(chrono::Utc::now());
+        board.heard = Some(crate::clock::now());
         board.probe = None;
         drop(board);
         self.dirty.notify_one();
@@ -108,7 +108,7 @@ impl Hub {
         let mut sent = self.sent.lock().await;
         let mut link = self.board().link();
         let same = sent.link.state == link.state;
-        link.since = if same { sent.link.since } else { None }.or_else(|| Some(chrono::Utc::now()));
+        link.since = if same { sent.link.since } else { None }.or_else(|| Some(crate::clock::now()));
         if link == sent.link {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl Hub {
                 let again = self.pace.probe_answer.min(self.pace.probe_every);
                 let mut board = self.board();
                 board.probe = Some(trouble);
-                board.probe_retry = Some(chrono::Utc::now() + again);
+                board.probe_retry = Some(crate::clock::now() + again);
                 again
             }
         }
@@ -295,7 +295,7 @@ mod tests {
             detail: Text::default(),
             retry_at: None,
         };
-        Board { slots: slots.iter().map(entry).enumerate().collect(), heard: Some(chrono::Utc::now()), ..Board::default() }
+        Board { slots: slots.iter().map(entry).enumerate().collect(), heard: Some(crate::clock::now()), ..Board::default() }
     }
 
     fn missing() -> LinkState {

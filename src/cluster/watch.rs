@@ -423,7 +423,7 @@ impl Stream {
         // 410 the list that follows is as good as the watch was.
         let usual = trouble.gone || (trouble.state == LinkState::Cut && wait < pace.trust && self.slot.is_live());
         if !usual {
-            self.slot.trouble(&trouble, chrono::Utc::now() + wait).await?;
+            self.slot.trouble(&trouble, crate::clock::now() + wait).await?;
         }
         self.rest(wait).await
     }
@@ -437,7 +437,7 @@ impl Stream {
         loop {
             let wait = self.reader.pace().missing;
             self.slot.heard();
-            self.slot.trouble(&trouble, chrono::Utc::now() + wait).await?;
+            self.slot.trouble(&trouble, crate::clock::now() + wait).await?;
             self.rest(wait).await?;
             match self.reader.serves(self.target.resource).await {
                 Ok(false) if told => {}

@@ -250,7 +250,7 @@ impl Client {
     fn reply(&self, code: StatusCode, headers: &HeaderMap) -> Reply {
         let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
         if let Some(date) = text(header::DATE).and_then(|d| DateTime::parse_from_rfc2822(d).ok()) {
-            let skew = (date.with_timezone(&Utc) - Utc::now()).num_milliseconds();
+            let skew = (date.with_timezone(&Utc) - crate::clock::now()).num_milliseconds();
             self.0.skew.store(if skew.abs() < SKEW_SEEN { 0 } else { skew }, Relaxed);
         }
         Reply {

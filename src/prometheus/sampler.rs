@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures::{
     FutureExt,
     future::{BoxFuture, Fuse, join_all},
@@ -185,7 +185,7 @@ impl Sampler {
 
     async fn begin(&mut self) {
         self.link.state = LinkState::Connecting;
-        self.link.since = Some(Utc::now());
+        self.link.since = Some(crate::clock::now());
         self.send(Body::Link(Source::Prometheus, self.link.clone())).await;
     }
 
@@ -252,7 +252,7 @@ impl Sampler {
     }
 
     async fn live(&mut self, refreshed: &Refreshed) {
-        let now = Utc::now();
+        let now = crate::clock::now();
         if self.link.state != LinkState::Live {
             self.link.since = Some(now);
         }
@@ -280,7 +280,7 @@ impl Sampler {
         self.failures = self.failures.saturating_add(1);
         let wait = back_off(self.failures, fault.after(), fastrand::f64());
         self.due = tokio::time::Instant::now() + wait;
-        let now = Utc::now();
+        let now = crate::clock::now();
         let state = fault.state();
         if self.link.state != state {
             self.link.since = Some(now);
@@ -504,14 +504,14 @@ fn grid(end: Time, span: Duration, points: u32) -> (Vec<Time>, Duration) {
 
 /// Now by the server's clock, as far as its answers tell; whole milliseconds, as its times are.
 fn server_now(client: &Client) -> Time {
-    let now = Utc::now() + client.skew();
+    let now = crate::clock::now() + client.skew();
     Time::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now)
 }
 
 /// The next multiple of the interval on the wall clock.
 fn next_aligned(interval: Duration) -> tokio::time::Instant {
     let every = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
-    let rest = every - Utc::now().timestamp_millis().rem_euclid(every);
+    let rest = every - crate::clock::now().timestamp_millis().rem_euclid(every);
     tokio::time::Instant::now() + Duration::from_millis(rest.unsigned_abs())
 }
 

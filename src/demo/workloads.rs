@@ -1,0 +1,96 @@
+//! How the versions in an embedded cluster behave: their pods, and their answers to requests.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::traffic::{Load, Model, Profile};
+
+/// What becomes of a pod after its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    #[default]
+    Ready,
+    /// Running, never ready.
+    Never,
+    /// Exits with an error again and again.
+    CrashLoop,
+    /// Its image cannot be pulled.
+    ImagePull,
+    /// Ready, then killed for its memory, again and again.
+    OutOfMemory,
+    /// No node has room for it.
+    Unschedulable,
+}
+
+/// Label by which a pod (or its template) asks for a fate, whatever its image says: `slow`, `never`, `crash-loop`,
+/// `image-pull`, `oom`, `unschedulable`.
+pub const FATE_LABEL: &str = "rolltop.dev/pod";
+
+/// How the pods of a version fare.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pods {
+    /// From scheduled to ready.
+    pub start_up: Duration,
+    /// Each pod takes up to this much longer.
+    pub spread: Duration,
+    pub fate: Fate,
+    /// For fates that take a while: how long a pod runs before it happens.
+    pub after: Duration,
+}
+
+impl Default for Pods {
+    fn default() -> Self {
+        let (start_up, spread) = (Duration::from_millis(400), Duration::from_millis(200));
+        Self { start_up, spread, fate: Fate::Ready, after: Duration::from_secs(1) }
+    }
+}
+
+/// A number of its own that a version reports, such as a quality score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gauge {
+    /// Metric name.
+    pub name: String,
+    pub value: f64,
+    /// Standard deviation around it.
+    pub noise: f64,
+    /// How much it grows with the load, per request a second and pod.
+    pub per_request: f64,
+}
+
+/// All workloads by `namespace/name`; the traffic is the model's.
+pub struct Workloads {
+    pub traffic: Model,
+    pods: BTreeMap<(String, String), Pods>,
+    gauges: BTreeMap<(String, String), Vec<Gauge>>,
+}
+
+impl Workloads {
+    pub fn new(seed: u64) -> Self {
+        Self { traffic: Model::new(seed), pods: BTreeMap::new(), gauges: BTreeMap::new() }
+    }
+
+    /// How pods of the version with this image tag fare from now on.
+    pub fn set_pods(&mut self, workload: &str, tag: &str, pods: Pods) {
+        self.pods.insert((workload.into(), tag.into()), pods);
+    }
+
+    /// How the pods of an image fare in the namespace and app they belong to.
+    pub fn pods(&self, workload: &str, tag: &str) -> Pods {
+        self.pods.get(&(workload.into(), tag.into())).copied().unwrap_or_default()
+    }
+
+    pub fn set_profile(&mut self, workload: &str, tag: &str, profile: Profile) {
+        self.traffic.set_profile(workload, tag, profile);
+    }
+
+    pub fn set_load(&mut self, workload: &str, load: Load) {
+        self.traffic.set_load(workload, load);
+    }
+
+    pub fn set_gauges(&mut self, workload: &str, tag: &str, gauges: Vec<Gauge>) {
+        self.gauges.insert((workload.into(), tag.into()), gauges);
+    }
+
+    pub fn gauges(&self, workload: &str, tag: &str) -> &[Gauge] {
+        self.gauges.get(&(workload.into(), tag.into())).map_or(&[], Vec::as_slice)
+    }
+}
