@@ -2,6 +2,7 @@
 //! the real ones do, and traffic. rolltop is an ordinary client of it, as kubectl can be.
 
 pub mod api;
+pub mod controllers;
 pub mod kinds;
 pub mod refusal;
 pub mod registry;
@@ -9,3 +10,4 @@ pub mod sim;
 pub mod store;
 pub mod traffic;
 pub mod workloads;
+pub mod world;

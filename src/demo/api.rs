@@ -1,7 +1,22 @@
 //! The embedded API server: what one request is, and which room answers it.
 //!
 //! HTTP is taken apart here ([`Call`]); the answers are made by the rooms below and put together as the client wants
-//! them. All of them work on a [`World`](super::world::World), never on files or sockets.
+//! them. All of them work on a [`World`], never on files or sockets.
+
+pub mod apply;
+pub mod audit;
+pub mod crd;
+pub mod discovery;
+pub mod faults;
+pub mod list;
+pub mod patch;
+pub mod reviews;
+pub mod rights;
+pub mod router;
+pub mod scale;
+pub mod server;
+pub mod tokens;
+pub mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,7 +24,8 @@ use axum::{body::Body, http::Method};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{kinds::Kind, refusal::Refusal};
+pub use self::router::router;
+use super::{kinds::Kind, refusal::Refusal, world::World};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -71,4 +87,31 @@ impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
         Self::Json(refusal.code, refusal.status())
     }
+}
+
+type Room = fn(&Arc<World>, &Call) -> Answer;
+
+/// Verb, subresource, and who answers.
+const ROOMS: &[(&str, &str, Room)] = &[
+    ("get", "", |world, call| list::get(world, call)),
+    ("list", "", |world, call| list::list(world, call)),
+    ("create", "", |world, call| write::create(world, call)),
+    ("update", "", |world, call| write::update(world, call)),
+    ("patch", "", |world, call| write::patch(world, call)),
+    ("delete", "", |world, call| write::delete(world, call)),
+    ("deletecollection", "", |world, call| write::delete_collection(world, call)),
+    ("get", "status", |world, call| list::get(world, call)),
+    ("update", "status", |world, call| write::update(world, call)),
+    ("patch", "status", |world, call| write::patch(world, call)),
+    ("get", "scale", |world, call| scale::get(world, call)),
+    ("update", "scale", |world, call| scale::update(world, call)),
+    ("patch", "scale", |world, call| scale::patch(world, call)),
+];
+
+/// Who answers this call; `None`: the method is not allowed there.
+fn room(call: &Call) -> Option<Room> {
+    if discovery::is_review(&call.target.kind) {
+        return (call.verb == "create").then_some(|world, call| reviews::answer(world, call));
+    }
+    ROOMS.iter().find(|(verb, subresource, _)| (*verb, *subresource) == (call.verb, &call.target.subresource)).map(|(.., room)| *room)
 }

@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap},
     time::Duration,
 };
 
@@ -113,6 +113,9 @@ impl Cx<'_> {
 /// Which controller has to look at what.
 type Work = (usize, Key);
 
+/// Something that happens at a moment: a scrape, a move of a script. `Some`: again after that time.
+pub type Hook = Box<dyn FnMut(&mut Sim) -> Option<Duration> + Send>;
+
 /// The cluster without its servers.
 pub struct Sim {
     pub store: Store,
@@ -122,6 +125,8 @@ pub struct Sim {
     queue: BinaryHeap<Reverse<(Time, u64, Work)>>,
     /// When each piece of work is due next; entries of the queue that disagree are out of date.
     due: HashMap<Work, Time>,
+    /// By the moment they are due and the order in which they were planned.
+    hooks: BTreeMap<(Time, u64), Hook>,
     order: u64,
     now: Time,
     rng: fastrand::Rng,
@@ -136,6 +141,7 @@ impl Sim {
             metrics,
             queue: BinaryHeap::new(),
             due: HashMap::new(),
+            hooks: BTreeMap::new(),
             order: 0,
             now: start,
             rng: fastrand::Rng::with_seed(seed),
@@ -147,25 +153,57 @@ impl Sim {
         self.now
     }
 
-    /// When the next pass is due, after the changes so far.
+    /// Calls `hook` at that moment, or as soon as time passes if it is over, after all passes due by then. It is called
+    /// again for as long as it names a pause, at exact distances, however fast time runs.
+    pub fn at(&mut self, moment: Time, hook: impl FnMut(&mut Self) -> Option<Duration> + Send + 'static) {
+        self.order += 1;
+        self.hooks.insert((moment.max(self.now), self.order), Box::new(hook));
+    }
+
+    /// Calls `hook` every `period` from now on, first in one `period`.
+    pub fn every(&mut self, period: Duration, mut hook: impl FnMut(&mut Self) + Send + 'static) {
+        self.at(self.now + period, move |sim| {
+            hook(sim);
+            Some(period)
+        });
+    }
+
+    /// When the next pass or hook is due, after the changes so far.
     pub fn next(&mut self) -> Option<Time> {
+        [self.next_pass(), self.next_hook()].into_iter().flatten().min()
+    }
+
+    fn next_pass(&mut self) -> Option<Time> {
         self.notice();
         self.queue.peek().map(|Reverse((due, ..))| *due)
+    }
+
+    fn next_hook(&self) -> Option<Time> {
+        self.hooks.keys().next().map(|(due, _)| *due)
     }
 
     /// Lets everything happen that is due until then. Time does not run backwards.
     pub fn run_until(&mut self, until: Time) {
         while let Some(due) = self.next().filter(|due| *due <= until) {
             self.now = self.now.max(due);
-            self.pass();
+            if self.next_pass().is_some_and(|pass| pass <= due) { self.pass() } else { self.hook() }
         }
         self.now = self.now.max(until);
     }
 
-    /// Runs on until nothing is due within `calm`, or until `limit`.
+    /// Runs on until no pass is due within `calm`, or until `limit`.
     pub fn settle(&mut self, calm: Duration, limit: Time) {
-        while let Some(due) = self.next().filter(|due| *due <= self.now + calm && *due <= limit) {
+        while let Some(due) = self.next_pass().filter(|due| *due <= self.now + calm && *due <= limit) {
             self.run_until(due);
+        }
+    }
+
+    fn hook(&mut self) {
+        let Some(((due, _), mut hook)) = self.hooks.pop_first() else { return };
+        if let Some(pause) = hook(self) {
+            self.order += 1;
+            // A hook without a pause would stop time.
+            self.hooks.insert((due + pause.max(Duration::from_millis(1)), self.order), hook);
         }
     }
 
@@ -212,5 +250,37 @@ impl Sim {
         self.due.insert(work.clone(), at);
         self.order += 1;
         self.queue.push(Reverse((at, self.order, work)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    struct Mute;
+
+    impl Metrics for Mute {
+        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
+            Ok(Samples::Vector(Vec::new()))
+        }
+    }
+
+    #[test]
+    fn hooks_fire_at_exact_moments_however_far_time_jumps() {
+        let start = Time::UNIX_EPOCH;
+        let mut sim = Sim::new(start, 1, Vec::new(), Box::new(Mute));
+        let fired = Arc::new(Mutex::new(Vec::new()));
+        let (every, once) = (fired.clone(), fired.clone());
+        sim.every(Duration::from_secs(2), move |sim| every.lock().unwrap().push(sim.now().timestamp()));
+        sim.at(start + Duration::from_secs(3), move |sim| {
+            once.lock().unwrap().push(100 + sim.now().timestamp());
+            None
+        });
+        sim.run_until(start + Duration::from_secs(7));
+        assert_eq!(*fired.lock().unwrap(), [2, 103, 4, 6]);
+        assert_eq!(sim.next(), Some(start + Duration::from_secs(8)));
+        assert_eq!(sim.now(), start + Duration::from_secs(7));
     }
 }

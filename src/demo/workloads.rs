@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::traffic::{Load, Model, Profile};
+use super::{
+    controllers::events::Recorder,
+    traffic::{Load, Model, Profile},
+};
+use crate::model::Time;
 
 /// What becomes of a pod after its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,18 +63,46 @@ pub struct Gauge {
 /// All workloads by `namespace/name`; the traffic is the model's.
 pub struct Workloads {
     pub traffic: Model,
+    /// What the controllers said lately; they share this room as nothing else outlives a pass.
+    pub events: Recorder,
     pods: BTreeMap<(String, String), Pods>,
+    /// Grows with each change of `pods`.
+    revision: u64,
     gauges: BTreeMap<(String, String), Vec<Gauge>>,
+    opening: Option<Time>,
 }
 
 impl Workloads {
     pub fn new(seed: u64) -> Self {
-        Self { traffic: Model::new(seed), pods: BTreeMap::new(), gauges: BTreeMap::new() }
+        Self {
+            traffic: Model::new(seed),
+            events: Recorder::default(),
+            pods: BTreeMap::new(),
+            revision: 0,
+            gauges: BTreeMap::new(),
+            opening: None,
+        }
     }
 
-    /// How pods of the version with this image tag fare from now on.
+    /// The first moment at which anybody looks. What happens before is prehistory: controllers may take short cuts to
+    /// the same outcome, and events that would be gone by then are never written.
+    pub fn open_at(&mut self, opening: Time) {
+        self.opening = Some(opening);
+    }
+
+    pub fn opening(&self) -> Option<Time> {
+        self.opening
+    }
+
+    /// How pods of the version with this image tag fare from now on, those that run already included.
     pub fn set_pods(&mut self, workload: &str, tag: &str, pods: Pods) {
         self.pods.insert((workload.into(), tag.into()), pods);
+        self.revision += 1;
+    }
+
+    /// Tells whether [`Workloads::set_pods`] was called since.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How the pods of an image fare in the namespace and app they belong to.

@@ -1,0 +1,1 @@
+//! CustomResourceDefinitions: kinds that come and go.

@@ -1,0 +1,1 @@
+//! PATCH: the four ways to say what changes.

@@ -1,0 +1,16 @@
+//! The `/scale` subresource.
+
+use super::{Answer, Call};
+use crate::demo::{refusal::Refusal, world::World};
+
+pub fn get(_world: &World, _call: &Call) -> Answer {
+    Refusal::new(501, "NotImplemented", "not yet").into()
+}
+
+pub fn update(_world: &World, _call: &Call) -> Answer {
+    Refusal::new(501, "NotImplemented", "not yet").into()
+}
+
+pub fn patch(_world: &World, _call: &Call) -> Answer {
+    Refusal::new(501, "NotImplemented", "not yet").into()
+}

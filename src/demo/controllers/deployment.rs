@@ -1,0 +1,492 @@
+//! Deployments: from one ReplicaSet to the next, by the real controller's rules.
+
+use std::{cmp::Reverse, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    events,
+    objects::{between, condition, key_of, owner_by_name, pod_template_hash, remove_condition, same, scaled, selects, set_condition, time},
+    orphans::{self, Orphans},
+    pods::Pod,
+};
+use crate::{
+    demo::{
+        refusal::Refusal,
+        registry::{controlled_by, stamp},
+        sim::{Controller, Cx},
+        store::{Change, Key, Store, Stored},
+    },
+    model::Time,
+};
+
+mod history;
+mod scaling;
+mod status;
+
+const DEPLOYMENTS: &str = "deployments.apps";
+const REPLICA_SETS: &str = "replicasets.apps";
+const HASH_LABEL: &str = "pod-template-hash";
+
+/// "Never", in fields that are a number of seconds or revisions.
+const NEVER: i64 = i32::MAX as i64;
+
+/// The Deployment controller.
+#[derive(Default)]
+pub struct Deployments {
+    orphans: Orphans,
+}
+
+impl Controller for Deployments {
+    fn name(&self) -> &'static str {
+        "kube-controller-manager"
+    }
+
+    fn wakes(&self, change: &Change, store: &Store, wake: &mut Vec<Key>) {
+        let Some(object) = change.object() else { return };
+        match &*object.key.kind {
+            DEPLOYMENTS => wake.push(object.key.clone()),
+            REPLICA_SETS => {
+                self.orphans.note(change);
+                let (before, after) = (change.before.as_deref(), change.after.as_deref());
+                let both = [before, after.filter(|after| before.is_none_or(|before| before.owner != after.owner))];
+                wake.extend(both.into_iter().flatten().filter_map(|set| owner_by_name(store, set, DEPLOYMENTS)));
+                if after.is_some_and(|set| set.owner.is_none()) {
+                    wake.extend(store.list(DEPLOYMENTS, Some(&object.key.namespace)).map(|deployment| deployment.key.clone()));
+                }
+            }
+            _ => (),
+        }
+    }
+
+    fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Option<Duration> {
+        let deployment = Deployment::read(cx.store.get(key)?);
+        self.orphans.adopt(cx, REPLICA_SETS, &deployment.object);
+        let sets = release(cx, &deployment);
+        Pass { cx, deployment, sets }.run().unwrap_or(Some(RETRY))
+    }
+}
+
+/// After a refused write.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A Deployment in hand.
+struct Deployment {
+    object: Value,
+    uid: Box<str>,
+    name: String,
+    replicas: i64,
+    is_rolling: bool,
+    /// Pods above and below `replicas` while rolling.
+    surge: i64,
+    unavailable: i64,
+    min_ready: i64,
+    /// `None`: progress is nobody's concern.
+    deadline: Option<i64>,
+    history: Option<i64>,
+    is_paused: bool,
+}
+
+impl Deployment {
+    fn read(stored: &Stored) -> Self {
+        let object = stored.value();
+        let spec = &object["spec"];
+        // Absent fields mean what the API server would have put there.
+        let replicas = spec["replicas"].as_i64().unwrap_or(1);
+        let is_rolling = spec["strategy"]["type"] != "Recreate";
+        let (surge, unavailable) = if is_rolling { fenceposts(&spec["strategy"]["rollingUpdate"], replicas) } else { (0, 0) };
+        let limit = |field: &str, usual: i64| Some(spec[field].as_i64().unwrap_or(usual)).filter(|limit| *limit < NEVER);
+        Self {
+            uid: stored.uid.clone(),
+            name: stored.key.name.to_string(),
+            replicas,
+            is_rolling,
+            surge,
+            unavailable: unavailable.min(replicas),
+            min_ready: spec["minReadySeconds"].as_i64().unwrap_or_default(),
+            deadline: limit("progressDeadlineSeconds", 600),
+            history: limit("revisionHistoryLimit", 10),
+            is_paused: spec["paused"] == true,
+            object,
+        }
+    }
+
+    fn status(&self, field: &str) -> i64 {
+        self.object["status"][field].as_i64().unwrap_or_default()
+    }
+
+    fn progressing(&self) -> Option<&Value> {
+        condition(&self.object["status"]["conditions"], "Progressing")
+    }
+
+    fn max_pods(&self) -> i64 {
+        self.replicas + self.surge
+    }
+}
+
+/// `maxSurge` and `maxUnavailable` as numbers. Never both zero: nothing would move.
+fn fenceposts(strategy: &Value, replicas: i64) -> (i64, i64) {
+    let number = |field: &str, up: bool| {
+        let value = &strategy[field];
+        let value = if value.is_null() { &json!("25%") } else { value };
+        scaled(value, replicas, up).unwrap_or_default()
+    };
+    match (number("maxSurge", true), number("maxUnavailable", false)) {
+        (0, 0) => (0, 1),
+        both => both,
+    }
+}
+
+/// One of its ReplicaSets, as it was when the pass began.
+#[derive(Clone)]
+struct Set {
+    object: Value,
+    uid: Box<str>,
+    name: String,
+    /// Asked for.
+    replicas: i64,
+    created: Time,
+}
+
+impl Set {
+    fn new(object: Value) -> Self {
+        let metadata = &object["metadata"];
+        Self {
+            uid: metadata["uid"].as_str().unwrap_or_default().into(),
+            name: metadata["name"].as_str().unwrap_or_default().into(),
+            replicas: object["spec"]["replicas"].as_i64().unwrap_or(1),
+            created: time(&metadata["creationTimestamp"]).unwrap_or_default(),
+            object,
+        }
+    }
+
+    fn status(&self, field: &str) -> i64 {
+        self.object["status"][field].as_i64().unwrap_or_default()
+    }
+
+    fn annotation(&self, name: &str) -> Option<&str> {
+        self.object["metadata"]["annotations"][name].as_str()
+    }
+
+    fn count(&self, name: &str) -> Option<i64> {
+        self.annotation(name)?.parse().ok().filter(|count| *count >= 0)
+    }
+
+    fn age_order(&self) -> (Time, &str) {
+        (self.created, &self.name)
+    }
+}
+
+/// Its ReplicaSets, oldest first, without those that no longer match.
+fn release(cx: &mut Cx<'_>, deployment: &Deployment) -> Vec<Set> {
+    let owned: Vec<_> = cx.store.owned(REPLICA_SETS, &deployment.uid).cloned().collect();
+    let (mine, strangers): (Vec<_>, Vec<_>) = owned.into_iter().partition(|set| selects(&deployment.object["spec"]["selector"], &**set));
+    for stranger in strangers {
+        orphans::release(cx, REPLICA_SETS, stranger.value(), &deployment.uid);
+    }
+    let mut sets: Vec<Set> = mine.iter().map(|set| Set::new(set.value())).collect();
+    sets.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
+    sets
+}
+
+/// One pass over one Deployment. `sets` stays as it was found, so that the status tells of what was seen.
+struct Pass<'a, 'b> {
+    cx: &'a mut Cx<'b>,
+    deployment: Deployment,
+    sets: Vec<Set>,
+}
+
+/// When to look again, if not after the next change.
+type Outcome = Result<Option<Duration>, Refusal>;
+
+impl Pass<'_, '_> {
+    fn run(&mut self) -> Outcome {
+        if !self.deployment.object["metadata"]["deletionTimestamp"].is_null() {
+            let new = self.find_new();
+            return self.write_plain_status(new);
+        }
+        self.mark_paused()?;
+        let new = self.sync_new()?;
+        if self.deployment.is_paused || self.is_scaled() {
+            return self.scale(new);
+        }
+        if self.deployment.is_rolling { self.roll(new) } else { self.recreate(new) }
+    }
+
+    /// The oldest ReplicaSet with the wanted template.
+    fn find_new(&self) -> Option<usize> {
+        self.sets.iter().position(|set| is_of(&set.object["spec"]["template"], &self.deployment.object["spec"]["template"]))
+    }
+
+    fn old(&self, new: Option<usize>) -> Vec<&Set> {
+        self.sets.iter().enumerate().filter(|(index, _)| Some(*index) != new).map(|(_, set)| set).collect()
+    }
+
+    /// Pausing and resuming are conditions of their own, so that nobody counts the time in between as lack of progress.
+    fn mark_paused(&mut self) -> Result<(), Refusal> {
+        let reason = self.deployment.progressing().and_then(|progressing| progressing["reason"].as_str());
+        if self.deployment.deadline.is_none() || reason == Some("ProgressDeadlineExceeded") {
+            return Ok(());
+        }
+        let was_paused = reason == Some("DeploymentPaused");
+        match (self.deployment.is_paused, was_paused) {
+            (true, false) => self.progress("Unknown", "DeploymentPaused", "Deployment is paused"),
+            (false, true) => self.progress("Unknown", "DeploymentResumed", "Deployment is resumed"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the Progressing condition at once.
+    fn progress(&mut self, status: &str, reason: &str, message: &str) -> Result<(), Refusal> {
+        let new = json!({"type": "Progressing", "status": status, "reason": reason, "message": message});
+        if set_condition(&mut self.deployment.object["status"]["conditions"], new, self.cx.now) {
+            self.store_status()?;
+        }
+        Ok(())
+    }
+
+    fn store_status(&mut self) -> Result<(), Refusal> {
+        let written = self.cx.update_status(DEPLOYMENTS, self.deployment.object.clone())?;
+        self.deployment.object["metadata"] = written["metadata"].clone();
+        Ok(())
+    }
+
+    /// Whether somebody has changed `replicas`: ReplicaSets remember what was asked for.
+    fn is_scaled(&self) -> bool {
+        let desired = |set: &&Set| set.count(history::DESIRED).is_some_and(|desired| desired != self.deployment.replicas);
+        self.sets.iter().filter(|set| set.replicas > 0).any(|set| desired(&set))
+    }
+
+    fn roll(&mut self, new: Option<usize>) -> Outcome {
+        let new = self.ensure_new(new)?;
+        if self.grow_new(new)? || self.shrink_old(new)? {
+            return self.write_status(new);
+        }
+        if self.is_complete() {
+            self.clean_up(new)?;
+        }
+        self.write_status(new)
+    }
+
+    fn recreate(&mut self, new: Option<usize>) -> Outcome {
+        let mut scaled = false;
+        for index in (0..self.sets.len()).filter(|index| Some(*index) != new) {
+            scaled |= self.resize(index, 0)?;
+        }
+        if scaled || self.has_old_pods(new) {
+            return match new {
+                Some(new) => self.write_status(new),
+                None => self.write_status_of(None),
+            };
+        }
+        let new = self.ensure_new(new)?;
+        self.resize(new, self.deployment.replicas)?;
+        if self.is_complete() {
+            self.clean_up(new)?;
+        }
+        self.write_status(new)
+    }
+
+    /// Whether pods of other templates still run, if only to end.
+    fn has_old_pods(&self, new: Option<usize>) -> bool {
+        let is_running = |set: &&Set| {
+            set.status("replicas") > 0 || self.cx.store.owned("pods", &set.uid).filter_map(|pod| Pod::read(pod)).any(|pod| !pod.is_over())
+        };
+        self.old(new).iter().any(is_running)
+    }
+
+    /// As the last status says.
+    fn is_complete(&self) -> bool {
+        let wanted = self.deployment.replicas;
+        ["updatedReplicas", "replicas", "availableReplicas"].iter().all(|field| self.deployment.status(field) == wanted)
+            && self.deployment.status("observedGeneration") >= self.deployment.object["metadata"]["generation"].as_i64().unwrap_or_default()
+    }
+}
+
+/// Whether a ReplicaSet's template is this one, but for the label that tells templates apart.
+fn is_of(of_set: &Value, template: &Value) -> bool {
+    let mut bare = of_set.clone();
+    if let Some(labels) = bare["metadata"]["labels"].as_object_mut() {
+        labels.remove(HASH_LABEL);
+    }
+    same(&bare, template)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{super::harness::*, *};
+    use crate::demo::sim::Sim;
+
+    fn made(replicas: u32) -> Sim {
+        let mut sim = sim();
+        create(&mut sim, DEPLOYMENTS, deployment("web", replicas));
+        run(&mut sim, 3.0);
+        sim
+    }
+
+    fn web(sim: &Sim) -> Value {
+        get(sim, DEPLOYMENTS, "web")
+    }
+
+    fn reason(sim: &Sim, kind: &str) -> String {
+        condition(&web(sim)["status"]["conditions"], kind)
+            .map(|c| format!("{} {}", c["status"].as_str().unwrap(), c["reason"].as_str().unwrap()))
+            .unwrap_or_default()
+    }
+
+    fn counts(sim: &Sim) -> [i64; 5] {
+        ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"]
+            .map(|field| web(sim)["status"][field].as_i64().unwrap_or_default())
+    }
+
+    /// Replicas asked for, by revision.
+    fn sizes(sim: &Sim) -> Vec<(i64, i64)> {
+        let sets = list(sim, REPLICA_SETS).into_iter().map(Set::new);
+        let mut sizes: Vec<_> = sets.map(|set| (set.count(history::REVISION).unwrap(), set.replicas)).collect();
+        sizes.sort_unstable();
+        sizes
+    }
+
+    fn set_image(sim: &mut Sim, tag: &str) {
+        patch(sim, DEPLOYMENTS, "web", &json!({"spec": {"template": pod_template("web", tag)}}));
+    }
+
+    fn set_fate(sim: &mut Sim, tag: &str, fate: crate::demo::workloads::Fate) {
+        let pods = crate::demo::workloads::Pods { fate, ..Default::default() };
+        sim.workloads.set_pods("shop/web", tag, pods);
+    }
+
+    #[test]
+    fn a_new_deployment_gets_available() {
+        let sim = made(3);
+        assert_eq!(counts(&sim), [3, 3, 3, 3, 0]);
+        assert_eq!(
+            (reason(&sim, "Available"), reason(&sim, "Progressing")),
+            ("True MinimumReplicasAvailable".into(), "True NewReplicaSetAvailable".into())
+        );
+        assert_eq!(
+            (&web(&sim)["metadata"]["annotations"][history::REVISION], &web(&sim)["status"]["observedGeneration"]),
+            (&json!("1"), &json!(1))
+        );
+        let set = Set::new(list(&sim, REPLICA_SETS).remove(0));
+        assert_eq!(set.name, format!("web-{}", set.object["metadata"]["labels"][HASH_LABEL].as_str().unwrap()));
+        assert_eq!(events(&sim, "web"), [format!("ScalingReplicaSet: Scaled up replica set {} from 0 to 3", set.name)]);
+    }
+
+    #[test]
+    fn an_update_rolls_within_its_fences() {
+        let mut sim = made(10);
+        set_image(&mut sim, "v2");
+        let mut extremes = (i64::MAX, 0);
+        for _ in 0..300 {
+            run(&mut sim, 0.02);
+            let pods: Vec<Pod> = sim.store.list("pods", Some("shop")).filter_map(|pod| Pod::read(pod)).collect();
+            let ready = i64::try_from(pods.iter().filter(|pod| pod.is_ready()).count()).unwrap();
+            extremes = (extremes.0.min(ready), extremes.1.max(i64::try_from(pods.len()).unwrap()));
+        }
+        assert_eq!(extremes, (8, 13));
+        assert_eq!((sizes(&sim), counts(&sim)), (vec![(1, 0), (2, 10)], [10, 10, 10, 10, 0]));
+        assert_eq!(reason(&sim, "Progressing"), "True NewReplicaSetAvailable");
+    }
+
+    #[test]
+    fn a_pause_in_mid_roll_freezes_it_and_scaling_keeps_the_proportions() {
+        let mut sim = made(10);
+        set_fate(&mut sim, "v2", crate::demo::workloads::Fate::Never);
+        set_image(&mut sim, "v2");
+        run(&mut sim, 3.0);
+        assert_eq!(sizes(&sim), [(1, 8), (2, 5)]);
+        patch(&mut sim, DEPLOYMENTS, "web", &json!({"spec": {"paused": true}}));
+        run(&mut sim, 1.0);
+        assert_eq!(reason(&sim, "Progressing"), "Unknown DeploymentPaused");
+        patch(&mut sim, DEPLOYMENTS, "web", &json!({"spec": {"replicas": 15}}));
+        run(&mut sim, 1.0);
+        // 19 pods at most instead of 13: five of them are new, eight old.
+        assert_eq!(sizes(&sim), [(1, 12), (2, 7)]);
+        patch(&mut sim, DEPLOYMENTS, "web", &json!({"spec": {"paused": null}}));
+        run(&mut sim, 0.5);
+        assert_eq!(reason(&sim, "Progressing"), "Unknown DeploymentResumed");
+    }
+
+    #[test]
+    fn a_version_that_never_gets_ready_misses_its_deadline_and_an_undo_mends_it() {
+        let mut sim = sim();
+        let mut object = deployment("web", 4);
+        object["spec"]["progressDeadlineSeconds"] = 20.into();
+        create(&mut sim, DEPLOYMENTS, object);
+        run(&mut sim, 3.0);
+        set_fate(&mut sim, "v2", crate::demo::workloads::Fate::CrashLoop);
+        set_image(&mut sim, "v2");
+        run(&mut sim, 18.0);
+        assert_eq!(reason(&sim, "Progressing"), "True ReplicaSetUpdated");
+        run(&mut sim, 6.0);
+        assert_eq!(
+            (reason(&sim, "Progressing"), reason(&sim, "Available")),
+            ("False ProgressDeadlineExceeded".into(), "True MinimumReplicasAvailable".into())
+        );
+        assert_eq!(counts(&sim), [5, 2, 3, 3, 2]);
+        set_image(&mut sim, "v1");
+        run(&mut sim, 3.0);
+        assert_eq!((sizes(&sim), reason(&sim, "Progressing")), (vec![(2, 0), (3, 4)], "True NewReplicaSetAvailable".into()));
+        let back = list(&sim, REPLICA_SETS).into_iter().map(Set::new).find(|set| set.replicas == 4).unwrap();
+        assert_eq!(back.annotation("deployment.kubernetes.io/revision-history"), Some("1"));
+    }
+
+    #[test]
+    fn recreate_never_runs_two_versions() {
+        let mut sim = sim();
+        let mut object = deployment("web", 3);
+        object["spec"]["strategy"] = json!({"type": "Recreate"});
+        create(&mut sim, DEPLOYMENTS, object);
+        run(&mut sim, 3.0);
+        set_image(&mut sim, "v2");
+        for _ in 0..150 {
+            run(&mut sim, 0.02);
+            let images: std::collections::BTreeSet<String> =
+                pods(&sim).iter().map(|pod| pod["spec"]["containers"][0]["image"].to_string()).collect();
+            assert!(images.len() < 2);
+        }
+        assert_eq!((sizes(&sim), counts(&sim)), (vec![(1, 0), (2, 3)], [3, 3, 3, 3, 0]));
+    }
+
+    #[test]
+    fn scaling_a_resting_deployment_is_no_rollout() {
+        let mut sim = made(2);
+        for (replicas, expected) in [(5, 5), (0, 0), (3, 3)] {
+            patch(&mut sim, DEPLOYMENTS, "web", &json!({"spec": {"replicas": replicas}}));
+            run(&mut sim, 3.0);
+            assert_eq!((sizes(&sim), counts(&sim)[3]), (vec![(1, expected)], expected));
+            assert_eq!(reason(&sim, "Progressing"), "True NewReplicaSetAvailable");
+        }
+    }
+
+    #[test]
+    fn old_revisions_are_kept_up_to_the_limit() {
+        let mut sim = sim();
+        let mut object = deployment("web", 1);
+        object["spec"]["revisionHistoryLimit"] = 2.into();
+        create(&mut sim, DEPLOYMENTS, object);
+        for tag in ["v2", "v3", "v4", "v5"] {
+            run(&mut sim, 3.0);
+            set_image(&mut sim, tag);
+        }
+        run(&mut sim, 3.0);
+        assert_eq!(sizes(&sim), [(3, 0), (4, 0), (5, 1)]);
+    }
+
+    #[test]
+    fn it_takes_over_a_replica_set_of_its_own_kind() {
+        let mut sim = made(2);
+        let set = list(&sim, REPLICA_SETS).remove(0);
+        sim.store.remove(&Key::new(DEPLOYMENTS, "shop", "web"));
+        let key = key_of(REPLICA_SETS, &set);
+        let mut orphan = sim.store.get(&key).map_or(set, |set| set.value());
+        orphan["metadata"]["ownerReferences"].take();
+        sim.store.put(key.clone(), orphan);
+        create(&mut sim, DEPLOYMENTS, deployment("web", 2));
+        run(&mut sim, 1.0);
+        assert_eq!((list(&sim, REPLICA_SETS).len(), pods(&sim).len()), (1, 2));
+        assert_eq!(sim.store.get(&key).unwrap().owner.as_deref(), web(&sim)["metadata"]["uid"].as_str());
+    }
+}
