@@ -3,9 +3,12 @@
 
 pub mod api;
 pub mod controllers;
+pub mod exposition;
 pub mod kinds;
+pub mod prometheus;
 pub mod refusal;
 pub mod registry;
+pub mod routes;
 pub mod sim;
 pub mod store;
 pub mod traffic;

@@ -4,10 +4,13 @@
 use super::{sim::Controller, store::Store};
 use crate::model::Time;
 
+pub mod analysis;
+pub mod argo;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
 pub mod events;
+pub mod experiment;
 pub mod garbage;
 #[cfg(test)]
 mod harness;
@@ -26,6 +29,9 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<replica_set::ReplicaSets>::default(),
         Box::<kubelet::Kubelet>::default(),
         Box::<endpoints::Endpoints>::default(),
+        Box::<argo::Rollouts>::default(),
+        Box::<analysis::AnalysisRuns>::default(),
+        Box::new(experiment::Experiments),
         Box::new(disruption::Disruptions),
         Box::new(garbage::Garbage),
         Box::new(namespace::Namespaces),

@@ -26,6 +26,8 @@ pub mod fixtures;
 mod identity;
 #[path = "rig/layout.rs"]
 mod layout;
+#[path = "rig/manifests.rs"]
+pub mod manifests;
 #[path = "rig/metrics_text.rs"]
 mod metrics_text;
 #[path = "rig/observe.rs"]
@@ -51,8 +53,9 @@ use serde_json::{Value, json};
 pub use api::Api;
 pub use audit::{Audit, Entries, Entry};
 pub use exporter::Traffic;
-pub use fixtures::{BlueGreen, Canary, Fixtures, Pods};
+pub use fixtures::Fixtures;
 pub use identity::Identity;
+pub use manifests::{BlueGreen, Canary, Pods, Router};
 pub use parts::Part;
 pub use rolltop::demo::traffic::{Load, Profile};
 
@@ -330,9 +333,4 @@ fn skipped(missing: &str) {
 fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
-}
-
-/// The object's identity as server-side apply wants it.
-fn object(api_version: &str, kind: &str, name: &str) -> Value {
-    json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}})
 }

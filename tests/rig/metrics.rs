@@ -55,7 +55,7 @@ async fn an_istio_canary_shows_its_routes_weight_and_its_own_requests() {
     let Some(rig) = Rig::shared().await else { return };
     let ns = rig.namespace("mesh").await;
     let fx = rig.fixtures(&ns);
-    fx.canary_istio("mesh", Canary::default()).await;
+    fx.canary("mesh", Canary::istio()).await;
     fx.wait_phase("mesh", "Healthy").await;
     rig.traffic().rps(&format!("{ns}/mesh"), 400.0);
     fx.set_image("mesh", "v2").await;

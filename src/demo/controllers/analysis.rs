@@ -3,16 +3,13 @@
 //! Metrics of Prometheus are asked of [`Metrics`](crate::demo::sim::Metrics). Every other provider ends in an error
 //! measurement that says so.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
-use chrono::{SubsecRound, TimeDelta};
+use chrono::SubsecRound;
 use promql_parser::{label::Matcher, parser::token::T_EQL_REGEX};
 use serde_json::{Value, json};
 
-use super::{
-    events,
-    objects::{between, time},
-};
+use super::{events, objects::between};
 use crate::{
     demo::{
         sim::{Controller, Cx},
@@ -56,8 +53,15 @@ fn matches(pattern: &str, text: &str) -> Result<bool, String> {
     Ok(matcher.is_match(text))
 }
 
+/// From a new run to its first measurements: asking takes a while, and who created it has looked at it by then.
+const ASKING: Duration = Duration::from_millis(25);
+
 /// The AnalysisRun controller.
-pub struct AnalysisRuns;
+#[derive(Default)]
+pub struct AnalysisRuns {
+    /// Runs that are being asked for the first time.
+    asking: HashSet<Key>,
+}
 
 impl Controller for AnalysisRuns {
     fn name(&self) -> &'static str {
@@ -65,15 +69,20 @@ impl Controller for AnalysisRuns {
     }
 
     fn wakes(&self, change: &Change, _: &Store, wake: &mut Vec<Key>) {
-        wake.extend(change.after.iter().filter(|object| *object.key.kind == *ANALYSIS_RUNS).map(|object| object.key.clone()));
+        wake.extend(change.object().filter(|object| *object.key.kind == *ANALYSIS_RUNS).map(|object| object.key.clone()));
     }
 
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Option<Duration> {
-        let object = cx.store.get(key)?.value();
-        if object["metadata"]["deletionTimestamp"].is_string() {
+        let object = cx.store.get(key).map(|object| object.value());
+        let Some(object) = object.filter(|object| !object["metadata"]["deletionTimestamp"].is_string()) else {
+            self.asking.remove(key);
             return None;
-        }
+        };
         let mut run = Run::read(object);
+        if run.status.phase.is_empty() && self.asking.insert(key.clone()) {
+            return Some(ASKING);
+        }
+        self.asking.remove(key);
         if is_final(&run.status.phase) {
             return collect(cx, key, &run);
         }
@@ -430,7 +439,7 @@ pub(in crate::demo::controllers) mod tests {
     }
 
     fn sim() -> Sim {
-        let mut sim = Sim::new(epoch(), 7, vec![Box::new(AnalysisRuns)], Box::<Script>::default());
+        let mut sim = Sim::new(epoch(), 7, vec![Box::<AnalysisRuns>::default()], Box::<Script>::default());
         sim.store.add_kind(kind("AnalysisRun analysisruns"));
         let secret = json!({"metadata": {"name": "sec", "namespace": "shop"}, "data": {"k": "MC4xMjM0"}});
         registry::create(&mut sim.store, "secrets", "shop", secret, Write::new(epoch(), "test")).unwrap();
@@ -527,7 +536,7 @@ pub(in crate::demo::controllers) mod tests {
                 None
             }
         }
-        let mut sim = Sim::new(epoch(), 7, vec![Box::new(Maker), Box::new(AnalysisRuns)], Box::<Script>::default());
+        let mut sim = Sim::new(epoch(), 7, vec![Box::new(Maker), Box::<AnalysisRuns>::default()], Box::<Script>::default());
         sim.store.add_kind(kind("AnalysisRun analysisruns"));
         let endless = json!({"metrics": [{"name": "m", "interval": "1s", "provider": {"prometheus": {"query": "m: 1"}}}]});
         let once = json!({"metrics": [{"name": "m", "provider": {"prometheus": {"query": "m: 1"}}}]});

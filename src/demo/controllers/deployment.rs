@@ -238,11 +238,12 @@ impl Pass<'_, '_> {
 
     /// Writes the Progressing condition at once.
     fn progress(&mut self, status: &str, reason: &str, message: &str) -> Result<(), Refusal> {
+        if self.set_progress(status, reason, message) { self.store_status() } else { Ok(()) }
+    }
+
+    fn set_progress(&mut self, status: &str, reason: &str, message: &str) -> bool {
         let new = json!({"type": "Progressing", "status": status, "reason": reason, "message": message});
-        if set_condition(&mut self.deployment.object["status"]["conditions"], new, self.cx.now) {
-            self.store_status()?;
-        }
-        Ok(())
+        set_condition(&mut self.deployment.object["status"]["conditions"], new, self.cx.now)
     }
 
     fn store_status(&mut self) -> Result<(), Refusal> {

@@ -24,7 +24,7 @@ use super::{
     chunk::{STALE, is_stale},
     error::Error,
     labels::{BUCKET, LabelSet, Labels, NAME},
-    parse::{At, Expr, Matcher, Selector, Subquery, When},
+    parse::{At, Expr, Matcher, Subquery, When},
     storage::Storage,
 };
 use functions::Call;
@@ -69,6 +69,8 @@ pub(super) enum Out {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Grid {
     start: i64,
+    /// Not before the last step, and not always at it.
+    end: i64,
     step: i64,
     steps: usize,
 }
@@ -76,7 +78,12 @@ struct Grid {
 impl Grid {
     fn new(start: i64, end: i64, step: i64) -> Self {
         let steps = if end < start { 0 } else { (end - start) / step + 1 };
-        Self { start, step, steps: steps as usize }
+        Self { start, end, step, steps: steps as usize }
+    }
+
+    /// As for an instant query; a range may have but one step and still be a range.
+    fn is_one_moment(self) -> bool {
+        self.start == self.end
     }
 
     fn at(self, step: usize) -> i64 {
@@ -178,13 +185,16 @@ impl<'a> Eval<'a> {
     }
 
     fn eval(self, expr: &Expr) -> Result<Out> {
-        if self.grid.steps > 1 && !matches!(expr, Expr::Number(_) | Expr::Text(_)) && invariant(expr) {
+        if self.grid.steps == 0 {
+            return Ok(if expr.kind() == ValueType::Scalar { Out::Scalar(Vec::new()) } else { Out::Vector(Vec::new()) });
+        }
+        if !self.grid.is_one_moment() && !matches!(expr, Expr::Number(_) | Expr::Text(_)) && invariant(expr) {
             return self.eval_once(expr);
         }
         match expr {
             Expr::Number(number) => Ok(Out::Scalar(vec![*number; self.grid.steps])),
             Expr::Text(text) => Ok(Out::Text(text.clone())),
-            Expr::Select(selector) => self.collect(|line| self.select(selector, |_, value| value, line)),
+            Expr::Select(selector) => self.collect(|line| self.select(&selector.matchers, selector.when, |_, value| value, line)),
             Expr::Negate(expr) => self.negate(expr),
             Expr::Binary(binary) => self.binary(binary),
             Expr::Aggregate(aggregate) => self.aggregate(aggregate).map(Out::Vector),
@@ -203,7 +213,7 @@ impl<'a> Eval<'a> {
     fn eval_once(self, expr: &Expr) -> Result<Out> {
         let steps = self.grid.steps;
         let spread = |values: Vec<f64>| vec![values.first().copied().unwrap_or(ABSENT); steps];
-        Ok(match (Self { grid: Grid { steps: 1, ..self.grid }, ..self }).eval(expr)? {
+        Ok(match (Self { grid: Grid::new(self.grid.start, self.grid.start, self.grid.step), ..self }).eval(expr)? {
             Out::Scalar(values) => Out::Scalar(spread(values)),
             Out::Vector(lines) => {
                 self.charge(lines.len())?;
@@ -229,9 +239,9 @@ impl<'a> Eval<'a> {
 
     /// The lines of a vector one by one, where that is possible without holding them all.
     fn each(self, expr: &Expr, line: &mut dyn FnMut(&Labels, &[f64]) -> Result<()>) -> Result<()> {
-        if self.grid.steps <= 1 || !invariant(expr) {
+        if self.grid.is_one_moment() || !invariant(expr) {
             match expr {
-                Expr::Select(selector) => return self.select(selector, |_, value| value, line),
+                Expr::Select(selector) => return self.select(&selector.matchers, selector.when, |_, value| value, line),
                 Expr::Call(function, arguments) => {
                     if let Call::Over(over) = function.call
                         && function.drops_name
@@ -294,19 +304,20 @@ impl<'a> Eval<'a> {
     /// time and value what is wanted.
     fn select(
         self,
-        selector: &Selector,
+        matchers: &[Matcher],
+        when: When,
         value: impl Fn(i64, f64) -> f64,
         line: &mut dyn FnMut(&Labels, &[f64]) -> Result<()>,
     ) -> Result<()> {
         let lookback = self.query.span.lookback;
-        let (first, last) = (self.resolve(selector.when, self.grid.start), self.resolve(selector.when, self.grid.last()));
+        let (first, last) = (self.resolve(when, self.grid.start), self.resolve(when, self.grid.last()));
         let (mut points, mut values) = (Vec::new(), Vec::new());
-        for id in self.matching(&selector.matchers) {
+        for id in self.matching(matchers) {
             self.read(id, first - lookback, last, &mut points)?;
             let mut next = 0;
             values.clear();
             values.extend(self.grid.times().map(|time| {
-                let at = self.resolve(selector.when, time);
+                let at = self.resolve(when, time);
                 next += points[next..].iter().take_while(|(time, _)| *time <= at).count();
                 let fresh = next.checked_sub(1).map(|last| points[last]).filter(|(time, _)| *time > at - lookback);
                 fresh.filter(|(_, value)| !is_stale(*value)).map_or(ABSENT, |(time, found)| value(time, found))
@@ -354,7 +365,8 @@ impl<'a> Eval<'a> {
             if values.iter().all(|value| is_stale(*value)) {
                 return Ok(());
             }
-            function.remark(self, labels, params.first());
+            let params = params.first().into_iter().flatten().zip(&values).filter(|(_, value)| !is_stale(**value));
+            function.remark(self, labels, params.map(|(param, _)| *param));
             let labels = if function.drops_name { labels.without_name() } else { labels.clone() };
             line(&labels, &values)
         })

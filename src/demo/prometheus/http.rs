@@ -122,8 +122,8 @@ impl Params {
         }
     }
 
-    fn selectors(&self) -> Result<Vec<Vec<parse::Matcher>>, Refusal> {
-        self.all("match[]").map(|text| parse::selector(text).map_err(|error| Refusal::bad(error.to_string()))).collect()
+    fn selectors(&self, prefix: &str) -> Result<Vec<Vec<parse::Matcher>>, Refusal> {
+        self.all("match[]").map(|text| parse::selector(text).map_err(|error| Refusal::bad(format!("{prefix}{error}")))).collect()
     }
 
     /// Samples must lie between these, if the request says so.
@@ -331,7 +331,7 @@ async fn series(State(api): Shared, Query(query): Query<Pairs>, body: Result<For
         return Err(Refusal::bad("no match[] parameter provided".into()));
     }
     let limit = params.limit()?;
-    let found = api.selected(&params)?;
+    let found = api.selected(&params, "invalid parameter \"match[]\": ")?;
     let metric = |labels: Labels| labels.pairs().map(|(name, value)| (name.to_owned(), Json::from(value))).collect();
     Ok(limited(found.into_iter().map(metric).map(Json::Object).collect(), limit))
 }
@@ -339,7 +339,7 @@ async fn series(State(api): Shared, Query(query): Query<Pairs>, body: Result<For
 async fn labels(State(api): Shared, Query(query): Query<Pairs>, body: Result<Form<Pairs>, FormRejection>) -> Result<Response, Refusal> {
     let params = Params::new(query, body);
     let limit = params.limit()?;
-    let found = api.selected(&params)?;
+    let found = api.selected(&params, "")?;
     let names: BTreeSet<&str> = found.iter().flat_map(|labels| labels.pairs().map(|(name, _)| name)).collect();
     Ok(limited(names.into_iter().map(Json::from).collect(), limit))
 }
@@ -347,16 +347,17 @@ async fn labels(State(api): Shared, Query(query): Query<Pairs>, body: Result<For
 async fn values(State(api): Shared, Path(name): Path<String>, Query(query): Query<Pairs>) -> Result<Response, Refusal> {
     let params = Params(query);
     let limit = params.limit()?;
-    let found = api.selected(&params)?;
+    let found = api.selected(&params, "")?;
     let values: BTreeSet<&str> = found.iter().map(|labels| labels.get(&name)).filter(|value| !value.is_empty()).collect();
     Ok(limited(values.into_iter().map(Json::from).collect(), limit))
 }
 
 impl Api {
-    /// Labels of the series that one of the request's selectors matches, or of all if it has none.
-    fn selected(&self, params: &Params) -> Result<BTreeSet<Labels>, Refusal> {
+    /// Labels of the series that one of the request's selectors matches, or of all if it has none. `prefix` is what
+    /// complaints about the selectors begin with.
+    fn selected(&self, params: &Params, prefix: &str) -> Result<BTreeSet<Labels>, Refusal> {
         let window = params.window()?;
-        let selectors = params.selectors()?;
+        let selectors = params.selectors(prefix)?;
         let storage = self.tsdb.read();
         if selectors.is_empty() {
             return Ok(eval::series(&storage, &[], window).into_iter().collect());

@@ -24,6 +24,9 @@ pub use promql_parser::label::Matcher;
 /// Brackets within brackets. Nobody writes more, and every one costs stack.
 const DEEPEST: usize = 200;
 
+/// As both the crate and Prometheus have it.
+const NO_MATCHER: &str = "must contain at least one non-empty matcher";
+
 /// A query.
 #[derive(Debug)]
 pub enum Expr {
@@ -232,53 +235,79 @@ pub fn query(text: &str, ranged: bool) -> Result<Expr, Error> {
 /// # Errors
 /// [`Error::BadData`] if it is none or would select everything.
 pub fn selector(text: &str) -> Result<Vec<Matcher>, Error> {
-    match expression(text)? {
-        Expr::Select(Selector { matchers, when: When { offset: 0, at: None } }) => Ok(matchers),
-        _ => Err(refused("a series selector is wanted")),
+    match expression(text) {
+        Ok(Expr::Select(Selector { matchers, when: When { offset: 0, at: None } })) => Ok(matchers),
+        Ok(_) => Err(refused("a series selector is wanted")),
+        Err(error) if error.to_string().ends_with(NO_MATCHER) => {
+            Err(Error::BadData("match[] must contain at least one non-empty matcher".into()))
+        }
+        Err(error) => Err(error),
     }
 }
 
 fn expression(text: &str) -> Result<Expr, Error> {
-    guard(text)?;
-    convert(syntax::parse(text).map_err(refused)?)
+    convert(syntax::parse(&prepared(text)?).map_err(refused)?)
 }
 
 fn refused(why: impl std::fmt::Display) -> Error {
     Error::BadData(format!("parse error: {why}"))
 }
 
-/// Refuses what the grammar's crate would panic on: numbers as durations that are none, and bottomless nesting.
-fn guard(text: &str) -> Result<(), Error> {
-    let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
-    for (index, c) in text.char_indices() {
-        match quote {
-            Some(_) if escaped => escaped = false,
-            Some(open) if open != '`' && c == '\\' => escaped = true,
-            Some(open) if open == c => quote = None,
-            Some(_) => (),
-            None => match c {
-                '"' | '\'' | '`' => quote = Some(c),
-                '(' | '[' | '{' => {
-                    depth += 1;
-                    let inside = text[index + 1..].split(']').next().unwrap_or_default();
-                    if depth > DEEPEST || (c == '[' && inside.split(':').any(no_duration)) {
-                        return Err(refused(if depth > DEEPEST { "nested too deeply" } else { "duration out of range" }));
-                    }
-                }
-                ')' | ']' | '}' => depth = depth.saturating_sub(1),
-                'o' | 'O' => {
-                    let word = text.get(index..index + 6).is_some_and(|word| word.eq_ignore_ascii_case("offset"));
-                    let after = text[index..].get(6..).unwrap_or_default().trim_start().trim_start_matches(['+', '-']).trim_start();
-                    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(after.len());
-                    if word && no_duration(&after[..end]) {
-                        return Err(refused("duration out of range"));
-                    }
-                }
-                _ => (),
-            },
+/// The query as the grammar's crate can read it: raw strings become quoted ones. What it would panic on is refused:
+/// numbers as durations that are none, and bottomless nesting.
+fn prepared(text: &str) -> Result<String, Error> {
+    let mut out = String::with_capacity(text.len());
+    let (mut rest, mut depth) = (text, 0_usize);
+    while let Some(c) = rest.chars().next() {
+        let taken = match c {
+            '"' | '\'' => quoted(rest, c),
+            '`' => rest[1..].find('`').map_or(rest.len(), |end| end + 2),
+            '#' => rest.find('\n').unwrap_or(rest.len()),
+            _ => c.len_utf8(),
+        };
+        let (token, after) = rest.split_at(taken);
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => (),
         }
+        if depth > DEEPEST {
+            return Err(refused("nested too deeply"));
+        }
+        let lengths = match c {
+            '[' => after.split(']').next().unwrap_or_default(),
+            'o' | 'O' => offset(rest),
+            _ => "",
+        };
+        if lengths.split(':').any(no_duration) {
+            return Err(refused("duration out of range"));
+        }
+        match token.strip_prefix('`').and_then(|raw| raw.strip_suffix('`')) {
+            Some(raw) => out.extend(["\"", &raw.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n"), "\""]),
+            None => out.push_str(token),
+        }
+        rest = after;
     }
-    Ok(())
+    Ok(out)
+}
+
+/// Length of the quoted string at the beginning.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == quote && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |(index, _)| index + 1)
+}
+
+/// What follows the word `offset`, if the text begins with it.
+fn offset(text: &str) -> &str {
+    let Some((_, after)) = text.split_at_checked(6).filter(|(word, _)| word.eq_ignore_ascii_case("offset")) else { return "" };
+    let after = after.trim_start_matches(|c: char| c.is_whitespace() || "+-".contains(c));
+    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(after.len());
+    &after[..end]
 }
 
 /// Whether this is a number and no length of time. Words and durations are the grammar's business.
@@ -319,7 +348,7 @@ fn select(vector: syntax::VectorSelector) -> Result<Selector, Error> {
     }
     matchers.extend(vector.name.map(|name| Matcher::new(MatchOp::Equal, NAME, &name)));
     if matchers.iter().all(|matcher| matcher.is_match("")) {
-        return Err(refused("vector selector must contain at least one non-empty matcher"));
+        return Err(refused(NO_MATCHER));
     }
     Ok(Selector { matchers, when: when(vector.offset.as_ref(), vector.at.as_ref()) })
 }
@@ -444,8 +473,20 @@ mod tests {
         for text in ["x[1e30]", "x[inf]", "x[NaN]", "x[5m:1e300]", "x offset 1e300", "x OFFSET - inf", "x[0x7fffffffffffffff]", "x[0s]"] {
             assert!(error(text).starts_with("parse error: "), "{text}: {}", error(text));
         }
-        assert!(expression("offset_total{a=\"[1e30]\", b='offset inf'}").is_ok());
+        assert!(expression("offset_total{a=\"[1e30]\", b='offset inf', c=`offset\ninf`} # [inf]").is_ok());
         assert!(error(&"(".repeat(100_000)).contains("deep"));
+    }
+
+    #[test]
+    fn raw_strings_are_taken_as_they_are() {
+        let text = |query| match expression(query) {
+            Ok(Expr::Text(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text("`a\\d\"'\n`"), "a\\d\"'\n");
+        assert_eq!(text(r#""quote \" and ` tick""#), "quote \" and ` tick");
+        assert_eq!(text("'don\\'t'"), "don't");
+        assert!(error("`open").contains("parse error"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Requests in plain JSON: the rig needs no types of the objects it handles.
 
+use futures::Stream;
 use http::{Method, Request};
+use kube::core::WatchEvent;
 use kube::{Client, Error};
 use serde_json::Value;
 
@@ -28,6 +30,17 @@ impl Api {
     pub async fn list(&self, path: &str) -> Result<Vec<Value>> {
         let list = self.get(path).await?;
         Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Creates an object in its collection.
+    pub async fn create(&self, path: &str, object: &Value) -> Result<Value> {
+        self.client.request(request(Method::POST, path, "application/json", body(object))).await
+    }
+
+    /// All changes of a collection from now on.
+    pub async fn watch(&self, path: &str) -> Result<impl Stream<Item = Result<WatchEvent<Value>>> + use<>> {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        self.client.request_events(request(Method::GET, &format!("{path}{mark}watch=1&timeoutSeconds=36000"), "", Vec::new())).await
     }
 
     /// Creates what a YAML document describes.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::identity::Identity;
 use super::layout::Layout;
-use super::object;
+use super::manifests::object;
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";

@@ -4,6 +4,7 @@
 //! on a list is refused where `result[0] > 1` is not, and people meet the refusals as messages of a measurement. They
 //! are the same words here. A result is a number or a list of numbers, as Prometheus answers.
 
+mod builtins;
 mod check;
 mod eval;
 mod lex;
@@ -106,3 +107,28 @@ const UNSUPPORTED: &[&str] = &[
     "bitushr",
     "bitnot",
 ];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn monsters_are_refused_before_they_hurt() {
+        let refused = |condition: &str| holds(condition, &Measured::Number(1.0)).unwrap_err();
+        let too_large = "compilation failed: expression exceeds maximum allowed nodes";
+        assert_eq!(refused(&"(".repeat(100_000)), too_large);
+        assert_eq!(refused(&format!("{}true", "!".repeat(500))), too_large);
+        assert_eq!(refused(&format!("{}1 > 0", "1 + ".repeat(10_000))), too_large);
+        assert_eq!(holds(&format!("{}1 > 0", "1 + ".repeat(290)), &Measured::Number(1.0)), Ok(true));
+        assert_eq!(refused("len(1..1000000000000) > 0"), "memory budget exceeded");
+        assert_eq!(refused("all(1..900000, len(1..900000) > 0)"), "memory budget exceeded");
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let refused = |condition: &str| holds(condition, &Measured::Number(1.0)).unwrap_err();
+        assert_eq!(refused("now() > 1"), "the function now() is not supported by this cluster");
+        assert_eq!(refused("nonsense() > 1"), "unknown name nonsense");
+    }
+}

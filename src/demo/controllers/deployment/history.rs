@@ -26,10 +26,9 @@ impl Pass<'_, '_> {
             return Ok(Some(new));
         }
         let revision = self.sets[new].annotation(REVISION).unwrap_or_default().to_owned();
-        self.set_revision(&revision)?;
-        if self.deployment.deadline.is_some() && self.deployment.progressing().is_none() {
-            self.progress("True", "FoundNewReplicaSet", &format!("Found new replica set \"{}\"", self.sets[new].name))?;
-        }
+        let found = format!("Found new replica set \"{}\"", self.sets[new].name);
+        let is_first = self.deployment.progressing().is_none();
+        self.note_revision(&revision, is_first.then_some(("FoundNewReplicaSet", &found)))?;
         Ok(Some(new))
     }
 
@@ -64,10 +63,8 @@ impl Pass<'_, '_> {
             events::record(self.cx, &self.deployment.object, "Normal", "ScalingReplicaSet", &message);
         }
         self.sets.push(created);
-        self.set_revision(&revision.to_string())?;
-        if self.deployment.deadline.is_some() {
-            self.progress("True", "NewReplicaSetCreated", &format!("Created new replica set \"{name}\""))?;
-        }
+        let made = format!("Created new replica set \"{name}\"");
+        self.note_revision(&revision.to_string(), Some(("NewReplicaSetCreated", &made)))?;
         Ok(self.sets.len() - 1)
     }
 
@@ -76,14 +73,21 @@ impl Pass<'_, '_> {
         self.old(new).iter().filter_map(|set| set.count(REVISION)).max().unwrap_or_default() + 1
     }
 
-    fn set_revision(&mut self, revision: &str) -> Result<(), Refusal> {
+    /// Writes the revision, and with it that (reason and message) there is progress.
+    fn note_revision(&mut self, revision: &str, progress: Option<(&str, &str)>) -> Result<(), Refusal> {
         let annotations = &mut self.deployment.object["metadata"]["annotations"];
-        if annotations[REVISION] == revision {
-            return Ok(());
-        }
+        let is_news = annotations[REVISION] != revision;
         annotations[REVISION] = revision.into();
-        let written = self.cx.update(DEPLOYMENTS, self.deployment.object.clone())?;
-        self.deployment.object["metadata"] = written["metadata"].clone();
+        let progress = progress.filter(|_| self.deployment.deadline.is_some());
+        let has_progressed = progress.is_some_and(|(reason, message)| self.set_progress("True", reason, message));
+        if is_news {
+            // The status door of Deployments lets annotations through, which that of the registry does not.
+            let key = key_of(DEPLOYMENTS, &self.deployment.object);
+            self.cx.store.put(key, self.deployment.object.clone());
+            self.deployment.object["metadata"]["resourceVersion"].take();
+        } else if has_progressed {
+            self.store_status()?;
+        }
         Ok(())
     }
 

@@ -53,23 +53,27 @@ impl Pass<'_, '_> {
             return Ok(false);
         }
         let mut sizes: Vec<i64> = self.sets.iter().map(|set| set.replicas).collect();
-        let cleaned = self.drop_unhealthy(&old, &mut sizes, total - minimum - waiting)?;
+        let Some(cleaned) = self.drop_unhealthy(&old, &mut sizes, total - minimum - waiting)? else { return Ok(false) };
         let available: i64 = self.sets.iter().map(|set| set.status("availableReplicas")).sum();
         let dropped = self.drop_available(&old, &mut sizes, available - minimum)?;
         Ok(cleaned + dropped > 0)
     }
 
-    /// Pods that are not available can go without anybody missing them.
-    fn drop_unhealthy(&mut self, old: &[usize], sizes: &mut [i64], limit: i64) -> Result<i64, Refusal> {
+    /// Pods that are not available can go without anybody missing them. `None`: a ReplicaSet counts more available pods
+    /// than it asks for, so what it says is out of date and nothing can be concluded.
+    fn drop_unhealthy(&mut self, old: &[usize], sizes: &mut [i64], limit: i64) -> Result<Option<i64>, Refusal> {
         let mut dropped = 0;
         for &index in old {
-            let unhealthy = sizes[index] - self.sets[index].status("availableReplicas");
-            let count = unhealthy.min(limit - dropped);
-            if count > 0 {
-                dropped += self.shrink(index, sizes, count)?;
+            if dropped >= limit {
+                break;
+            }
+            match sizes[index] - self.sets[index].status("availableReplicas") {
+                0 => (),
+                ..0 => return Ok(None),
+                unhealthy => dropped += self.shrink(index, sizes, unhealthy.min(limit - dropped))?,
             }
         }
-        Ok(dropped)
+        Ok(Some(dropped))
     }
 
     fn drop_available(&mut self, old: &[usize], sizes: &mut [i64], limit: i64) -> Result<i64, Refusal> {

@@ -59,7 +59,7 @@ pub fn refuse(pod: &mut Value, why: &str, now: Time) -> bool {
 pub fn run(pod: &mut Value, now: Time, again: bool) {
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     let status = &mut pod["status"];
-    for container in status["containerStatuses"].as_array_mut().into_iter().flatten() {
+    for container in entries(status, "containerStatuses") {
         let restarts = container["restartCount"].as_u64().unwrap_or_default() + u64::from(again);
         identify(container, &uid, restarts);
         if again && !container["state"]["terminated"].is_null() {
@@ -69,7 +69,7 @@ pub fn run(pod: &mut Value, now: Time, again: bool) {
         container["started"] = true.into();
         container["state"] = json!({"running": {"startedAt": stamp(now)}});
     }
-    for container in status["initContainerStatuses"].as_array_mut().into_iter().flatten().filter(|_| !again) {
+    for container in entries(status, "initContainerStatuses").filter(|_| !again) {
         identify(container, &uid, 0);
         container["ready"] = true.into();
         let times = stamp(now);
@@ -82,7 +82,7 @@ pub fn run(pod: &mut Value, now: Time, again: bool) {
 
 pub fn set_ready(pod: &mut Value, ready: bool, now: Time) {
     let status = &mut pod["status"];
-    for container in status["containerStatuses"].as_array_mut().into_iter().flatten() {
+    for container in entries(status, "containerStatuses") {
         container["ready"] = ready.into();
     }
     let reason = (!ready).then_some("ContainersNotReady");
@@ -93,7 +93,7 @@ pub fn set_ready(pod: &mut Value, ready: bool, now: Time) {
 /// The containers have ended with an error.
 pub fn exit(pod: &mut Value, code: i64, reason: &str, started: Time, now: Time) {
     set_ready(pod, false, now);
-    for container in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+    for container in entries(&mut pod["status"], "containerStatuses") {
         container["started"] = false.into();
         container["state"] = json!({"terminated": {
             "exitCode": code, "reason": reason, "startedAt": stamp(started), "finishedAt": stamp(now), "containerID": container["containerID"],
@@ -103,7 +103,7 @@ pub fn exit(pod: &mut Value, code: i64, reason: &str, started: Time, now: Time) 
 
 /// The restart of the containers has to wait.
 pub fn back_off(pod: &mut Value, pause: &str, place: &str) {
-    for container in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+    for container in entries(&mut pod["status"], "containerStatuses") {
         container["lastState"] = container["state"].clone();
         let name = container["name"].as_str().unwrap_or_default();
         let message = format!("back-off {pause} restarting failed container={name} pod={place}");
@@ -113,7 +113,7 @@ pub fn back_off(pod: &mut Value, pause: &str, place: &str) {
 
 /// The image is not to be had. `reason` is `ErrImagePull` or `ImagePullBackOff`.
 pub fn fail_pull(pod: &mut Value, reason: &str) {
-    for container in pod["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
+    for container in entries(&mut pod["status"], "containerStatuses") {
         let image = container["image"].as_str().unwrap_or_default();
         let why = pull_error(image);
         let message = if reason == "ErrImagePull" { why } else { format!("Back-off pulling image \"{image}\": ErrImagePull: {why}") };
@@ -127,6 +127,11 @@ pub fn pull_error(image: &str) -> String {
     format!(
         "rpc error: code = NotFound desc = failed to pull and unpack image \"{full}\": failed to resolve reference \"{full}\": {full}: not found"
     )
+}
+
+/// The entries of a list that may be missing.
+fn entries<'a>(status: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    status.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn identify(container: &mut Value, uid: &str, restarts: u64) {

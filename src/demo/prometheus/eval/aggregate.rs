@@ -195,7 +195,7 @@ impl Eval<'_> {
         }
         counts.iter().try_for_each(|count| check_count(*count))?;
         let groups = grouped(&aggregate.by, &lines);
-        if let ([count], true) = (counts.as_slice(), self.grid.steps == 1) {
+        if let ([count], true) = (counts.as_slice(), self.grid.is_one_moment()) {
             let chosen = groups.iter().flat_map(|group| best_of(&lines, group, 0, *count, top));
             return Ok(chosen.map(|index| lines[index].clone()).collect());
         }

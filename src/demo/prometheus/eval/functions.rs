@@ -11,7 +11,7 @@ use super::{
         error::Error,
         format,
         labels::{Labels, NAME},
-        parse::Expr,
+        parse::{Expr, When},
     },
     ABSENT, Eval, Line, Out, Result, histogram, is_stale, math, merged, over_time as over,
     over_time::Window,
@@ -68,7 +68,7 @@ impl Function {
     }
 
     /// What Prometheus notes about such a call on such a series.
-    pub(super) fn remark(&self, eval: Eval<'_>, labels: &Labels, params: Option<&Vec<f64>>) {
+    pub(super) fn remark(&self, eval: Eval<'_>, labels: &Labels, params: impl Iterator<Item = f64>) {
         match self.name {
             "rate" | "increase" => {
                 let name = labels.get(NAME);
@@ -76,7 +76,7 @@ impl Function {
                     eval.inform(format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"));
                 }
             }
-            "quantile_over_time" => params.into_iter().flatten().for_each(|q| check_quantile(eval, *q)),
+            "quantile_over_time" => params.for_each(|q| check_quantile(eval, q)),
             _ => (),
         }
     }
@@ -263,11 +263,16 @@ fn vector(eval: Eval<'_>, arguments: &[Expr]) -> Result<Out> {
 
 fn timestamp(eval: Eval<'_>, arguments: &[Expr]) -> Result<Out> {
     if let Some(Expr::Select(selector)) = arguments.first() {
-        // The sample's own time, which is known only here.
-        let Out::Vector(mut lines) = eval.collect(|line| eval.select(selector, |time, _| time as f64 / 1_000.0, line))? else {
-            return Ok(Out::Vector(Vec::new()));
-        };
-        lines.iter_mut().for_each(|line| line.labels = line.labels.without_name());
+        // The sample's own time, which is known only here. With `@`, Prometheus forgets the offset when it judges the age.
+        let fixed = selector.when.at.is_some();
+        let when = When { offset: if fixed { selector.when.offset.max(0) } else { selector.when.offset }, ..selector.when };
+        let oldest = eval.resolve(When { offset: 0, ..when }, eval.grid.start) - eval.query.span.lookback;
+        let own = |time: i64, _| if fixed && time <= oldest { ABSENT } else { time as f64 / 1_000.0 };
+        let mut lines = Vec::new();
+        eval.select(&selector.matchers, when, own, &mut |labels, values| {
+            lines.push(Line { labels: labels.without_name(), values: values.to_vec() });
+            eval.charge(lines.len())
+        })?;
         return merged(lines).map(Out::Vector);
     }
     change(eval, arguments, |step, _| eval.grid.at(step) as f64 / 1_000.0)
@@ -275,7 +280,7 @@ fn timestamp(eval: Eval<'_>, arguments: &[Expr]) -> Result<Out> {
 
 fn sort(eval: Eval<'_>, arguments: &[Expr], descending: bool) -> Result<Out> {
     let mut lines = vector_of(eval, arguments, 0)?;
-    if eval.query.span.step.is_some() && eval.grid.steps > 1 {
+    if !eval.grid.is_one_moment() {
         eval.warn("sort is ineffective for range queries since results are always ordered by labels");
         return Ok(Out::Vector(lines));
     }

@@ -36,20 +36,20 @@ fn seconds(millis: i64) -> f64 {
 }
 
 pub fn rate(window: &Window<'_>) -> Option<f64> {
-    Some(extrapolated(window, true)? / seconds(window.to - window.from))
+    extrapolated(window, true, seconds(window.to - window.from))
 }
 
 pub fn increase(window: &Window<'_>) -> Option<f64> {
-    extrapolated(window, true)
+    extrapolated(window, true, 1.0)
 }
 
 pub fn delta(window: &Window<'_>) -> Option<f64> {
-    extrapolated(window, false)
+    extrapolated(window, false, 1.0)
 }
 
 /// The change between the samples, drawn out to the window's ends where they are near them: by half the usual distance
-/// at most, and for counters not below zero.
-fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
+/// at most, and for counters not below zero. Divided by `per`.
+fn extrapolated(window: &Window<'_>, counter: bool, per: f64) -> Option<f64> {
     let steps = window.points.len().checked_sub(1).filter(|steps| *steps > 0)?;
     let ((first_at, first), (last_at, last)) = window.ends();
     let mut change = last - first;
@@ -65,7 +65,8 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
     }
     let after = near(seconds(window.to - last_at));
     let factor = if sampled == 0.0 { 1.0 } else { (sampled + before + after) / sampled };
-    Some(change * factor)
+    // Two constant rates must not differ, even by rounding, where Prometheus' do not: the order of operations is its own.
+    Some(change * (factor / per))
 }
 
 pub fn irate(window: &Window<'_>) -> Option<f64> {

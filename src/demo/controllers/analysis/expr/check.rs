@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CLOSURES, eval::BUILTINS, parse::Node};
+use super::{CLOSURES, builtins::BUILTINS, parse::Node};
 
 /// What is known about a value before it is there.
 #[derive(Debug, Clone, PartialEq)]

@@ -36,8 +36,18 @@ pub enum Node {
     Sequence(Vec<Node>),
 }
 
+/// A condition of more tokens than this is refused, as expr-lang refuses one of ten thousand nodes: what walks the tree
+/// goes as deep as that.
+const MOST: usize = 600;
+/// The same for brackets in brackets.
+const DEEPEST: usize = 60;
+const TOO_LARGE: &str = "compilation failed: expression exceeds maximum allowed nodes";
+
 pub fn parse(text: &str) -> Result<Node, String> {
-    let mut parser = Parser { tokens: tokens(text), at: 0, closures: 0 };
+    let mut parser = Parser { tokens: tokens(text), at: 0, closures: 0, depth: 0 };
+    if parser.tokens.len() > MOST {
+        return Err(TOO_LARGE.into());
+    }
     parser.not_bad()?;
     let node = parser.sequence()?;
     if parser.now().kind != Kind::Eof {
@@ -72,6 +82,8 @@ struct Parser {
     at: usize,
     /// How many rules of closures surround this place.
     closures: usize,
+    /// How many expressions do.
+    depth: usize,
 }
 
 type Parsed = Result<Node, String>;
@@ -124,6 +136,13 @@ impl Parser {
     }
 
     fn expression(&mut self, least: u16) -> Parsed {
+        self.depth += 1;
+        let parsed = if self.depth > DEEPEST { Err(TOO_LARGE.into()) } else { self.expression_here(least) };
+        self.depth -= 1;
+        parsed
+    }
+
+    fn expression_here(&mut self, least: u16) -> Parsed {
         if least == 0 && self.sees(Kind::Operator, "let") {
             return self.declaration();
         }
@@ -336,7 +355,7 @@ impl Parser {
             return Ok(Node::Builtin(name, self.closure(arguments, *may_lack, *may_have_more)?));
         }
         let arguments = self.entries(")", arguments, |parser| parser.expression(0))?;
-        let builtin = super::eval::BUILTINS.iter().any(|builtin| builtin.name == name);
+        let builtin = super::builtins::BUILTINS.iter().any(|builtin| builtin.name == name);
         if super::UNSUPPORTED.contains(&name.as_str()) {
             return Err(format!("the function {name}() is not supported by this cluster"));
         }

@@ -1,0 +1,226 @@
+//! Objects tests are made of, as plain JSON without a namespace.
+
+use serde_json::{Value, json};
+
+const ARGO: &str = "argoproj.io/v1alpha1";
+const IMAGE: &str = "registry.example.test/app";
+
+/// How pods of a version fare; see `tests/cluster/stages`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pods {
+    /// Ready at once.
+    #[default]
+    Fast,
+    /// Ready after some seconds.
+    Slow,
+    /// Running, never ready.
+    Never,
+    CrashLoop,
+    ImagePull,
+    /// Ready, killed for its memory again and again.
+    Oom,
+}
+
+impl Pods {
+    /// Value of the label that asks for it; null removes it.
+    fn label(self) -> Value {
+        match self {
+            Self::Fast => Value::Null,
+            Self::Slow => "slow".into(),
+            Self::Never => "never".into(),
+            Self::CrashLoop => "crash-loop".into(),
+            Self::ImagePull => "image-pull".into(),
+            Self::Oom => "oom".into(),
+        }
+    }
+}
+
+/// Who carries a canary's weight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Router {
+    /// Nobody: by the number of pods, behind one Service `NAME`.
+    #[default]
+    None,
+    /// ingress-nginx: Services `NAME` and `NAME-canary`, stable Ingress `NAME`.
+    Nginx,
+    /// Istio: VirtualService `NAME`, which splits on the Services `NAME` and `NAME-canary`.
+    Istio,
+}
+
+/// A canary Rollout.
+#[derive(Debug, Clone)]
+pub struct Canary {
+    pub replicas: u32,
+    pub tag: String,
+    pub steps: Value,
+    pub pods: Pods,
+    pub router: Router,
+    /// Merged into `spec.strategy.canary`.
+    pub strategy: Value,
+    /// Merged into `spec`.
+    pub spec: Value,
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self {
+            replicas: 4,
+            tag: "v1".into(),
+            steps: json!([{"setWeight": 25}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]),
+            pods: Pods::Fast,
+            router: Router::None,
+            strategy: json!({}),
+            spec: json!({}),
+        }
+    }
+}
+
+impl Canary {
+    /// One routed by ingress-nginx.
+    pub fn nginx() -> Self {
+        Self { router: Router::Nginx, ..Self::default() }
+    }
+
+    /// One routed by Istio.
+    pub fn istio() -> Self {
+        Self { router: Router::Istio, ..Self::default() }
+    }
+
+    pub fn steps(self, steps: Value) -> Self {
+        Self { steps, ..self }
+    }
+
+    /// The Rollout, and before it what it refers to.
+    pub fn objects(&self, name: &str) -> Vec<Value> {
+        let mut objects = vec![service(name, name)];
+        let mut strategy = json!({"steps": self.steps});
+        if self.router != Router::None {
+            objects.push(service(&format!("{name}-canary"), name));
+            strategy["stableService"] = name.into();
+            strategy["canaryService"] = format!("{name}-canary").into();
+        }
+        match self.router {
+            Router::None => {}
+            Router::Nginx => {
+                objects.push(ingress(name));
+                strategy["trafficRouting"] = json!({"nginx": {"stableIngress": name}});
+            }
+            Router::Istio => {
+                objects.push(virtual_service(name));
+                strategy["trafficRouting"] = json!({"istio": {"virtualService": {"name": name, "routes": ["primary"]}}});
+            }
+        }
+        json_patch::merge(&mut strategy, &self.strategy);
+        let mut spec = spec(name, self.replicas, &self.tag, self.pods);
+        spec["strategy"] = json!({"canary": strategy});
+        json_patch::merge(&mut spec, &self.spec);
+        objects.push(rollout(name, spec));
+        objects
+    }
+}
+
+/// A blue-green Rollout that waits for its promotion.
+#[derive(Debug, Clone)]
+pub struct BlueGreen {
+    pub replicas: u32,
+    pub tag: String,
+    pub pods: Pods,
+    /// Merged into `spec.strategy.blueGreen`.
+    pub strategy: Value,
+    /// Merged into `spec`.
+    pub spec: Value,
+}
+
+impl Default for BlueGreen {
+    fn default() -> Self {
+        Self { replicas: 3, tag: "v1".into(), pods: Pods::Fast, strategy: json!({}), spec: json!({}) }
+    }
+}
+
+impl BlueGreen {
+    /// The Rollout, and before it the Services `NAME` (active) and `NAME-preview`.
+    pub fn objects(&self, name: &str) -> Vec<Value> {
+        let preview = format!("{name}-preview");
+        let mut strategy = json!({"activeService": name, "previewService": preview, "autoPromotionEnabled": false});
+        json_patch::merge(&mut strategy, &self.strategy);
+        let mut spec = spec(name, self.replicas, &self.tag, self.pods);
+        spec["strategy"] = json!({"blueGreen": strategy});
+        json_patch::merge(&mut spec, &self.spec);
+        vec![service(name, name), service(&preview, name), rollout(name, spec)]
+    }
+}
+
+/// The object's identity; all else is added by whoever needs it.
+pub fn object(api_version: &str, kind: &str, name: &str) -> Value {
+    json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}})
+}
+
+/// An AnalysisTemplate with one metric from the Prometheus at `address`. `metric` is merged into that metric
+/// (`interval`, `count`, `successCondition`, `failureLimit`, ...).
+pub fn analysis_template(name: &str, address: &str, query: &str, metric: &Value) -> Value {
+    let provider = json!({"prometheus": {"address": address, "query": query}});
+    let mut merged = json!({"name": name, "provider": provider});
+    json_patch::merge(&mut merged, metric);
+    let mut template = object(ARGO, "AnalysisTemplate", name);
+    template["spec"] = json!({"metrics": [merged]});
+    template
+}
+
+/// A Service on port 80 for the pods of `app`.
+pub fn service(name: &str, app: &str) -> Value {
+    let mut service = object("v1", "Service", name);
+    service["spec"] = json!({"selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8080}]});
+    service
+}
+
+/// A pod template of `app` in the version `tag`; labels that are null are left out.
+pub fn pod_template(app: &str, tag: &str, pods: Pods) -> Value {
+    let mut labels = json!({});
+    json_patch::merge(&mut labels, &json!({"app": app, "version": tag, "rolltop.dev/pod": pods.label()}));
+    // The fake nodes carry taints.
+    json!({"metadata": {"labels": labels}, "spec": {"tolerations": [{"operator": "Exists"}], "containers": [container(tag)]}})
+}
+
+/// Merge patch that releases the version `tag`, of a Rollout or a Deployment.
+pub fn release(tag: &str, pods: Pods) -> Value {
+    let labels = json!({"version": tag, "rolltop.dev/pod": pods.label()});
+    json!({"spec": {"template": {"metadata": {"labels": labels}, "spec": {"containers": [container(tag)]}}}})
+}
+
+fn ingress(name: &str) -> Value {
+    let mut ingress = object("networking.k8s.io/v1", "Ingress", name);
+    let backend = json!({"service": {"name": name, "port": {"number": 80}}});
+    ingress["spec"] = json!({"ingressClassName": "nginx", "rules": [{
+        "host": format!("{name}.example.test"),
+        "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+    }]});
+    ingress
+}
+
+fn virtual_service(name: &str) -> Value {
+    let mut service = object("networking.istio.io/v1", "VirtualService", name);
+    service["spec"] = json!({"hosts": [name], "http": [{"name": "primary", "route": [
+        {"destination": {"host": name}, "weight": 100},
+        {"destination": {"host": format!("{name}-canary")}, "weight": 0},
+    ]}]});
+    service
+}
+
+fn rollout(name: &str, spec: Value) -> Value {
+    let mut rollout = object(ARGO, "Rollout", name);
+    rollout["spec"] = spec;
+    rollout
+}
+
+fn spec(name: &str, replicas: u32, tag: &str, pods: Pods) -> Value {
+    json!({
+        "replicas": replicas,
+        "revisionHistoryLimit": 5,
+        "selector": {"matchLabels": {"app": name}},
+        "template": pod_template(name, tag, pods),
+    })
+}
+
+fn container(tag: &str) -> Value {
+    json!({"name": "app", "image": format!("{IMAGE}:{tag}"), "ports": [{"containerPort": 8080}]})
+}
