@@ -5,6 +5,7 @@ pub mod api;
 pub mod controllers;
 pub mod exposition;
 pub mod kinds;
+pub mod kubeconfig;
 pub mod prometheus;
 pub mod refusal;
 pub mod registry;

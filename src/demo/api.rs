@@ -9,13 +9,20 @@ pub mod crd;
 pub mod discovery;
 pub mod faults;
 pub mod list;
+pub mod logs;
+pub mod openapi;
 pub mod patch;
+pub mod proxy;
 pub mod reviews;
 pub mod rights;
 pub mod router;
 pub mod scale;
+pub mod select;
 pub mod server;
+pub mod table;
 pub mod tokens;
+pub mod view;
+pub mod watch;
 pub mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -77,6 +84,8 @@ impl Call {
 pub enum Answer {
     /// An object, a list or a Status, with its HTTP code.
     Json(u16, Value),
+    /// The same with what the client should be warned of.
+    Warned(u16, Value, Vec<String>),
     /// Logs, health.
     Text(u16, String),
     /// A watch, a followed log.
@@ -95,6 +104,7 @@ type Room = fn(&Arc<World>, &Call) -> Answer;
 const ROOMS: &[(&str, &str, Room)] = &[
     ("get", "", |world, call| list::get(world, call)),
     ("list", "", |world, call| list::list(world, call)),
+    ("watch", "", |world, call| watch::watch(world, call)),
     ("create", "", |world, call| write::create(world, call)),
     ("update", "", |world, call| write::update(world, call)),
     ("patch", "", |world, call| write::patch(world, call)),
@@ -103,6 +113,7 @@ const ROOMS: &[(&str, &str, Room)] = &[
     ("get", "status", |world, call| list::get(world, call)),
     ("update", "status", |world, call| write::update(world, call)),
     ("patch", "status", |world, call| write::patch(world, call)),
+    ("get", "log", |world, call| logs::read(world, call)),
     ("get", "scale", |world, call| scale::get(world, call)),
     ("update", "scale", |world, call| scale::update(world, call)),
     ("patch", "scale", |world, call| scale::patch(world, call)),
@@ -110,8 +121,25 @@ const ROOMS: &[(&str, &str, Room)] = &[
 
 /// Who answers this call; `None`: the method is not allowed there.
 fn room(call: &Call) -> Option<Room> {
-    if discovery::is_review(&call.target.kind) {
-        return (call.verb == "create").then_some(|world, call| reviews::answer(world, call));
+    let target = &call.target;
+    let object = target.subresource.is_empty();
+    if object && !discovery::has_verb(&target.kind, call.verb) {
+        return None;
     }
-    ROOMS.iter().find(|(verb, subresource, _)| (*verb, *subresource) == (call.verb, &call.target.subresource)).map(|(.., room)| *room)
+    let everywhere = target.kind.namespaced && target.namespace.is_none();
+    let by_name = match call.verb {
+        "create" => Some(false),
+        "update" | "patch" => Some(true),
+        _ => None,
+    };
+    if (everywhere && !["list", "watch"].contains(&call.verb)) || (object && by_name.is_some_and(|named| named != target.name.is_some())) {
+        return None;
+    }
+    if discovery::is_review(&target.kind) {
+        return Some(|world, call| reviews::answer(world, call));
+    }
+    ROOMS.iter().find(|(verb, subresource, _)| (*verb, *subresource) == (call.verb, &target.subresource)).map(|(.., room)| *room)
 }
+
+#[cfg(test)]
+mod tests;

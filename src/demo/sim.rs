@@ -169,6 +169,7 @@ impl Sim {
     }
 
     /// When the next pass or hook is due, after the changes so far.
+    #[expect(clippy::should_implement_trait, reason = "time is no iterator: asking again gives the same answer")]
     pub fn next(&mut self) -> Option<Time> {
         [self.next_pass(), self.next_hook()].into_iter().flatten().min()
     }
@@ -237,7 +238,7 @@ impl Sim {
         for change in self.store.take_changes() {
             for index in 0..self.controllers.len() {
                 self.controllers[index].wakes(&change, &self.store, &mut wake);
-                wake.drain(..).collect::<Vec<_>>().into_iter().for_each(|key| self.plan((index, key), soon));
+                wake.drain(..).for_each(|key| self.plan((index, key), soon));
             }
         }
     }

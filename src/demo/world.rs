@@ -11,7 +11,7 @@ use super::{
     api::{audit::Audit, faults::Faults, tokens::Tokens},
     sim::Sim,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, model::Time};
 
 /// Without work to wait for, the driver looks again after this long.
 const IDLE: Duration = Duration::from_secs(60);
@@ -60,11 +60,15 @@ impl World {
         look(&self.lock())
     }
 
+    /// How long to wait in real time until the cluster's clock shows this; a while where it stands still.
+    pub fn until(&self, moment: Time) -> Duration {
+        if self.clock.speed() > 0.0 { self.clock.until(moment).min(IDLE) } else { IDLE }
+    }
+
     /// Moves the simulation on, for as long as it is polled.
     pub async fn drive(self: Arc<Self>) {
         loop {
-            let next = self.with(|sim| sim.next());
-            let pause = next.map_or(IDLE, |next| self.clock.until(next));
+            let pause = self.with(|sim| sim.next()).map_or(IDLE, |next| self.until(next));
             tokio::select! {
                 () = tokio::time::sleep(pause) => (),
                 () = self.nudge.notified() => (),
@@ -75,5 +79,55 @@ impl World {
     /// A panic under the lock leaves a world that is at worst odd; every other request would fail for it.
     fn lock(&self) -> MutexGuard<'_, Sim> {
         self.sim.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::demo::sim::{Metrics, Samples};
+
+    struct Mute;
+
+    impl Metrics for Mute {
+        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
+            Ok(Samples::Vector(Vec::new()))
+        }
+    }
+
+    fn world(speed: f64) -> Arc<World> {
+        let start = Time::UNIX_EPOCH;
+        World::new(Sim::new(start, 1, Vec::new(), Box::new(Mute)), Clock::new(start, speed))
+    }
+
+    #[tokio::test]
+    async fn the_driver_keeps_up_with_the_clock_and_with_new_work() {
+        let world = world(100.0);
+        let driver = tokio::spawn(world.clone().drive());
+        let beats = Arc::new(AtomicU64::new(0));
+        let count = beats.clone();
+        // The driver sleeps by now, and nothing was due for a minute.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        world.with(|sim| {
+            sim.every(Duration::from_secs(1), move |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let beats = beats.load(Ordering::Relaxed);
+        // It need not have been asked for anything.
+        assert!((10..=60).contains(&beats), "{beats}");
+        driver.abort();
+    }
+
+    #[test]
+    fn whoever_looks_sees_the_present() {
+        let world = world(1_000.0);
+        std::thread::sleep(Duration::from_millis(5));
+        let seen = world.with(|sim| sim.now());
+        assert!(seen >= Time::UNIX_EPOCH + Duration::from_secs(5));
+        assert_eq!(world.look(Sim::now), seen);
     }
 }

@@ -79,7 +79,8 @@ impl Pattern {
         let mut places = BTreeSet::from([0]);
         for state in states {
             let reachable: BTreeSet<usize> = places.iter().flat_map(|place| self.reachable(*place)).collect();
-            places = reachable.into_iter().filter(|at| self.items.get(*at).is_some_and(|item| item.state == *state)).map(|at| at + 1).collect();
+            places =
+                reachable.into_iter().filter(|at| self.items.get(*at).is_some_and(|item| item.state == *state)).map(|at| at + 1).collect();
         }
         places.iter().any(|place| self.items[*place..].iter().all(|item| item.optional))
     }
@@ -122,7 +123,25 @@ pub fn delta(before: &State, after: &State) -> Vec<String> {
 }
 
 fn rank(field: &str) -> usize {
-    let first = ["act", "type", "reason", "kind", "phase", "message", "unobserved", "step", "waits", "controllerPause", "abort", "abortedAt", "weights", "current", "stable", "active", "preview"];
+    let first = [
+        "act",
+        "type",
+        "reason",
+        "kind",
+        "phase",
+        "message",
+        "unobserved",
+        "step",
+        "waits",
+        "controllerPause",
+        "abort",
+        "abortedAt",
+        "weights",
+        "current",
+        "stable",
+        "active",
+        "preview",
+    ];
     first.iter().position(|name| *name == field).unwrap_or(first.len())
 }
 
@@ -218,7 +237,8 @@ mod tests {
         let mut odd = states("ab");
         odd[1].0.insert("message".into(), "with: colon".into());
         odd.push(State::default());
-        let runs = [vec![Track { name: "rollout".into(), states: odd }, Track { name: "events of x".into(), states: states("aab") }], Vec::new()];
+        let runs =
+            [vec![Track { name: "rollout".into(), states: odd }, Track { name: "events of x".into(), states: states("aab") }], Vec::new()];
         let golden = Golden::of("one\ntwo\n".into(), &runs);
         assert_eq!(parse(&format(&golden)), Ok(golden));
     }

@@ -117,7 +117,19 @@ fn take_motion(state: &mut State) -> Option<String> {
 }
 
 fn order(name: &str) -> (usize, String) {
-    let kinds = ["answers", ROLLOUT, "replicaset", "deployment", "service", "ingress", "virtualservice", "analysisrun", "experiment", "events", "rest"];
+    let kinds = [
+        "answers",
+        ROLLOUT,
+        "replicaset",
+        "deployment",
+        "service",
+        "ingress",
+        "virtualservice",
+        "analysisrun",
+        "experiment",
+        "events",
+        "rest",
+    ];
     (kinds.iter().position(|kind| name.starts_with(kind)).unwrap_or(kinds.len()), name.into())
 }
 
@@ -332,7 +344,10 @@ fn analysis_run(object: &Value, canon: &Canon) -> State {
     state.put("message", canon.value(&status["message"]));
     state.flag("terminate", &object["spec"]["terminate"]);
     for result in status["metricResults"].as_array().into_iter().flatten() {
-        state.put(format!("metric {}", text(&result["name"])), format!("{} {}", text(&result["phase"]), canon.value(&result["message"])).trim().to_owned());
+        state.put(
+            format!("metric {}", text(&result["name"])),
+            format!("{} {}", text(&result["phase"]), canon.value(&result["message"])).trim().to_owned(),
+        );
     }
     state
 }
@@ -344,7 +359,10 @@ fn experiment(object: &Value, canon: &Canon) -> State {
     state.put("message", canon.value(&status["message"]));
     state.flag("terminate", &object["spec"]["terminate"]);
     for template in status["templateStatuses"].as_array().into_iter().flatten() {
-        state.put(format!("template {}", text(&template["name"])), run(&serde_json::json!({"status": template["status"], "message": template["message"]}), canon));
+        state.put(
+            format!("template {}", text(&template["name"])),
+            run(&serde_json::json!({"status": template["status"], "message": template["message"]}), canon),
+        );
     }
     for one in status["analysisRuns"].as_array().into_iter().flatten() {
         let (name, phase, message) = (canon.value(&one["analysisRun"]), text(&one["phase"]), canon.value(&one["message"]));

@@ -11,9 +11,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Answer, Call, Target, User, audit, discovery, faults, rights, room, tokens};
+use super::{
+    Answer, Call, Target, User, audit, discovery, faults, openapi, proxy,
+    rights::{self, Wish},
+    room, tokens,
+};
 use crate::demo::{kinds::Kind, refusal::Refusal, store::Store, world::World};
 
 /// Larger bodies are refused, as the real server does.
@@ -25,7 +29,23 @@ pub fn router(world: Arc<World>) -> Router {
         .fallback(answer)
         .layer(middleware::from_fn_with_state(world.clone(), faults::intercept))
         .layer(middleware::map_response_with_state(world.clone(), date))
+        .layer(middleware::map_request(token_from_path))
         .with_state(world)
+}
+
+/// Kubernetes' own clients keep tokens to themselves where there is no TLS. For their sake `/t/TOKEN/api/v1/pods` is
+/// `/api/v1/pods` asked with that token, and a server address that ends in `/t/TOKEN` does for a login.
+async fn token_from_path(mut request: Request) -> Request {
+    let Some((token, rest)) = request.uri().path().strip_prefix("/t/").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) else {
+        return request;
+    };
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let (uri, header) = (format!("/{rest}{query}").parse(), HeaderValue::try_from(format!("Bearer {token}")));
+    if let (Ok(uri), Ok(header)) = (uri, header) {
+        *request.uri_mut() = uri;
+        request.headers_mut().entry(header::AUTHORIZATION).or_insert(header);
+    }
+    request
 }
 
 /// Clients measure from this header how far their clock is off.
@@ -41,46 +61,58 @@ async fn answer(State(world): State<Arc<World>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let segments = segments(parts.uri.path());
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    if let Some(answer) = discovery::open(&world, &segments) {
+    let reads = [Method::GET, Method::HEAD].contains(&parts.method);
+    if let Some(answer) = discovery::open(&segments, parts.uri.query().unwrap_or_default()).filter(|_| reads) {
         return finish(answer);
     }
     let user = match tokens::user(&world, &parts.headers) {
         Ok(user) => user,
         Err(refusal) => return finish(refusal.into()),
     };
-    let accept = text(&parts.headers, header::ACCEPT);
-    if let Some(answer) = discovery::answer(&world, &segments, &accept) {
-        return finish(answer);
-    }
-    let Some(address) = Address::parse(&segments) else { return unknown_path() };
-    let Some(target) = world.look(|sim| address.resolve(&sim.store)) else {
-        return finish(unknown_resource().into());
+    let path = format!("/{}", segments.join("/"));
+    let Some(address) = Address::parse(&segments) else {
+        let wish = Wish { verb: &parts.method.as_str().to_lowercase(), path: &path, ..Wish::default() };
+        if let Err(refusal) = world.look(|sim| rights::may(&sim.store, &user, &wish)) {
+            return finish(refusal.into());
+        }
+        let described =
+            || discovery::answer(&world, &segments, &parts.headers).or_else(|| openapi::answer(&world, &segments, &parts.headers));
+        return reads.then(described).flatten().unwrap_or_else(|| finish(unserved(false)));
     };
+    let target =
+        match world.look(|sim| address.resolve(&sim.store).map_err(|answer| address.denied(&sim.store, &parts, &user).unwrap_or(answer))) {
+            Ok(target) => target,
+            Err(answer) => return finish(answer),
+        };
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else { return finish(too_large().into()) };
     let call = call(parts, user, target, address.watch, body);
-    let answer = respond(&world, &call);
-    let response = finish(answer);
+    let response = respond(&world, &call).await;
     audit::record(&world, &call, response.status().as_u16());
     response
 }
 
-fn respond(world: &Arc<World>, call: &Call) -> Answer {
+async fn respond(world: &Arc<World>, call: &Call) -> Response {
     if let Err(refusal) = rights::allows(world, call) {
-        return refusal.into();
+        return finish(refusal.into());
     }
-    match room(call) {
-        Some(room) => room(world, call),
-        None => Refusal {
-            details: json!({}),
-            ..Refusal::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-        }
-        .into(),
+    if call.target.subresource.split('/').next() == Some("proxy") {
+        return proxy::forward(world, call).await;
     }
+    let Some(room) = room(call) else {
+        let message = "the server does not allow this method on the requested resource";
+        return finish(Refusal { details: json!({}), ..Refusal::new(405, "MethodNotAllowed", message) }.into());
+    };
+    let mut response = finish(room(world, call));
+    if call.target.subresource == "log" && response.status() == StatusCode::OK {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
+    response
 }
 
 fn call(parts: request::Parts, user: User, target: Target, watch: bool, body: Bytes) -> Call {
     let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri).map(|query| query.0).unwrap_or_default();
-    let watch = watch || query.get("watch").is_some_and(|value| ["1", "true"].contains(&value.as_str()));
+    // Asking for one object with `watch` is asking for one object.
+    let watch = watch || (target.name.is_none() && query.get("watch").is_some_and(|value| ["1", "true"].contains(&value.as_str())));
     Call {
         verb: verb(&parts.method, target.name.is_some(), watch),
         uri: parts.uri.to_string(),
@@ -145,17 +177,31 @@ impl<'a> Address<'a> {
         Some(Self { group, version, namespace, plural, name, subresource, watch })
     }
 
-    fn resolve(&self, store: &Store) -> Option<Target> {
-        let served =
-            |kind: &&Arc<Kind>| kind.plural == self.plural && kind.group == self.group && kind.versions.iter().any(|v| v == self.version);
-        let kind = store.kinds().find(served).or_else(|| discovery::reviews().iter().find(served))?.clone();
-        if !kind.namespaced && self.namespace.is_some() && self.plural != "namespaces" {
-            return None;
-        }
+    /// What those are told who may not ask for this, whether it exists or not.
+    fn denied(&self, store: &Store, parts: &request::Parts, user: &User) -> Option<Answer> {
+        let wish = Wish {
+            verb: verb(&parts.method, self.name.is_some(), self.watch),
+            group: self.group,
+            resource: self.plural,
+            subresource: self.subresource.split('/').next().unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
+            namespace: self.namespace,
+            path: "",
+        };
+        rights::may(store, user, &wish).err().map(Answer::from)
+    }
+
+    fn resolve(&self, store: &Store) -> Result<Target, Answer> {
+        let kinds = || store.kinds().chain(discovery::reviews()).filter(|kind| kind.group == self.group);
+        let served = |kind: &&Arc<Kind>| kind.plural == self.plural && kind.versions.iter().any(|version| version == self.version);
+        let kind = kinds().find(served).filter(|kind| kind.namespaced || self.namespace.is_none() || self.plural == "namespaces");
+        let built_in = kinds().any(|kind| kind.custom.is_none());
+        let kind = kind.ok_or_else(|| unserved(built_in))?.clone();
         if !discovery::has_subresource(&kind, &self.subresource) {
-            return None;
+            let name = self.name.unwrap_or_default();
+            return Err(if built_in { unserved(true) } else { Refusal::not_found(&kind.id(), name).into() });
         }
-        Some(Target {
+        Ok(Target {
             version: self.version.into(),
             namespace: self.namespace.filter(|_| kind.namespaced).map(str::to_owned),
             name: self.name.map(str::to_owned),
@@ -183,29 +229,39 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
+pub fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.collect::<Vec<_>>().join(",")
 }
 
-fn finish(answer: Answer) -> Response {
+/// Puts an answer on the wire.
+pub fn finish(answer: Answer) -> Response {
     let respond = |code: u16, kind: &'static str, body: Body| {
         let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (code, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache, private")], body).into_response()
     };
     match answer {
         Answer::Json(code, value) => respond(code, "application/json", Body::from(format!("{value}\n"))),
+        Answer::Warned(code, value, warnings) => {
+            let mut response = finish(Answer::Json(code, value));
+            let header = |warning: &String| HeaderValue::try_from(format!("299 - {}", Value::from(warning.as_str()))).ok();
+            let values: Vec<HeaderValue> = warnings.iter().filter_map(header).collect();
+            for value in values {
+                response.headers_mut().append(header::WARNING, value);
+            }
+            response
+        }
         Answer::Text(code, text) => respond(code, "text/plain; charset=utf-8", Body::from(text)),
         Answer::Stream(body) => respond(200, "application/json", body),
     }
 }
 
-fn unknown_path() -> Response {
-    finish(Answer::Text(404, "404 page not found\n".into()))
-}
-
-fn unknown_resource() -> Refusal {
-    Refusal { details: json!({}), ..Refusal::new(404, "NotFound", "the server could not find the requested resource") }
+/// Nobody is there. In groups that are built in this is said properly.
+pub fn unserved(built_in: bool) -> Answer {
+    if !built_in {
+        return Answer::Text(404, "404 page not found\n".into());
+    }
+    Refusal { details: json!({}), ..Refusal::new(404, "NotFound", "the server could not find the requested resource") }.into()
 }
 
 fn too_large() -> Refusal {
@@ -237,6 +293,14 @@ mod tests {
         assert_eq!(parse("/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/a%20b/status").unwrap(), status);
         assert_eq!(parse("/apis/apps/v1"), None);
         assert_eq!(parse("/metrics"), None);
+    }
+
+    #[test]
+    fn warnings_are_headers() {
+        let warnings = ["unknown field \"spec.foo\"", "second"].map(String::from).into();
+        let response = finish(Answer::Warned(201, json!({}), warnings));
+        let sent: Vec<_> = response.headers().get_all(header::WARNING).iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!((response.status().as_u16(), sent), (201, vec![r#"299 - "unknown field \"spec.foo\"""#, r#"299 - "second""#]));
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! Pure rooms: what is asked ([`spec`]), what is told ([`status`], [`conditions`]), numbers of pods ([`replicas`]),
 //! pauses ([`pause`]), pod templates ([`template`]).
 //!
-//! Not as the real one: hashes have other values; the canary Service of an aborted rollout flaps a few times instead of
-//! thousands ([`services`]); step plugins are refused; of routers other than ingress-nginx, Istio, Traefik and the
+//! Not as the real one: hashes have other values; the canary Service of an aborted rollout flaps once a second
+//! ([`services`]); step plugins are refused; of routers other than ingress-nginx, Istio, Traefik and the
 //! Gateway API plugin only the weights in the status exist.
 
 use std::{

@@ -393,7 +393,8 @@ impl Pass<'_, '_> {
     /// Names of runs (or Experiments) that nobody needs any more: their version is gone, or enough newer ones of the same
     /// outcome are kept.
     pub fn beyond_limits(&self, mut history: Vec<Finished<'_>>) -> Vec<String> {
-        history.sort_by_key(|entry| (Reverse(entry.created), entry.name));
+        // Of those made within one second, later ones have longer or higher names.
+        history.sort_by_key(|entry| Reverse((entry.created, entry.name.len(), entry.name)));
         let (limit_good, limit_bad) = self.spec.run_limits();
         let (mut good, mut bad) = (0, 0);
         let mut excess = Vec::new();

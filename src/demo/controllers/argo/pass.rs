@@ -75,8 +75,8 @@ pub struct Rollout {
 pub struct Memory {
     /// The hash of the template at a generation, which is costly to find.
     pub hash: Option<(i64, Option<i64>, Arc<str>)>,
-    /// How often the canary Service went back and forth since the rollout was aborted.
-    pub flaps: u32,
+    /// How often the canary Service went back and forth since the rollout was aborted, and when it last did.
+    pub flaps: Option<(u32, Time)>,
 }
 
 pub struct Pass<'a, 'c> {

@@ -1,6 +1,6 @@
 //! Services whose selectors say which version they stand for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,9 +14,11 @@ use super::{
 use crate::demo::refusal::Refusal;
 
 /// The canary Service of an aborted rollout with a router goes back and forth, as one part of the controller points it
-/// to the canary while it has pods and another to the stable version. The real one does so 110 times a second until the
-/// canary is gone; here it does so this many times.
-const FLAPS: u32 = 5;
+/// to the canary while it has pods and another to the stable version. The real one does so 55 times a second until the
+/// canary is gone; here it takes this long, and longer the longer it lasts.
+const FLAP: Duration = Duration::from_secs(1);
+/// After so many times it takes twice as long, six times over.
+const FLAPS: u32 = 32;
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -87,15 +89,25 @@ impl Pass<'_, '_> {
         self.point_service(&canary_service, self.new_set().cloned(), true)
     }
 
-    /// Counts the times an aborted rollout's canary Service is to go back to the canary, and says when it is enough.
+    /// Whether an aborted rollout's canary Service would go back to the canary before it is time to.
     fn is_flapping(&mut self, service: &str) -> bool {
         if !self.is_aborted() {
-            self.memory.flaps = 0;
+            self.memory.flaps = None;
             return false;
         }
-        let would_switch = self.service(service).is_some_and(|service| service.hash() != Self::hash_of(self.new_set()));
-        self.memory.flaps += u32::from(would_switch);
-        self.memory.flaps > FLAPS
+        let new = self.new_set().filter(|new| new.available() > 0).map(|new| new.hash().to_owned());
+        if new.is_none() || self.service(service).is_none_or(|service| Some(service.hash()) == new.as_deref()) {
+            return false;
+        }
+        let (count, last) = self.memory.flaps.unwrap_or((0, self.cx.now));
+        let next = last + FLAP * (1 << (count / FLAPS).min(6));
+        self.memory.flaps = Some((count, last));
+        if self.cx.now < next {
+            self.look_again_at(next);
+            return true;
+        }
+        self.memory.flaps = Some((count + 1, self.cx.now));
+        false
     }
 
     /// Points a Service to a version that can serve. A Service taken over for the first time waits until all pods are

@@ -25,7 +25,7 @@ impl Pass<'_, '_> {
             return Err(Trouble::NoWorkload(format!("workload of type {group}/{} is not supported", workload.kind)));
         };
         let Some(object) = self.cx.get(kind, &self.meta.namespace, &workload.name) else {
-            return Err(Trouble::NoWorkload(format!("{kind} \"{}\" not found", workload.name)));
+            return Err(Trouble::NoWorkload(format!("{kind} \"{}/{}\" not found", self.meta.namespace, workload.name)));
         };
         let template = if kind == names::POD_TEMPLATES { &object["template"] } else { &object["spec"]["template"] };
         self.spec.template = to_raw_value(template).ok();
