@@ -141,3 +141,86 @@ fn event(at: Time, call: &Call, code: u16, stage: &str, count: u64) -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use axum::http::Method;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        demo::{
+            api::{Target, User},
+            kinds,
+            sim::{Metrics, Samples, Sim},
+        },
+    };
+
+    struct Mute;
+
+    impl Metrics for Mute {
+        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
+            Ok(Samples::Vector(Vec::new()))
+        }
+    }
+
+    fn call(verb: &'static str, user: &str, uri: &str) -> Call {
+        let kind = kinds::built_in().into_iter().find(|kind| kind.id() == "deployments.apps").unwrap();
+        let target = Target {
+            kind: Arc::new(kind),
+            version: "v1".into(),
+            namespace: Some("shop".into()),
+            name: Some("web".into()),
+            subresource: "scale".into(),
+        };
+        Call {
+            method: Method::PATCH,
+            verb,
+            uri: uri.into(),
+            user: User { name: user.into(), groups: Vec::new() },
+            target,
+            query: uri
+                .split_once('?')
+                .into_iter()
+                .filter_map(|(_, query)| query.split_once('='))
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect(),
+            accept: String::new(),
+            content_type: String::new(),
+            user_agent: "tester/1".into(),
+            body: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[test]
+    fn the_log_is_that_of_the_real_server_and_writes_are_kept_at_hand() {
+        let start: Time = "2026-11-21T08:00:00Z".parse().unwrap();
+        let world = World::new(Sim::new(start, 1, Vec::new(), Box::new(Mute)), Clock::new(start, 1.0));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        world.audit.write_to(&path, &["rig:controllers"]).unwrap();
+        record(&world, &call("patch", "oncall", "/x?dryRun=All"), 200);
+        record(&world, &call("watch", "viewer", "/x"), 200);
+        record(&world, &call("watch", "viewer", "/x"), 403);
+        record(&world, &call("get", "rig:controllers", "/x"), 200);
+        let log = std::fs::read_to_string(&path).unwrap();
+        let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let stages: Vec<&str> = events.iter().map(|event| event["stage"].as_str().unwrap()).collect();
+        assert_eq!(stages, ["ResponseComplete", "ResponseStarted", "ResponseComplete"]);
+        let first = &events[0];
+        assert_eq!(
+            (&first["user"]["username"], &first["verb"], &first["responseStatus"]["code"]),
+            (&json!("oncall"), &json!("patch"), &json!(200))
+        );
+        let object = json!({
+            "resource": "deployments", "apiGroup": "apps", "apiVersion": "v1", "namespace": "shop", "name": "web", "subresource": "scale",
+        });
+        assert_eq!((&first["objectRef"], &first["kind"]), (&object, &json!("Event")));
+        let writes = world.audit.writes_since(start);
+        assert_eq!(writes.len(), 1);
+        assert!(writes[0].dry_run && writes[0].kind == "deployments.apps" && *writes[0].body == *b"{}");
+    }
+}

@@ -438,3 +438,151 @@ fn carry_out(world: &World, plan: Plan) {
     world.faults.set(Part::Api, plan.api);
     world.faults.set(Part::Prometheus, plan.prometheus);
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::{Router, middleware, routing};
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        demo::sim::{Metrics, Samples, Sim},
+        model::Time,
+    };
+
+    struct Mute;
+
+    impl Metrics for Mute {
+        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
+            Ok(Samples::Vector(Vec::new()))
+        }
+    }
+
+    /// A server that answers everything at once, but a watch with a line every 10 ms.
+    async fn serve() -> (Arc<World>, Arc<Server>) {
+        let world = World::new(Sim::new(Time::UNIX_EPOCH, 1, Vec::new(), Box::new(Mute)), Clock::new(Time::UNIX_EPOCH, 1.0));
+        world.tokens.add("admin", "admin", &[tokens::MASTERS]);
+        world.tokens.add("viewer", "viewer", &[]);
+        let answer = |request: Request| async move {
+            let ticks = stream::unfold((), |()| async {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                Some((Ok::<_, io::Error>(Bytes::from_static(b"{}\n")), ()))
+            });
+            if request.uri().query().is_some_and(|query| query.contains("watch=1")) { Body::from_stream(ticks) } else { Body::from("ok") }
+        };
+        let router = Router::new().fallback(routing::any(answer)).layer(middleware::from_fn_with_state(world.clone(), intercept));
+        let server = Arc::new(Server::start(router, None).await.unwrap());
+        world.faults.serve(Part::Api, server.clone());
+        (world, server)
+    }
+
+    fn client() -> reqwest::Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(400)).build().unwrap()
+    }
+
+    async fn get(server: &Server, path: &str) -> Result<u16, reqwest::Error> {
+        client().get(format!("{}{path}", server.url())).send().await.map(|answer| answer.status().as_u16())
+    }
+
+    const PODS: &str = "/api/v1/namespaces/shop/pods";
+
+    #[tokio::test]
+    async fn some_requests_fail_and_others_do_not() {
+        let (world, server) = serve().await;
+        let fault = Fault {
+            verbs: vec!["list".into()],
+            kinds: vec!["pods".into()],
+            ..Fault::new(Effect::Status { code: 429, retry_after: Some(3) })
+        };
+        world.faults.set(Part::Api, vec![fault]);
+        let answer = client().get(format!("{}{PODS}", server.url())).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (429, "3"));
+        assert_eq!(get(&server, &format!("{PODS}/x")).await.unwrap(), 200);
+        assert_eq!(get(&server, "/api/v1/services").await.unwrap(), 200);
+        world.faults.set(Part::Api, vec![Fault { share: 0.5, ..Fault::new(Effect::Status { code: 503, retry_after: None }) }]);
+        let mut failed = 0;
+        for _ in 0..40 {
+            failed += usize::from(get(&server, PODS).await.unwrap() == 503);
+        }
+        assert!((8..=32).contains(&failed), "{failed}");
+    }
+
+    #[tokio::test]
+    async fn hanging_answers_and_streams_go_on_when_it_is_over() {
+        let (world, server) = serve().await;
+        let mut watch = client().get(format!("{}{PODS}?watch=1", server.url())).send().await.unwrap();
+        assert!(watch.chunk().await.unwrap().is_some());
+        world.faults.set(Part::Api, vec![Fault { seconds: Some(0.2), ..Fault::new(Effect::Hang) }]);
+        let begun = Instant::now();
+        assert_eq!(get(&server, PODS).await.unwrap(), 200);
+        assert!(begun.elapsed() >= Duration::from_millis(190));
+        world.faults.set(Part::Api, vec![Fault::new(Effect::Hang)]);
+        assert!(get(&server, PODS).await.unwrap_err().is_timeout());
+        world.faults.set(Part::Api, Vec::new());
+        assert_eq!(get(&server, PODS).await.unwrap(), 200);
+    }
+
+    #[tokio::test]
+    async fn connections_break_and_ports_close() {
+        let (world, server) = serve().await;
+        let mut watch = client().get(format!("{}{PODS}?watch=1", server.url())).send().await.unwrap();
+        assert!(watch.chunk().await.unwrap().is_some());
+        world.faults.set(Part::Api, vec![Fault::new(Effect::Drop)]);
+        while watch.chunk().await.is_ok_and(|chunk| chunk.is_some()) {}
+        assert!(!get(&server, PODS).await.unwrap_err().is_timeout());
+        world.faults.set(Part::Api, vec![Fault { seconds: Some(0.3), ..Fault::new(Effect::Refuse) }]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(get(&server, PODS).await.unwrap_err().is_connect());
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(get(&server, PODS).await.unwrap(), 200);
+    }
+
+    #[tokio::test]
+    async fn watches_end_and_cannot_resume() {
+        let (world, server) = serve().await;
+        let mut watch = client().get(format!("{}{PODS}?watch=1", server.url())).send().await.unwrap();
+        world.faults.set(Part::Api, vec![Fault::new(Effect::Gone)]);
+        while watch.chunk().await.unwrap().is_some() {}
+        let resumed = client().get(format!("{}{PODS}?watch=1&resourceVersion=5", server.url())).send().await.unwrap();
+        let event: Value = serde_json::from_str(&resumed.text().await.unwrap()).unwrap();
+        assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
+        let mut fresh = client().get(format!("{}{PODS}?watch=1", server.url())).send().await.unwrap();
+        assert!(fresh.chunk().await.unwrap().is_some());
+        forget(&world);
+        while fresh.chunk().await.unwrap().is_some() {}
+    }
+
+    #[tokio::test]
+    async fn masters_control_them_over_http() {
+        let (world, server) = serve().await;
+        let put = |token: &'static str, body: &'static str| {
+            client().put(format!("{}/demo/faults", server.url())).bearer_auth(token).body(body).send()
+        };
+        let plan = r#"{"api": [{"fault": "status", "code": 500}], "prometheus": [{"fault": "slow", "millis": 5, "share": 0.5}]}"#;
+        assert_eq!(put("viewer", plan).await.unwrap().status().as_u16(), 403);
+        assert_eq!(put("admin", r#"{"api": [{"fault": "odd"}]}"#).await.unwrap().status().as_u16(), 400);
+        assert_eq!(put("admin", plan).await.unwrap().status().as_u16(), 200);
+        assert_eq!(world.faults.plan().prometheus[0].effect, Effect::Slow { millis: 5 });
+        assert_eq!(get(&server, PODS).await.unwrap(), 500);
+        assert_eq!(put("admin", "{}").await.unwrap().status().as_u16(), 200);
+        assert_eq!(get(&server, PODS).await.unwrap(), 200);
+    }
+
+    #[test]
+    fn requests_are_told_apart() {
+        let asked = |method: &str, uri: &str| Asked::new(&Request::builder().method(method).uri(uri).body(Body::empty()).unwrap());
+        let is = |verb, kind: &str, resumes| Asked { verb, kind: kind.into(), resumes };
+        assert_eq!(
+            asked("GET", "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts?watch=1&resourceVersion=7"),
+            is("watch", "rollouts", true)
+        );
+        assert_eq!(asked("GET", "/api/v1/namespaces"), is("list", "namespaces", false));
+        assert_eq!(asked("GET", "/api/v1/namespaces/shop"), is("get", "namespaces", false));
+        assert_eq!(asked("PATCH", "/apis/apps/v1/namespaces/shop/deployments/web/scale"), is("patch", "deployments", false));
+        assert_eq!(asked("GET", "/version"), is("list", "", false));
+    }
+}

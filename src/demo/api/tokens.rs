@@ -58,40 +58,12 @@ pub fn user(world: &World, headers: &HeaderMap) -> Result<User, Refusal> {
 
 fn bearer(world: &World, headers: &HeaderMap) -> Result<User, Refusal> {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let token = shown.split_once(' ').and_then(|(scheme, rest)| match scheme.to_ascii_lowercase().as_str() {
-        "bearer" => Some(rest.trim().to_owned()),
-        "basic" => password(rest.trim()),
-        _ => None,
-    });
-    match token.filter(|token| !token.is_empty()) {
-        Some(token) => world.tokens.user(&token).ok_or_else(|| Refusal::new(401, "Unauthorized", "Unauthorized")),
-        None => Ok(User { name: "system:anonymous".into(), groups: vec![UNKNOWN.into()] }),
+    match shown.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
+            world.tokens.user(token.trim()).ok_or_else(|| Refusal::new(401, "Unauthorized", "Unauthorized"))
+        }
+        _ => Ok(User { name: "system:anonymous".into(), groups: vec![UNKNOWN.into()] }),
     }
-}
-
-/// kubectl keeps its token to itself where there is no TLS, but not a password in the server's address
-/// (`http://user:TOKEN@127.0.0.1:8001`). That may be the token, too.
-fn password(encoded: &str) -> Option<String> {
-    let decoded = decode(encoded)?;
-    String::from_utf8(decoded).ok()?.split_once(':').map(|(_, password)| password.to_owned())
-}
-
-/// Base64.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let mut decoded = Vec::new();
-    for chunk in text.trim_end_matches('=').as_bytes().chunks(4) {
-        let bits = chunk.iter().try_fold(0_u32, |bits, byte| Some(bits << 6 | u32::from(value(*byte)?)))? << (6 * (4 - chunk.len()));
-        decoded.extend(&bits.to_be_bytes()[1..chunk.len()]);
-    }
-    Some(decoded)
 }
 
 fn service_account(name: &str) -> Option<(&str, &str)> {
@@ -126,4 +98,60 @@ fn impersonated(name: &str, groups: &[&str]) -> User {
         groups.push(group.into());
     }
     User { name: name.into(), groups }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        demo::sim::{Metrics, Samples, Sim},
+        model::Time,
+    };
+
+    struct Mute;
+
+    impl Metrics for Mute {
+        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
+            Ok(Samples::Vector(Vec::new()))
+        }
+    }
+
+    fn world() -> Arc<World> {
+        let mut sim = Sim::new(Time::UNIX_EPOCH, 1, Vec::new(), Box::new(Mute));
+        rights::install(&mut sim, Time::UNIX_EPOCH);
+        let world = World::new(sim, Clock::new(Time::UNIX_EPOCH, 1.0));
+        world.tokens.add("secret", "admin", &[MASTERS]);
+        world.tokens.add("other", "nobody", &[]);
+        world
+    }
+
+    fn who(headers: &[(&'static str, &str)]) -> Result<User, Refusal> {
+        let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap())).collect();
+        user(&world(), &headers)
+    }
+
+    #[test]
+    fn tokens_tell_who_asks() {
+        assert_eq!(who(&[("authorization", "Bearer secret")]).unwrap().name, "admin");
+        assert_eq!(who(&[("authorization", "Bearer secret")]).unwrap().groups, [MASTERS, KNOWN]);
+        assert_eq!(who(&[("authorization", "Bearer wrong")]).unwrap_err().code, 401);
+        assert_eq!(who(&[]).unwrap(), User { name: "system:anonymous".into(), groups: vec![UNKNOWN.into()] });
+    }
+
+    #[test]
+    fn who_acts_as_somebody_else_needs_the_right_to() {
+        let as_viewer = |token: &str| who(&[("authorization", token), ("impersonate-user", "viewer"), ("impersonate-group", "g")]);
+        assert_eq!(as_viewer("Bearer secret").unwrap(), User { name: "viewer".into(), groups: vec!["g".into(), KNOWN.into()] });
+        let refusal = as_viewer("Bearer other").unwrap_err();
+        let message =
+            "users \"viewer\" is forbidden: User \"nobody\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope";
+        assert_eq!((refusal.code, refusal.message.as_str()), (403, message));
+        let account = who(&[("authorization", "Bearer secret"), ("impersonate-user", "system:serviceaccount:shop:default")]).unwrap();
+        assert_eq!(account.groups, ["system:serviceaccounts", "system:serviceaccounts:shop", KNOWN]);
+        assert_eq!(who(&[("authorization", "Bearer secret"), ("impersonate-group", "g")]).unwrap_err().code, 400);
+    }
 }

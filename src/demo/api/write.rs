@@ -165,7 +165,8 @@ fn respond(world: &World, call: &Call, act: impl FnOnce(&mut Store, &Request<'_>
         act(&mut sim.store, &request).map(|written| Written { object: request.shown(written.object), ..written })
     });
     match written {
-        Ok(Written { code, object, warnings: _ }) => Answer::Json(code, object),
+        Ok(Written { code, object, warnings }) if warnings.is_empty() => Answer::Json(code, object),
+        Ok(Written { code, object, warnings }) => Answer::Warned(code, object, warnings),
         Err(refusal) => refusal.into(),
     }
 }
@@ -738,5 +739,221 @@ impl DeleteOptions {
             resource_version: conditions["resourceVersion"].as_str(),
             grace: self.grace,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::http::Method;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        demo::{
+            api::{Target, User},
+            sim::{Metrics, Samples},
+        },
+    };
+
+    struct Mute;
+
+    impl Metrics for Mute {
+        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
+            Ok(Samples::Vector(Vec::new()))
+        }
+    }
+
+    const ROLLOUTS: &str = "rollouts.argoproj.io";
+    const DEPLOYMENTS: &str = "deployments.apps";
+
+    /// A world with a namespace `shop`.
+    fn world() -> Arc<World> {
+        let now = "2026-11-21T08:00:00Z".parse().unwrap();
+        let mut sim = Sim::new(now, 1, Vec::new(), Box::new(Mute));
+        crd::install(&mut sim, now);
+        registry::create(&mut sim.store, "namespaces", "", json!({"metadata": {"name": "shop"}}), Write::new(now, "")).unwrap();
+        World::new(sim, Clock::new(now, 1.0))
+    }
+
+    /// `/NAME/SUBRESOURCE?QUERY` behind a kind's id, both parts optional.
+    fn call(world: &World, method: Method, path: &str, content_type: &str, body: &Value) -> Call {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut parts = path.split('/');
+        let kind = world.look(|sim| sim.store.kind(parts.next().unwrap()).unwrap().clone());
+        let name = parts.next().map(str::to_owned);
+        let target = Target {
+            version: kind.versions[0].clone(),
+            namespace: kind.namespaced.then(|| "shop".into()),
+            name,
+            subresource: parts.next().unwrap_or_default().into(),
+            kind,
+        };
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        Call {
+            method,
+            verb: "",
+            uri: path.into(),
+            user: User::default(),
+            target,
+            query: pairs.map(|(key, value)| (key.into(), value.into())).collect(),
+            accept: String::new(),
+            content_type: content_type.into(),
+            user_agent: "tester/1.0".into(),
+            body: if body.is_null() { String::new() } else { body.to_string() }.into(),
+        }
+    }
+
+    fn heard(answer: Answer) -> (u16, Value) {
+        match answer {
+            Answer::Json(code, value) | Answer::Warned(code, value, _) => (code, value),
+            _ => (0, Value::Null),
+        }
+    }
+
+    fn post(world: &World, path: &str, body: &Value) -> (u16, Value) {
+        heard(create(world, &call(world, Method::POST, path, "application/json", body)))
+    }
+
+    fn send(world: &World, path: &str, content_type: &str, body: &Value) -> (u16, Value) {
+        heard(patch(world, &call(world, Method::PATCH, path, content_type, body)))
+    }
+
+    fn rollout() -> Value {
+        let container = json!({"name": "a", "image": "a:1"});
+        let template = json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [container]}});
+        let spec =
+            json!({"selector": {"matchLabels": {"app": "x"}}, "template": template, "strategy": {"canary": {"steps": [{"pause": {}}]}}});
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "x"}, "spec": spec})
+    }
+
+    fn deployment() -> Value {
+        let template = json!({"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}});
+        json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"app": "d"}}, "template": template}})
+    }
+
+    #[test]
+    fn only_what_still_holds_is_written_to_a_status() {
+        let world = world();
+        assert_eq!(post(&world, ROLLOUTS, &rollout()).0, 201);
+        let status = "rollouts.argoproj.io/x/status";
+        assert_eq!(send(&world, status, MERGE_PATCH, &json!({"status": {"abort": true}})).1["status"], json!({"abort": true}));
+        let guarded = json!([{"op": "test", "path": "/status/abort", "value": true}, {"op": "remove", "path": "/status/abort"}]);
+        assert_eq!(send(&world, status, JSON_PATCH, &guarded).0, 200);
+        let (code, refusal) = send(&world, status, JSON_PATCH, &guarded);
+        assert_eq!((code, &refusal["reason"], &refusal["details"]), (422, &json!("Invalid"), &json!({})));
+        let (code, refusal) = send(&world, status, MERGE_PATCH, &json!({"metadata": {"resourceVersion": "1"}, "status": {"abort": true}}));
+        assert_eq!((code, &refusal["reason"]), (409, &json!("Conflict")));
+    }
+
+    #[test]
+    fn a_uid_is_ignored_on_a_custom_status_and_refused_elsewhere() {
+        let world = world();
+        post(&world, ROLLOUTS, &rollout());
+        let other = json!({"metadata": {"uid": "aaaa"}, "status": {"abort": true}, "spec": {"paused": true}});
+        let (code, object) = send(&world, "rollouts.argoproj.io/x/status", MERGE_PATCH, &other);
+        assert_eq!((code, &object["status"]["abort"], &object["spec"]["paused"]), (200, &json!(true), &Value::Null));
+        let (code, refusal) = send(&world, "rollouts.argoproj.io/x", MERGE_PATCH, &other);
+        let message = "Rollout.argoproj.io \"x\" is invalid: metadata.uid: Invalid value: \"aaaa\": field is immutable";
+        assert_eq!((code, refusal["message"].as_str().unwrap()), (422, message));
+    }
+
+    #[test]
+    fn custom_kinds_know_no_strategic_patch() {
+        let world = world();
+        post(&world, ROLLOUTS, &rollout());
+        let (code, refusal) = send(&world, "rollouts.argoproj.io/x", STRATEGIC_PATCH, &json!({}));
+        assert_eq!((code, &refusal["reason"]), (415, &json!("UnsupportedMediaType")));
+        post(&world, DEPLOYMENTS, &deployment());
+        let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "env": [{"name": "A", "value": "1"}]}]}}}});
+        let (code, object) = send(&world, "deployments.apps/d", STRATEGIC_PATCH, &patch);
+        assert_eq!((code, &object["metadata"]["generation"]), (200, &json!(2)));
+        assert_eq!(object["spec"]["template"]["spec"]["containers"][0]["image"], "a:1");
+    }
+
+    #[test]
+    fn bodies_that_do_not_fit_their_place_are_refused() {
+        let world = world();
+        let said = |path: &str, body: Value| {
+            let (code, refusal) = post(&world, path, &body);
+            (code, refusal["message"].as_str().unwrap_or_default().to_owned())
+        };
+        let with = |pointer: &str, value: Value| {
+            let mut body = rollout();
+            body["metadata"][pointer] = value;
+            body
+        };
+        let elsewhere = "the namespace of the provided object does not match the namespace sent on the request";
+        assert_eq!(said(ROLLOUTS, with("namespace", json!("other"))), (400, elsewhere.into()));
+        assert_eq!(said(ROLLOUTS, with("name", json!("X_y"))).0, 422);
+        let mut wrong = deployment();
+        wrong["kind"] = "ReplicaSet".into();
+        let mixed = "ReplicaSet in version \"v1\" cannot be handled as a Deployment: converting (v1.ReplicaSet) to (apps.Deployment): unknown conversion";
+        wrong["apiVersion"] = "apps/v1".into();
+        assert_eq!(said(DEPLOYMENTS, wrong), (400, mixed.into()));
+        let mut typed = deployment();
+        typed["spec"]["replicas"] = "x".into();
+        let mismatch = "Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field \
+                        DeploymentSpec.spec.replicas of type int32";
+        assert_eq!(said(DEPLOYMENTS, typed), (400, mismatch.into()));
+        let mut unknown = deployment();
+        unknown["spec"]["foo"] = 1.into();
+        let strict = "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field \"spec.foo\"";
+        assert_eq!(said("deployments.apps?fieldValidation=Strict", unknown.clone()), (400, strict.into()));
+        let warned = create(&world, &call(&world, Method::POST, "deployments.apps?dryRun=All", "", &unknown));
+        assert!(matches!(warned, Answer::Warned(201, _, warnings) if warnings == ["unknown field \"spec.foo\""]));
+    }
+
+    #[test]
+    fn applying_creates_changes_and_takes_back() {
+        let world = world();
+        let config = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data});
+        let apply = |manager: &str, data: Value| send(&world, &format!("configmaps/c?fieldManager={manager}"), APPLY_PATCH, &config(data));
+        assert_eq!(apply("one", json!({"a": "b", "c": "d"})).0, 201);
+        assert_eq!(apply("two", json!({"c": "d", "e": "f"})).0, 200);
+        assert_eq!(apply("one", json!({"a": "b"})).1["data"], json!({"a": "b", "c": "d", "e": "f"}));
+        assert_eq!(apply("two", json!({"c": "d"})).1["data"], json!({"a": "b", "c": "d"}));
+        let (code, refusal) = apply("three", json!({"a": "x"}));
+        assert_eq!((code, &refusal["message"]), (409, &json!("Apply failed with 1 conflict: conflict with \"one\": .data.a")));
+        assert_eq!(send(&world, "configmaps/c", APPLY_PATCH, &config(json!({}))).0, 422, "a manager must be named");
+    }
+
+    #[test]
+    fn deletion_says_what_happened() {
+        let world = world();
+        let remove = |path: &str, body: Value| heard(delete(&world, &call(&world, Method::DELETE, path, "", &body)));
+        post(&world, DEPLOYMENTS, &deployment());
+        assert_eq!(remove("deployments.apps/d", json!({"preconditions": {"uid": "aaa"}})).0, 409);
+        assert_eq!(remove("deployments.apps/d", json!({"propagationPolicy": "Foo"})).0, 422);
+        let (code, gone) = remove("deployments.apps/d", Value::Null);
+        assert_eq!((code, &gone["status"], &gone["details"]["name"]), (200, &json!("Success"), &json!("d")));
+        let missing = remove("deployments.apps/d", Value::Null).1;
+        assert_eq!(missing["message"], "deployments.apps \"d\" not found");
+    }
+
+    #[test]
+    fn new_objects_need_a_namespace_that_stays() {
+        let world = world();
+        let config = json!({"metadata": {"name": "c"}});
+        let mut other = call(&world, Method::POST, "configmaps", "", &config);
+        other.target.namespace = Some("nowhere".into());
+        assert_eq!(heard(create(&world, &other)).1["message"], "namespaces \"nowhere\" not found");
+        heard(delete(&world, &call(&world, Method::DELETE, "namespaces/shop", "", &Value::Null)));
+        let (code, refusal) = post(&world, "configmaps", &config);
+        let message = "configmaps \"c\" is forbidden: unable to create new content in namespace shop because it is being terminated";
+        assert_eq!((code, refusal["message"].as_str().unwrap()), (403, message));
+    }
+
+    #[test]
+    fn events_of_both_groups_are_the_same_objects() {
+        let world = world();
+        let event = json!({
+            "metadata": {"name": "e"}, "regarding": {"kind": "Pod", "namespace": "shop", "name": "p"}, "reason": "r", "note": "n",
+            "eventTime": "2026-01-01T00:00:00.000000Z",
+        });
+        let (code, made) = post(&world, "events.events.k8s.io", &event);
+        assert_eq!((code, &made["note"], &made["apiVersion"]), (201, &json!("n"), &json!("events.k8s.io/v1")));
+        let kept = world.look(|sim| sim.store.get(&Key::new("events", "shop", "e")).unwrap().value());
+        assert_eq!((&kept["message"], &kept["involvedObject"]["name"], &kept["apiVersion"]), (&json!("n"), &json!("p"), &json!("v1")));
     }
 }

@@ -199,9 +199,8 @@ impl Check {
                 let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 required.filter(|key| !fields.contains_key(*key)).for_each(|key| self.missing(&below(path, key)));
                 for (key, value) in fields {
-                    match schema["properties"].get(key).or_else(|| schema.get("additionalProperties")) {
-                        Some(property) => self.value(property, value, &below(path, key)),
-                        None => (),
+                    if let Some(property) = schema["properties"].get(key).or_else(|| schema.get("additionalProperties")) {
+                        self.value(property, value, &below(path, key));
                     }
                 }
             }
