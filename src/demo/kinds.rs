@@ -81,7 +81,6 @@ impl Row {
         let Self(group, versions, kind, plural, short, has) = self;
         let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let scale = Scale { spec: "/spec/replicas".into(), status: "/status/replicas".into(), selector: Some("/status/selector".into()) };
-        let all = ["", "apps"].contains(group) && !["events", "namespaces", "nodes", "configmaps", "secrets"].contains(plural);
         Kind {
             group: (*group).into(),
             versions: list(versions),
@@ -89,7 +88,7 @@ impl Row {
             plural: (*plural).into(),
             singular: kind.to_lowercase(),
             short_names: list(short),
-            categories: if all { vec!["all".into()] } else { Vec::new() },
+            categories: if ALL.contains(plural) { vec!["all".into()] } else { Vec::new() },
             namespaced: !matches!(has, Has::Cluster | Has::ClusterStatus),
             status: !matches!(has, Has::Plain | Has::Cluster),
             scale: (*has == Has::StatusAndScale).then_some(scale),
@@ -97,6 +96,20 @@ impl Row {
         }
     }
 }
+
+/// What `kubectl get all` shows.
+const ALL: [&str; 10] = [
+    "pods",
+    "replicationcontrollers",
+    "services",
+    "daemonsets",
+    "deployments",
+    "replicasets",
+    "statefulsets",
+    "horizontalpodautoscalers",
+    "jobs",
+    "cronjobs",
+];
 
 /// group, versions, kind, plural, short names, what it has.
 const TABLE: &[Row] = &[

@@ -7,6 +7,8 @@ pub mod custom;
 pub mod defaults;
 pub mod deletion;
 pub mod fields;
+#[cfg(test)]
+pub mod fixtures;
 pub mod managed;
 pub mod normal;
 pub mod protobuf;
@@ -417,15 +419,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::time::Duration;
 
-    use super::*;
+    use super::{fixtures::now, *};
     use crate::demo::kinds;
 
     const ROLLOUTS: &str = "rollouts.argoproj.io";
     const DEPLOYMENTS: &str = "deployments.apps";
-
-    fn now() -> Time {
-        "2026-11-21T08:00:00Z".parse().unwrap()
-    }
 
     fn store() -> Store {
         let mut store = Store::new(kinds::built_in());

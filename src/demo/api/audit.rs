@@ -150,22 +150,11 @@ mod tests {
     use axum::http::Method;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        demo::{
-            api::{Target, User},
-            kinds,
-            sim::{Metrics, Samples, Sim},
-        },
+    use crate::demo::{
+        api::{Target, User},
+        kinds,
+        registry::fixtures,
     };
-
-    struct Mute;
-
-    impl Metrics for Mute {
-        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
-            Ok(Samples::Vector(Vec::new()))
-        }
-    }
 
     fn call(verb: &'static str, user: &str, uri: &str) -> Call {
         let kind = kinds::built_in().into_iter().find(|kind| kind.id() == "deployments.apps").unwrap();
@@ -197,8 +186,8 @@ mod tests {
 
     #[test]
     fn the_log_is_that_of_the_real_server_and_writes_are_kept_at_hand() {
-        let start: Time = "2026-11-21T08:00:00Z".parse().unwrap();
-        let world = World::new(Sim::new(start, 1, Vec::new(), Box::new(Mute)), Clock::new(start, 1.0));
+        let start = fixtures::now();
+        let world = fixtures::world(fixtures::sim());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
         world.audit.write_to(&path, &["rig:controllers"]).unwrap();

@@ -447,23 +447,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        demo::sim::{Metrics, Samples, Sim},
-        model::Time,
-    };
-
-    struct Mute;
-
-    impl Metrics for Mute {
-        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
-            Ok(Samples::Vector(Vec::new()))
-        }
-    }
+    use crate::demo::registry::fixtures;
 
     /// A server that answers everything at once, but a watch with a line every 10 ms.
     async fn serve() -> (Arc<World>, Arc<Server>) {
-        let world = World::new(Sim::new(Time::UNIX_EPOCH, 1, Vec::new(), Box::new(Mute)), Clock::new(Time::UNIX_EPOCH, 1.0));
+        let world = fixtures::world(fixtures::sim());
         world.tokens.add("admin", "admin", &[tokens::MASTERS]);
         world.tokens.add("viewer", "viewer", &[]);
         let answer = |request: Request| async move {

@@ -364,21 +364,10 @@ const FIRST_ROLES: &[(&str, &[&str], &[RuleRow])] = &[
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::demo::{
-        kinds,
-        sim::{Metrics, Samples},
-    };
-
-    struct Mute;
-
-    impl Metrics for Mute {
-        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
-            Ok(Samples::Vector(Vec::new()))
-        }
-    }
+    use crate::demo::{kinds, registry::fixtures};
 
     fn sim() -> Sim {
-        let mut sim = Sim::new(Time::UNIX_EPOCH, 1, Vec::new(), Box::new(Mute));
+        let mut sim = fixtures::sim();
         install(&mut sim, Time::UNIX_EPOCH);
         assert_eq!(sim.store.list(CLUSTER_ROLES, None).count(), FIRST_ROLES.len() + 3);
         assert!(kinds::built_in().iter().any(|kind| kind.id() == CLUSTER_BINDINGS));

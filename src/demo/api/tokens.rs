@@ -106,24 +106,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        demo::sim::{Metrics, Samples, Sim},
-        model::Time,
-    };
-
-    struct Mute;
-
-    impl Metrics for Mute {
-        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
-            Ok(Samples::Vector(Vec::new()))
-        }
-    }
+    use crate::demo::registry::fixtures;
 
     fn world() -> Arc<World> {
-        let mut sim = Sim::new(Time::UNIX_EPOCH, 1, Vec::new(), Box::new(Mute));
-        rights::install(&mut sim, Time::UNIX_EPOCH);
-        let world = World::new(sim, Clock::new(Time::UNIX_EPOCH, 1.0));
+        let mut sim = fixtures::sim();
+        rights::install(&mut sim, fixtures::now());
+        let world = fixtures::world(sim);
         world.tokens.add("secret", "admin", &[MASTERS]);
         world.tokens.add("other", "nobody", &[]);
         world

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, apply, crd, patch};
+use super::{Answer, Call, apply, crd, patch, select::Selector};
 use crate::{
     demo::{
         kinds::{self, Kind},
@@ -118,12 +118,11 @@ pub fn delete(world: &World, call: &Call) -> Answer {
 pub fn delete_collection(world: &World, call: &Call) -> Answer {
     respond(world, call, |store, request| {
         let options = DeleteOptions::read(call)?;
-        let namespace = call.target.namespace.as_deref();
-        let picked: Vec<Value> =
-            store.list(&request.id, namespace).map(|object| object.value()).filter(|object| picks(call, object)).collect();
+        let selector = Selector::of(call)?;
+        let picked = store.list(&request.id, selector.namespace()).filter(|object| selector.matches(object));
+        let picked: Vec<Key> = picked.map(|object| object.key.clone()).collect();
         let mut items = Vec::new();
-        for object in picked {
-            let key = registry::key_of(&request.kind, &object);
+        for key in picked {
             items.push(deletion::delete_with(store, &key, options.deletion(), request.write_dry(options.dry_run))?.object());
         }
         let version = store.revision().to_string();
@@ -133,30 +132,6 @@ pub fn delete_collection(world: &World, call: &Call) -> Answer {
         });
         Ok(Written { code: 200, object: list, warnings: Vec::new() })
     })
-}
-
-/// Whether an object is meant by `labelSelector` and `fieldSelector`.
-fn picks(call: &Call, object: &Value) -> bool {
-    let parts = |name: &str| {
-        call.asks(name).unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let label = |part: &String| {
-        let of = |key: &str| object["metadata"]["labels"].get(key.trim()).and_then(Value::as_str);
-        match (part.split_once("!="), part.split_once("==").or_else(|| part.split_once('='))) {
-            (Some((key, value)), _) => of(key) != Some(value.trim()),
-            (None, Some((key, value))) => of(key) == Some(value.trim()),
-            (None, None) => part.strip_prefix('!').map_or_else(|| of(part).is_some(), |key| of(key).is_none()),
-        }
-    };
-    let field = |part: &String| {
-        let of = |path: &str| text(object.pointer(&format!("/{}", path.trim().replace('.', "/"))).unwrap_or(&Value::Null));
-        match (part.split_once("!="), part.split_once("==").or_else(|| part.split_once('='))) {
-            (Some((path, value)), _) => of(path) != value.trim(),
-            (None, Some((path, value))) => of(path) == value.trim(),
-            (None, None) => false,
-        }
-    };
-    parts("labelSelector").iter().all(label) && parts("fieldSelector").iter().all(field)
 }
 
 fn respond(world: &World, call: &Call, act: impl FnOnce(&mut Store, &Request<'_>) -> Result<Written, Refusal>) -> Answer {
@@ -748,32 +723,20 @@ mod tests {
     use axum::http::Method;
 
     use super::*;
-    use crate::{
-        clock::Clock,
-        demo::{
-            api::{Target, User},
-            sim::{Metrics, Samples},
-        },
+    use crate::demo::{
+        api::{Target, User},
+        registry::fixtures::{self, now},
     };
-
-    struct Mute;
-
-    impl Metrics for Mute {
-        fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {
-            Ok(Samples::Vector(Vec::new()))
-        }
-    }
 
     const ROLLOUTS: &str = "rollouts.argoproj.io";
     const DEPLOYMENTS: &str = "deployments.apps";
 
     /// A world with a namespace `shop`.
     fn world() -> Arc<World> {
-        let now = "2026-11-21T08:00:00Z".parse().unwrap();
-        let mut sim = Sim::new(now, 1, Vec::new(), Box::new(Mute));
-        crd::install(&mut sim, now);
-        registry::create(&mut sim.store, "namespaces", "", json!({"metadata": {"name": "shop"}}), Write::new(now, "")).unwrap();
-        World::new(sim, Clock::new(now, 1.0))
+        let mut sim = fixtures::sim();
+        crd::install(&mut sim, now());
+        registry::create(&mut sim.store, "namespaces", "", json!({"metadata": {"name": "shop"}}), Write::new(now(), "")).unwrap();
+        fixtures::world(sim)
     }
 
     /// `/NAME/SUBRESOURCE?QUERY` behind a kind's id, both parts optional.

@@ -173,14 +173,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::demo::{kinds, registry};
+    use crate::demo::{
+        kinds,
+        registry::{self, fixtures::now},
+    };
 
     fn store() -> Store {
         Store::new(kinds::built_in())
-    }
-
-    fn now() -> Time {
-        "2026-11-21T08:00:00Z".parse().unwrap()
     }
 
     fn create(store: &mut Store, kind: &str, object: Value) -> Key {

@@ -100,7 +100,8 @@ impl Pass<'_, '_> {
             return false;
         }
         let (count, last) = self.memory.flaps.unwrap_or((0, self.cx.now));
-        let next = last + FLAP * (1 << (count / FLAPS).min(6));
+        // It begins at once.
+        let next = if count == 0 { last } else { last + FLAP * (1 << (count / FLAPS).min(6)) };
         self.memory.flaps = Some((count, last));
         if self.cx.now < next {
             self.look_again_at(next);

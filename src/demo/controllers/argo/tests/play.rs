@@ -31,14 +31,14 @@ pub fn template(tag: &str) -> Value {
     json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "app", "image": format!("app:{tag}")}]}})
 }
 
-fn rollout(strategy: Value) -> Value {
+pub fn rollout(strategy: Value) -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "x", "namespace": "shop"},
         "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "x"}}, "template": template("v1"), "strategy": strategy},
     })
 }
 
-fn service(name: &str) -> Value {
+pub fn service(name: &str) -> Value {
     json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]}})
 }
 
@@ -70,6 +70,31 @@ impl Play {
         ["v1", "v2", "v3", "v4"].iter().for_each(|tag| sim.workloads.set_pods("shop/x", tag, quick));
         let from = sim.store.revision();
         Self { sim, from }
+    }
+
+    /// Templates by what becomes of their runs. Queries find nothing here, and the conditions know it.
+    pub fn empty_with_templates() -> Self {
+        let mut play = Self::empty();
+        let (yes, no) = ("len(result) == 0", "len(result) > 0");
+        let all = [
+            ("good", json!({"successCondition": yes})),
+            ("bad", json!({"successCondition": no})),
+            ("vague", json!({"successCondition": no, "failureCondition": no})),
+            ("slow", json!({"successCondition": yes, "count": 4, "interval": "10s"})),
+            ("endless", json!({"successCondition": yes, "interval": "10s"})),
+            ("late-bad", json!({"successCondition": no, "initialDelay": "8s"})),
+            ("args", json!({"successCondition": yes})),
+        ];
+        for (name, mut metric) in all {
+            metric["name"] = "m".into();
+            metric["provider"] = json!({"prometheus": {"address": "http://prometheus", "query": "up"}});
+            let mut spec = json!({"metrics": [metric]});
+            if name == "args" {
+                spec["args"] = ["new", "old", "app", "plain"].iter().map(|name| json!({ "name": name })).collect();
+            }
+            play.create("analysistemplates.argoproj.io", json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec}));
+        }
+        play
     }
 
     /// A canary without a router, its first version deployed. `more` is merged into the rollout.
@@ -241,6 +266,22 @@ impl Play {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let found = all.iter().find(|condition| condition["type"] == kind);
         found.map(|condition| format!("{}/{}", text(&condition["status"]), text(&condition["reason"]))).unwrap_or_default()
+    }
+
+    /// Names of all AnalysisRuns.
+    pub fn runs(&self) -> Vec<String> {
+        let runs = harness::list(&self.sim, "analysisruns.argoproj.io");
+        runs.iter().filter_map(|run| run["metadata"]["name"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Pods of this version die, and new ones do not get ready.
+    pub fn break_pods(&mut self, tag: &str) {
+        let never = workloads::Pods { fate: workloads::Fate::Never, ..Default::default() };
+        self.sim.workloads.set_pods("shop/x", tag, never);
+        let hash = self.hash(tag);
+        let mut pods = harness::pods(&self.sim);
+        pods.retain(|pod| pod["metadata"]["labels"]["rollouts-pod-template-hash"] == hash.as_str());
+        pods.iter().for_each(|pod| self.delete("pods", pod["metadata"]["name"].as_str().unwrap()));
     }
 
     pub fn delete(&mut self, kind: &str, name: &str) {
