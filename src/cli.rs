@@ -49,12 +49,53 @@ pub enum Command {
         #[arg(long)]
         line: bool,
     },
+    /// An embedded cluster with releases to steer; nothing needs to be installed.
+    #[command(
+        after_help = "What you do in a demo is journaled beside its kubeconfig and goes with it; your own journal is about real clusters."
+    )]
+    Demo(Demo),
     /// The settings in force, each with its origin.
     Config {
         /// Print config.example.toml instead.
         #[arg(long)]
         example: bool,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    /// One of --list, a file of your own, or `drill`: a random incident, and a report of how it went.
+    #[arg(value_name = "SCENARIO|FILE", default_value = "checkout")]
+    pub scenario: String,
+    /// Which scenarios there are, and what they show.
+    #[arg(long)]
+    pub list: bool,
+    /// Print the default scenario, whose head documents the format.
+    #[arg(long, conflicts_with = "list")]
+    pub example: bool,
+    /// How many times as fast as life.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = speed)]
+    pub speed: f64,
+    /// The same seed plays the same; without one a drill takes a new one each time.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Build this session without the ability to write.
+    #[arg(long)]
+    pub watch: bool,
+    /// No screen: print KUBECONFIG=… and PROMETHEUS_URL=…, and serve until Ctrl-C.
+    #[arg(long, conflicts_with = "watch")]
+    pub serve: bool,
+    /// Port of the API server on 127.0.0.1; without it any free one.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The report of a drill as JSON.
+    #[arg(long, conflicts_with = "serve")]
+    pub json: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "is no number".to_owned())?;
+    if (0.1..=1_000.0).contains(&speed) { Ok(speed) } else { Err("must be from 0.1 to 1000".into()) }
 }
 
 #[derive(Debug, Default, Clone, Args)]

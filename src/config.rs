@@ -83,6 +83,26 @@ impl Config {
         Err(Mistakes(mistakes))
     }
 
+    /// The settings of a session on a cluster that is not the configured one: how it looks and logs, and what may not be
+    /// written to, stays; so does a namespace named by a flag. All else is the default, and then what `values` say.
+    ///
+    /// # Errors
+    /// A value that is none.
+    pub fn elsewhere(&self, who: &'static str, values: Vec<(&'static str, String)>) -> Result<Self, Mistakes> {
+        let stays = |path: &str, origin: &Origin| {
+            let own = ["display.", "log.", "keys"].iter().any(|section| path.starts_with(section));
+            let scope = ["cluster.namespace", "cluster.all-namespaces"].contains(&path) && matches!(origin, Origin::Flag(_));
+            own || scope || ["safety.read-only", "safety.protected-contexts"].contains(&path)
+        };
+        let kept = self.values.iter().filter(|(path, (_, origin))| stays(path, origin)).map(|(path, value)| (*path, value.clone()));
+        let mut merged = layer::defaults();
+        merged.extend(kept);
+        let mut mistakes = Vec::new();
+        let values: Vec<_> = values.into_iter().map(|(path, value)| (path, who, value)).collect();
+        merged.extend(from_flags(&values, &mut mistakes));
+        if mistakes.is_empty() { Ok(Self { values: merged, keys: self.keys.clone() }) } else { Err(Mistakes(mistakes)) }
+    }
+
     pub fn text(&self, path: &str) -> Option<&str> {
         match self.values.get(path) {
             Some((Value::Text(text), _)) => Some(text),

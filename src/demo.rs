@@ -3,13 +3,18 @@
 
 pub mod api;
 pub mod controllers;
+pub mod drill;
 pub mod exposition;
 pub mod kinds;
 pub mod kubeconfig;
+pub mod ledger;
 pub mod prometheus;
 pub mod refusal;
 pub mod registry;
 pub mod routes;
+pub mod scenario;
+pub mod scrape;
+pub mod serve;
 pub mod sim;
 pub mod store;
 pub mod traffic;

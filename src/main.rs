@@ -11,13 +11,17 @@ use std::{
 use clap::Parser;
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use etcetera::{BaseStrategy, choose_base_strategy};
+use futures::FutureExt;
 use rolltop::{
     act::Writer,
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
     cluster::{self, Connection},
     config::{CEILING, Config, Sources},
+    demo::{drill, scenario, serve},
     headless::{self, Form, Look},
     journal::{Event, Journal},
+    model::Text,
+    msg::{Body, Msg},
     prometheus, report, run,
     session::{self, Session},
     state::Mode,
@@ -107,6 +111,9 @@ fn log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
 }
 
 fn execute(cli: &Cli, config: &Config) -> Result<u8> {
+    if let Some(Command::Demo(args)) = &cli.command {
+        return demo(cli, config, args);
+    }
     let sampler = match rolltop::config::sampler::settings(config) {
         Ok(sampler) => sampler,
         Err(problem) => {
@@ -118,20 +125,110 @@ fn execute(cli: &Cli, config: &Config) -> Result<u8> {
         say(&if *example { rolltop::config::fields::example() } else { config.effective() })?;
         return Ok(exit::OK);
     }
+    block_on(connected(cli, config, sampler))
+}
+
+fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(connected(cli, config, sampler));
+    let code = runtime.block_on(work);
     // A query that still hangs must not keep the shell waiting.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
 }
 
-async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Settings>) -> Result<u8> {
-    let options = cluster::Options {
+/// An ordinary session, or none, on a cluster in this process.
+fn demo(cli: &Cli, config: &Config, args: &cli::Demo) -> Result<u8> {
+    if args.list || args.example {
+        say(&if args.list { scenario::list() } else { scenario::SHIPPED[0].1.to_owned() })?;
+        return Ok(exit::OK);
+    }
+    let options = match options(cli, args) {
+        Ok(options) => options,
+        Err(problem) => {
+            fail(exit::USAGE, &problem);
+            return Ok(exit::USAGE);
+        }
+    };
+    block_on(play(config, args, options))
+}
+
+async fn play(config: &Config, args: &cli::Demo, options: serve::Options) -> Result<u8> {
+    // From the first file on: whatever ends this process in good order takes them away.
+    let ended = serve::asked_to_end()?;
+    let hint = options.scenario.hint.clone();
+    let course = (args.scenario == drill::NAME).then(|| drill::Course::of(&options));
+    let start = tokio::task::spawn_blocking(move || serve::Cluster::start(options));
+    let cluster = start.await?.wrap_err("the embedded cluster does not start")?;
+    if args.port.is_some_and(|port| !cluster.server.ends_with(&format!(":{port}"))) {
+        fail(exit::OK, &format!("the port is in use; the API server is at {}", cluster.server));
+    }
+    if args.serve {
+        say(&format!("KUBECONFIG={}\nPROMETHEUS_URL={}\n", cluster.kubeconfig.display(), cluster.prometheus))?;
+        ended.await;
+        return Ok(exit::OK);
+    }
+    if ended.now_or_never().is_some() {
+        return Ok(exit::TERMINATED);
+    }
+    rolltop::clock::follow(cluster.clock());
+    let config = config.elsewhere("demo", cluster.settings())?;
+    let sampler = rolltop::config::sampler::settings(&config)?;
+    let mode = if args.watch || config.flag("safety.read-only") { Mode::Watch } else { Mode::Interactive };
+    let connection = Connection::load(reach(&config)).await?;
+    let (hints, shown) = tokio::sync::mpsc::channel(2);
+    if mode == Mode::Interactive && !hint.is_empty() {
+        hints.send(hint.into()).await?;
+    }
+    let drilling = course.as_ref().map(|course| tokio::spawn(course.clone().follow(cluster.ledger.clone(), cluster.opening, hints)));
+    let code = supervise(&config, &connection, sampler, Show { open: None, hints: Some(shown) }, mode).await?;
+    if let (Some(course), Some(drilling)) = (course, drilling) {
+        drilling.abort();
+        let report = course.report(&cluster);
+        say(&if args.json { report.json()? } else { report.text() })?;
+    }
+    Ok(code)
+}
+
+/// What the command line asks of the embedded cluster, or why that cannot be.
+fn options(cli: &Cli, args: &cli::Demo) -> Result<serve::Options, String> {
+    let elsewhere = [
+        ("--context", cli.global.context.is_some()),
+        ("--kubeconfig", cli.global.kubeconfig.is_some()),
+        ("--prometheus", cli.global.prometheus.is_some()),
+        ("[NS/]NAME", cli.rollout.is_some()),
+    ];
+    if let Some((flag, _)) = elsewhere.iter().find(|(_, given)| *given) {
+        return Err(format!("a demo brings its own cluster: {flag} does not go with it"));
+    }
+    let is_drill = args.scenario == drill::NAME;
+    if args.json && !is_drill {
+        return Err("--json is for the report of `rolltop demo drill`".into());
+    }
+    let seed = args.seed.unwrap_or_else(|| if is_drill { fastrand::u64(1..100_000) } else { 1 });
+    let scenario = if is_drill { drill::scenario(seed) } else { scenario::Scenario::load(&args.scenario) };
+    let scenario = scenario.map_err(|error| error.to_string())?;
+    if !args.serve && !has_terminal() {
+        return Err(format!("{NO_TERMINAL}, and `rolltop demo --serve`"));
+    }
+    Ok(serve::Options { scenario, speed: args.speed, seed, port: args.port, counted: is_drill.then(|| drill::workload(seed)) })
+}
+
+const NO_TERMINAL: &str = "the screen needs a terminal; for pipes there are `rolltop status` and `rolltop watch --json`";
+
+fn has_terminal() -> bool {
+    std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+}
+
+fn reach(config: &Config) -> cluster::Options {
+    cluster::Options {
         kubeconfig: config.path("cluster.kubeconfig"),
         context: config.text("cluster.context").map(str::to_owned),
         timeout: config.duration("cluster.timeout"),
-    };
-    let connection = match Connection::load(options).await {
+    }
+}
+
+async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Settings>) -> Result<u8> {
+    let connection = match Connection::load(reach(config)).await {
         Ok(connection) => connection,
         Err(error) => {
             fail(exit::UNREACHABLE, &error.to_string());
@@ -150,11 +247,26 @@ async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Setti
             status(config, &connection, sampler, rollout.as_deref(), form).await
         }
         Some(Command::Watch { rollout, json: true }) => follow(config, &connection, sampler, rollout.as_deref()).await,
-        Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, sampler, rollout.clone(), Mode::Watch).await,
+        Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, sampler, Show::open(rollout), Mode::Watch).await,
         _ => {
             let mode = if config.flag("safety.read-only") { Mode::Watch } else { Mode::Interactive };
-            supervise(config, &connection, sampler, cli.rollout.clone(), mode).await
+            supervise(config, &connection, sampler, Show::open(&cli.rollout), mode).await
         }
+    }
+}
+
+/// What a session begins with.
+#[derive(Default)]
+struct Show {
+    /// The rollout to open at once.
+    open: Option<String>,
+    /// What somebody new could try, each in the place of the one before.
+    hints: Option<tokio::sync::mpsc::Receiver<Text>>,
+}
+
+impl Show {
+    fn open(rollout: &Option<String>) -> Self {
+        Self { open: rollout.clone(), hints: None }
     }
 }
 
@@ -163,17 +275,25 @@ async fn supervise(
     config: &Config,
     connection: &Connection,
     sampler: Option<prometheus::Settings>,
-    open: Option<String>,
+    Show { open, hints }: Show,
     mode: Mode,
 ) -> Result<u8> {
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        fail(exit::USAGE, "the screen needs a terminal; for pipes there are `rolltop status` and `rolltop watch --json`");
+    if !has_terminal() {
+        fail(exit::USAGE, NO_TERMINAL);
         return Ok(exit::USAGE);
     }
     let wanted = session::wanted(config, connection, open.as_deref());
     let settings = config.settings(connection.context(), connection.server(), |name| std::env::var(name).ok());
     let state = session::state(mode, connection, &wanted, settings, config.keys.clone());
     let session = Session::start(connection, &wanted, sampler);
+    if let Some(mut hints) = hints {
+        let tx = session.tx.clone();
+        tokio::spawn(async move {
+            while let Some(hint) = hints.recv().await {
+                let _ = tx.send(Msg::now(Body::Hint(hint))).await;
+            }
+        });
+    }
     let end = match mode {
         Mode::Watch => run::run(state, session, &run::NoHands, open).await,
         Mode::Interactive => {

@@ -65,6 +65,8 @@ pub enum Body {
     },
     /// Something the person should read once, on the status line.
     Note(Text),
+    /// What somebody new could try; takes the place of the hint before.
+    Hint(Text),
 }
 
 /// Result of asking `SelfSubjectReview`.

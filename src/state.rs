@@ -68,6 +68,8 @@ pub struct State {
     pub card: Option<Card>,
     /// One line for the person, with the time it was said.
     pub note: Option<(Time, Text)>,
+    /// What somebody new could try: `{promote}` stands for that command's key. Gone with the first action.
+    pub hint: Option<Text>,
     /// A picture kept by `freeze`; views draw this one instead while it is set.
     pub frozen: Option<Box<State>>,
     pub frozen_at: Option<Time>,
@@ -124,6 +126,7 @@ impl State {
             view: View { window: 1, ..View::default() },
             card: None,
             note: None,
+            hint: None,
             frozen: None,
             frozen_at: None,
             epoch: 0,

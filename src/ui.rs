@@ -10,6 +10,7 @@ mod footer;
 pub mod format;
 mod glyphs;
 mod header;
+mod hint;
 mod layout;
 mod line;
 mod links;
@@ -37,6 +38,7 @@ pub(crate) struct Ctx<'a> {
     view: &'a View,
     card: Option<&'a Card>,
     note: Option<&'a (Time, Text)>,
+    hint: Option<&'a Text>,
     /// The time of the picture; stands still while it is frozen.
     clock: Clock,
     /// The real time, for what lies over a frozen picture.
@@ -57,6 +59,7 @@ impl<'a> Ctx<'a> {
             view: &state.view,
             card: state.card.as_ref(),
             note: state.note.as_ref(),
+            hint: state.hint.as_ref(),
             clock: Clock::new(now, zone),
             live,
             ink: Ink::new(&state.settings.look),
@@ -104,37 +107,42 @@ pub fn draw(frame: &mut ratatui::Frame, state: &State, now: Time) -> Option<Time
 
 /// The next moment at which the picture would change by time alone.
 pub fn next_change(state: &State, now: Time) -> Option<Time> {
-    let area = screen(state);
+    let area = whole(state);
     paint(&mut Buffer::empty(area), area, state, now)
 }
 
 /// Rows of the fleet that are visible at once: a page.
 pub fn fleet_rows(state: &State) -> usize {
     let ctx = Ctx::new(state, Time::default());
-    usize::from(fleet::plan(&ctx, screen(state)).rows.height)
+    usize::from(fleet::plan(&ctx, screen(&ctx)).rows.height)
 }
 
 /// Screen line of the first fleet row, for a click.
 pub fn first_fleet_row(state: &State) -> u16 {
     let ctx = Ctx::new(state, Time::default());
-    fleet::plan(&ctx, screen(state)).rows.y
+    fleet::plan(&ctx, screen(&ctx)).rows.y
 }
 
 /// First row drawn: `view.offset`, moved as little as keeps the selection inside.
 pub fn fleet_offset(state: &State) -> usize {
     let ctx = Ctx::new(state, Time::default());
-    let rows = fleet::plan(&ctx, screen(state)).rows.height;
+    let rows = fleet::plan(&ctx, screen(&ctx)).rows.height;
     fleet::offset(&ctx, usize::from(rows))
 }
 
 /// How far the zoomed or focused pane can be scrolled.
 pub fn scroll_limit(state: &State) -> usize {
     let ctx = Ctx::new(state, Time::default());
-    rollout::scroll_limit(&ctx, screen(state))
+    rollout::scroll_limit(&ctx, screen(&ctx))
 }
 
-fn screen(state: &State) -> Rect {
+fn whole(state: &State) -> Rect {
     Rect::new(0, 0, state.view.size.0, state.view.size.1)
+}
+
+/// What the screens have for themselves.
+fn screen(ctx: &Ctx<'_>) -> Rect {
+    hint::split(ctx, Rect::new(0, 0, ctx.view.size.0, ctx.view.size.1)).0
 }
 
 fn paint(buf: &mut Buffer, area: Rect, state: &State, now: Time) -> Option<Time> {
@@ -142,11 +150,13 @@ fn paint(buf: &mut Buffer, area: Rect, state: &State, now: Time) -> Option<Time>
         return None;
     }
     let ctx = Ctx::new(state, now);
+    let (room, below) = hint::split(&ctx, area);
     match &ctx.view.screen {
-        _ if area.height <= layout::LINES_ONLY => stack::lines_only(&ctx, buf, area),
-        Screen::Fleet => fleet::draw(&ctx, buf, area),
-        Screen::Rollout(_) => rollout::draw(&ctx, buf, area),
+        _ if room.height <= layout::LINES_ONLY => stack::lines_only(&ctx, buf, room),
+        Screen::Fleet => fleet::draw(&ctx, buf, room),
+        Screen::Rollout(_) => rollout::draw(&ctx, buf, room),
     }
+    hint::draw(&ctx, buf, below);
     card::draw(&ctx, buf, area);
     overlay::draw(&ctx, buf, area);
     if state.settings.look.ascii {

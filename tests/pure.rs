@@ -7,6 +7,8 @@
 mod config;
 #[path = "pure/readme.rs"]
 mod readme;
+#[path = "pure/scenarios.rs"]
+mod scenarios;
 // Argo Rollouts.
 #[path = "pure/argo.rs"]
 mod argo;

@@ -1,8 +1,8 @@
 //! A small Prometheus: samples of the last hour or so in memory, PromQL with Prometheus' own semantics, its HTTP API.
 //!
-//! [`Tsdb`] holds the samples ([`storage`], [`chunk`], [`labels`]) and answers queries: [`parse`] reads them with the
-//! grammar of the `promql-parser` crate and refuses what a Prometheus without feature flags refuses, [`eval`] evaluates
-//! them as Prometheus 3.15 does. [`http`] is the API of that version as far as clients of a cluster use it.
+//! [`Tsdb`] holds the samples and answers queries. They are read with the grammar of the `promql-parser` crate; what a
+//! Prometheus without feature flags refuses is refused; and the rest is evaluated as Prometheus 3.15 does. [`router`] is
+//! the API of that version as far as clients of a cluster use it.
 //!
 //! There are no native histograms, exemplars, rules or alerts.
 
@@ -14,6 +14,8 @@ mod http;
 pub mod labels;
 mod parse;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,

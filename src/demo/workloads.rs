@@ -94,6 +94,11 @@ impl Workloads {
         self.opening
     }
 
+    /// Whether nobody looks yet at that moment.
+    pub fn is_prehistory(&self, at: Time) -> bool {
+        self.opening.is_some_and(|opening| at < opening)
+    }
+
     /// How pods of the version with this image tag fare from now on, those that run already included.
     pub fn set_pods(&mut self, workload: &str, tag: &str, pods: Pods) {
         self.pods.insert((workload.into(), tag.into()), pods);

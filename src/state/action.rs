@@ -484,6 +484,7 @@ fn consent(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effe
         Ok(approved) => {
             card.stage = Stage::Sent { at: now };
             card.moved = None;
+            state.hint = None;
             effects.push(Effect::Act { card: card.number, approved: Box::new(approved) });
         }
         Err(why) => state.note = Some((now, why)),

@@ -34,6 +34,7 @@ pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
         Body::Applied { object, scope, .. } => applied(state, *object, scope, at, effects),
         Body::Deleted { resource, uid, .. } => deleted(state, resource, &uid, at, effects),
         Body::Identity(identity) => state.identity = Some(identity),
+        Body::Hint(hint) => state.hint = Some(hint),
         Body::Metrics(readings) => measured(state, readings),
         Body::Backfill(id, filled) => backfilled(state, &id.uid, *filled),
         Body::Rehearsed { card, findings } => action::rehearsed(state, card, *findings, at, effects),

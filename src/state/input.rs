@@ -156,7 +156,7 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
     ingest::remodel(state, engine, uid, now, effects);
 }
 
-/// One level up: card, frozen picture, zoom, filter, screen.
+/// One level up: card, frozen picture, zoom, filter, screen; the hint last.
 fn back(state: &mut State, effects: &mut Vec<Effect>) {
     if let Some(card) = state.card.as_mut().filter(|c| c.in_flight() && !c.folded) {
         card.folded = true;
@@ -175,6 +175,8 @@ fn back(state: &mut State, effects: &mut Vec<Effect>) {
     } else if !state.view.filter.is_empty() {
         state.view.filter.text.clear();
         state.unsorted = true;
+    } else {
+        state.hint = None;
     }
 }
 

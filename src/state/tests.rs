@@ -138,6 +138,23 @@ fn one_consent_is_one_write() {
 }
 
 #[test]
+fn a_hint_goes_with_the_first_action_or_when_sent_away() {
+    let mut acted = state(ROUTER_PAUSED, Mode::Interactive);
+    acted.hint = Some("{promote} it".into());
+    press(&mut acted, "p", at(0));
+    approve_of(&mut acted);
+    assert!(acted.hint.is_some(), "nothing was done yet");
+    press(&mut acted, "y", later(0.5));
+    assert!(acted.hint.is_none());
+    let mut away = state(ROUTER_PAUSED, Mode::Watch);
+    away.hint = Some("{promote} it".into());
+    press(&mut away, "esc", at(0));
+    assert!(away.hint.is_some(), "that closed the rollout");
+    press(&mut away, "esc", at(0));
+    assert!(away.hint.is_none());
+}
+
+#[test]
 fn a_watch_session_refuses_and_could_not_act_if_it_wanted() {
     for verb in Verb::ALL {
         let mut state = state(ROUTER_PAUSED, Mode::Watch);

@@ -44,7 +44,7 @@ impl State {
 
 /// Tells changes that keep a play from its rest from those that do not.
 #[derive(Default)]
-pub struct Unrest(HashMap<(&'static str, String), Track>);
+pub struct Unrest(HashMap<(&'static str, String), Vec<State>>);
 
 impl Unrest {
     /// Whether this version shows something new that counts. A state that goes to and fro for ever is not new.
@@ -59,10 +59,14 @@ impl Unrest {
             "analysisruns.argoproj.io" | "experiments.argoproj.io" => State::of([("phase", text(&seen.object["status"]["phase"]))]),
             _ => return false,
         };
-        let track = self.0.entry((seen.kind, seen.name().to_owned())).or_default();
-        let before = track.states.len();
-        track.push(state);
-        track.states.len() > before
+        let past = self.0.entry((seen.kind, seen.name().to_owned())).or_default();
+        let new = match past.as_slice() {
+            [.., last] if *last == state => return false,
+            [.., a, b, c] => !(*b == state && a == c),
+            _ => true,
+        };
+        past.push(state);
+        new
     }
 }
 
@@ -116,20 +120,9 @@ fn take_motion(state: &mut State) -> Option<String> {
     Some(format!("{} at step {}: {message}", part("current"), part("step")))
 }
 
-fn order(name: &str) -> (usize, String) {
-    let kinds = [
-        "answers",
-        ROLLOUT,
-        "replicaset",
-        "deployment",
-        "service",
-        "ingress",
-        "virtualservice",
-        "analysisrun",
-        "experiment",
-        "events",
-        "rest",
-    ];
+/// Where a track stands in a file.
+pub fn order(name: &str) -> (usize, String) {
+    let kinds = ["answers", ROLLOUT, "replicaset", "deployment", "service", "ingress", "virtualservice", "analysisrun", "experiment", "events", "rest"];
     (kinds.iter().position(|kind| name.starts_with(kind)).unwrap_or(kinds.len()), name.into())
 }
 
@@ -185,15 +178,11 @@ pub struct Canon(Vec<(String, String)>);
 
 impl Canon {
     fn of(recording: &Recording) -> Self {
-        let mut hashes: Vec<String> = Vec::new();
-        let mut found = |hash: &Value| match hash.as_str() {
-            Some(hash) if !hash.is_empty() && !hashes.iter().any(|known| known == hash) => hashes.push(hash.into()),
-            _ => {}
-        };
         let of = |kind: &'static str| recording.seen.iter().filter(move |seen| seen.kind == kind).map(|seen| &seen.object);
-        of("rollouts.argoproj.io").for_each(|rollout| found(&rollout["status"]["currentPodHash"]));
-        of("replicasets.apps").for_each(|set| found(&set["metadata"]["labels"]["rollouts-pod-template-hash"]));
-        let mut words: Vec<(String, String)> = hashes.into_iter().enumerate().map(|(n, hash)| (hash, format!("h{}", n + 1))).collect();
+        let sets = |label: &'static str| of("replicasets.apps").map(move |set| &set["metadata"]["labels"][label]);
+        let hashes = of("rollouts.argoproj.io").map(|rollout| &rollout["status"]["currentPodHash"]);
+        let mut words = numbered("h", hashes.chain(sets("rollouts-pod-template-hash")));
+        words.extend(numbered("d", sets("pod-template-hash")));
         words.push((recording.namespace.clone(), "NAMESPACE".into()));
         words.push((recording.prometheus.clone(), "PROMETHEUS".into()));
         Self(words)
@@ -207,6 +196,17 @@ impl Canon {
     fn value(&self, value: &Value) -> String {
         self.text(&text(value))
     }
+}
+
+/// Each value once, with its number by first appearance.
+fn numbered<'a>(letter: &str, values: impl Iterator<Item = &'a Value>) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for value in values.filter_map(Value::as_str).filter(|value| !value.is_empty()) {
+        if !found.iter().any(|(known, _)| known == value) {
+            found.push((value.into(), format!("{letter}{}", found.len() + 1)));
+        }
+    }
+    found
 }
 
 /// A scalar as people write it; empty for what is not there.
@@ -344,10 +344,7 @@ fn analysis_run(object: &Value, canon: &Canon) -> State {
     state.put("message", canon.value(&status["message"]));
     state.flag("terminate", &object["spec"]["terminate"]);
     for result in status["metricResults"].as_array().into_iter().flatten() {
-        state.put(
-            format!("metric {}", text(&result["name"])),
-            format!("{} {}", text(&result["phase"]), canon.value(&result["message"])).trim().to_owned(),
-        );
+        state.put(format!("metric {}", text(&result["name"])), format!("{} {}", text(&result["phase"]), canon.value(&result["message"])).trim().to_owned());
     }
     state
 }
@@ -359,10 +356,7 @@ fn experiment(object: &Value, canon: &Canon) -> State {
     state.put("message", canon.value(&status["message"]));
     state.flag("terminate", &object["spec"]["terminate"]);
     for template in status["templateStatuses"].as_array().into_iter().flatten() {
-        state.put(
-            format!("template {}", text(&template["name"])),
-            run(&serde_json::json!({"status": template["status"], "message": template["message"]}), canon),
-        );
+        state.put(format!("template {}", text(&template["name"])), run(&serde_json::json!({"status": template["status"], "message": template["message"]}), canon));
     }
     for one in status["analysisRuns"].as_array().into_iter().flatten() {
         let (name, phase, message) = (canon.value(&one["analysisRun"]), text(&one["phase"]), canon.value(&one["message"]));

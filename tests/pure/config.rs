@@ -106,6 +106,27 @@ fn a_key_can_be_moved_and_only_that_one_moves() {
     assert!(matches!(config.keys.get("p"), Some(Command::Act(rolltop::intent::Verb::Promote))));
 }
 
+/// A demo must look as the user likes it, and neither reach nor tell the user's clusters anything.
+#[test]
+fn a_session_elsewhere_takes_looks_and_locks_and_leaves_addresses() {
+    let (_dir, path) = file(
+        "[cluster]\ncontext = \"prod\"\nnamespace = \"pay\"\n[prometheus]\nurl = \"https://prom.corp\"\nprofile = \"istio\"\n\
+         [prometheus.headers]\nAuthorization = \"Bearer hunter2\"\n[safety]\nread-only = true\njournal = \"/var/audit\"\n\
+         [display]\ntheme = \"mono\"\n[keys]\nabort = [\"A\"]\n[freshness]\nkubernetes = \"5s\"\n",
+    );
+    let flags = vec![("cluster.namespace", "--namespace", "shop".to_owned())];
+    let config = Config::load(&Sources { file: Some(path), named: true, flags, ..Sources::default() }, |_| None).unwrap();
+    let values = vec![("prometheus.url", "http://127.0.0.1:1".to_owned()), ("freshness.kubernetes", "2m".to_owned())];
+    let there = config.elsewhere("demo", values).unwrap();
+    assert_eq!((there.text("cluster.context"), there.text("cluster.namespace")), (None, Some("shop")));
+    assert_eq!((there.text("prometheus.url"), there.text("prometheus.profile")), (Some("http://127.0.0.1:1"), Some("auto")));
+    assert!(there.table("prometheus.headers").is_empty() && there.text("safety.journal").is_none());
+    assert!(there.flag("safety.read-only") && there.text("display.theme") == Some("mono") && there.keys.contains_key("A"));
+    assert_eq!(there.duration("freshness.kubernetes").as_secs(), 120);
+    assert!(there.effective().contains("prometheus.url = \"http://127.0.0.1:1\"  # demo"), "{}", there.effective());
+    assert!(config.elsewhere("demo", vec![("freshness.kubernetes", "soon".to_owned())]).is_err());
+}
+
 #[test]
 fn secrets_never_show() {
     let config = load("[prometheus.headers]\nAuthorization = \"Bearer hunter2\"\n").unwrap();

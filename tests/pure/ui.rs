@@ -88,6 +88,19 @@ fn overlays() {
     snapshot("image", &state, (80, 24));
 }
 
+/// Which keys to try is said in lines of its own, with the keys as configured, where there is room.
+#[test]
+fn a_hint_for_somebody_new() {
+    let hint = "{promote} promotes shop/checkout, {open} opens another one, {skip} is in the palette, {help} lists all keys";
+    for (name, state) in [("hint_fleet", sample::fleet()), ("hint_canary", sample::open())] {
+        let state = State { hint: Some(hint.into()), ..state };
+        snapshot(name, &state, (80, 24));
+        assert!(!show(&state, (40, 12)).contains("try:"));
+    }
+    let state = State { hint: Some(hint.into()), ..sample::fleet() };
+    assert_eq!(show(&state, (120, 40)).lines().filter(|l| l.contains("try:")).count(), 1);
+}
+
 #[test]
 fn zoomed_panes() {
     for pane in Pane::ORDER.into_iter().chain([Pane::Diff]) {

@@ -35,6 +35,8 @@ const NEVER: i64 = i32::MAX as i64;
 #[derive(Default)]
 pub struct Deployments {
     orphans: Orphans,
+    /// Revisions written in this pass, which are no news.
+    own: Vec<u64>,
 }
 
 impl Controller for Deployments {
@@ -45,7 +47,7 @@ impl Controller for Deployments {
     fn wakes(&self, change: &Change, store: &Store, wake: &mut Vec<Key>) {
         let Some(object) = change.object() else { return };
         match &*object.key.kind {
-            DEPLOYMENTS => wake.push(object.key.clone()),
+            DEPLOYMENTS if !self.own.contains(&change.revision) => wake.push(object.key.clone()),
             REPLICA_SETS => {
                 self.orphans.note(change);
                 let (before, after) = (change.before.as_deref(), change.after.as_deref());
@@ -63,7 +65,10 @@ impl Controller for Deployments {
         let deployment = Deployment::read(cx.store.get(key)?);
         self.orphans.adopt(cx, REPLICA_SETS, &deployment.object);
         let sets = release(cx, &deployment);
-        Pass { cx, deployment, sets }.run().unwrap_or(Some(RETRY))
+        let mut pass = Pass { cx, deployment, sets, own: Vec::new() };
+        let again = pass.run().unwrap_or(Some(RETRY));
+        self.own = pass.own;
+        again
     }
 }
 
@@ -194,6 +199,8 @@ struct Pass<'a, 'b> {
     cx: &'a mut Cx<'b>,
     deployment: Deployment,
     sets: Vec<Set>,
+    /// Revisions of the Deployment written so far.
+    own: Vec<u64>,
 }
 
 /// When to look again, if not after the next change.
@@ -249,6 +256,7 @@ impl Pass<'_, '_> {
     fn store_status(&mut self) -> Result<(), Refusal> {
         let written = self.cx.update_status(DEPLOYMENTS, self.deployment.object.clone())?;
         self.deployment.object["metadata"] = written["metadata"].clone();
+        self.own.push(self.cx.store.revision());
         Ok(())
     }
 
@@ -382,7 +390,7 @@ mod tests {
         let mut extremes = (i64::MAX, 0);
         for _ in 0..300 {
             run(&mut sim, 0.02);
-            let pods: Vec<Pod> = sim.store.list("pods", Some("shop")).filter_map(|pod| Pod::read(pod)).collect();
+            let pods: Vec<Pod> = sim.store.list("pods", Some("shop")).filter_map(|pod| Pod::read(pod)).filter(Pod::is_active).collect();
             let ready = i64::try_from(pods.iter().filter(|pod| pod.is_ready()).count()).unwrap();
             extremes = (extremes.0.min(ready), extremes.1.max(i64::try_from(pods.len()).unwrap()));
         }

@@ -238,7 +238,8 @@ mod tests {
     }
 
     fn try_evict(sim: &mut Sim) -> Result<(), Refusal> {
-        let key = sim.store.list("pods", Some("shop")).next().unwrap().key.clone();
+        let is_staying = |pod: &&Arc<Stored>| Pod::read(pod).is_some_and(|pod| pod.is_active());
+        let key = sim.store.list("pods", Some("shop")).find(is_staying).unwrap().key.clone();
         let write = Write::new(sim.now(), "test");
         evict(&mut sim.store, &key, write)
     }

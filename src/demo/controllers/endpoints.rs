@@ -28,6 +28,8 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Changes are gathered for this long: selectors may flip fifty times a second.
 const GATHERED: Duration = Duration::from_millis(100);
+/// The same while nobody looks.
+const GATHERED_UNSEEN: Duration = Duration::from_secs(3);
 /// Endpoints in one slice at most.
 const SLICE: usize = 100;
 
@@ -36,8 +38,8 @@ const SLICE: usize = 100;
 pub struct Endpoints {
     /// Who may select whom. Every change is looked at, and must not cost a search.
     index: RefCell<Index>,
-    /// When each Service was last looked after.
-    last: HashMap<Key, Time>,
+    /// From when on each Service may be looked after again.
+    due: HashMap<Key, Time>,
 }
 
 #[derive(Default)]
@@ -60,7 +62,9 @@ impl Controller for Endpoints {
             "pods" => {
                 let mut index = self.index.borrow_mut();
                 index.update_pod(change);
-                [&change.before, &change.after].into_iter().flatten().for_each(|pod| index.selecting(pod, wake));
+                let after = change.after.iter();
+                let before = change.before.iter().filter(|before| change.after.as_ref().is_none_or(|after| before.labels != after.labels));
+                after.chain(before).for_each(|pod| index.selecting(pod, wake));
             }
             SERVICES => {
                 self.index.borrow_mut().update_service(change);
@@ -77,16 +81,16 @@ impl Controller for Endpoints {
 
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Option<Duration> {
         let Some(service) = cx.store.get(key).map(|service| service.value()) else {
-            self.last.remove(key);
+            self.due.remove(key);
             let _ = registry::delete(cx.store, &Key { kind: "endpoints".into(), ..key.clone() }, Write::new(cx.now, ""));
             return None;
         };
-        let rest = self.last.get(key).map_or(Duration::ZERO, |last| between(cx.now, *last + GATHERED));
+        let selector = service["spec"]["selector"].as_object().filter(|selector| !selector.is_empty())?;
+        let rest = self.rest(cx, key);
         if !rest.is_zero() {
             return Some(rest);
         }
-        let selector = service["spec"]["selector"].as_object().filter(|selector| !selector.is_empty())?;
-        self.last.insert(key.clone(), cx.now);
+        self.due.insert(key.clone(), cx.now + GATHERED);
         let pods = self.index.borrow().selected(cx.store, key, selector);
         let targets = Targets::of(&service, &pods);
         write_endpoints(cx, &service, &targets);
@@ -95,10 +99,27 @@ impl Controller for Endpoints {
     }
 }
 
+impl Endpoints {
+    /// How long more changes are to be gathered for a Service.
+    fn rest(&mut self, cx: &Cx<'_>, key: &Key) -> Duration {
+        let is_unseen = cx.workloads.is_prehistory(cx.now + GATHERED_UNSEEN);
+        let due = self.due.get(key).filter(|due| !is_unseen || **due >= cx.now);
+        match due {
+            Some(due) => between(cx.now, *due),
+            None if is_unseen => {
+                self.due.insert(key.clone(), cx.now + GATHERED_UNSEEN);
+                GATHERED_UNSEEN
+            }
+            None => Duration::ZERO,
+        }
+    }
+}
+
 impl Index {
     fn update_pod(&mut self, change: &Change) {
-        let labels = |pod: &Option<Arc<Stored>>| pod.as_ref().map(|pod| pod.labels.clone());
-        if labels(&change.before) == labels(&change.after) {
+        if let (Some(before), Some(after)) = (&change.before, &change.after)
+            && before.labels == after.labels
+        {
             return;
         }
         for pod in change.before.iter() {

@@ -113,7 +113,7 @@ const SCHEDULER: &str = "default-scheduler";
 
 /// Nobody can ever read an event that will be gone before the first reader comes.
 fn is_forgotten_anyway(cx: &Cx<'_>) -> bool {
-    cx.workloads.opening().is_some_and(|opening| cx.now + KEPT <= opening)
+    cx.workloads.is_prehistory(cx.now + KEPT)
 }
 
 fn store(cx: &mut Cx<'_>, namespace: &str, event: Value) {

@@ -81,11 +81,8 @@ fn finalize(cx: &mut Cx<'_>, key: &Key, mut object: Value) {
     if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
         finalizers.retain(|finalizer| *finalizer != FOREGROUND && *finalizer != ORPHAN);
     }
-    let is_free = object["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+    // The last finalizer that goes takes the object along.
     let _ = cx.update(&key.kind, object);
-    if is_free {
-        cx.store.remove(key);
-    }
 }
 
 /// Deletes what is owned by something that goes in the foreground: the same way, if it owns something itself.

@@ -14,10 +14,11 @@ use serde_json::Value;
 
 use super::{
     events::{self, Source},
-    objects::{between, controller_of, hash},
+    objects::{between, condition, controller_of, time},
 };
 use crate::{
     demo::{
+        registry::{self, Deletion, Write},
         sim::{Controller, Cx},
         store::{Change, Key, Store},
         workloads::{FATE_LABEL, Fate, Pods},
@@ -80,6 +81,8 @@ struct Plan {
     failures: u32,
     /// When the containers were last started; statuses have whole seconds only.
     started: Time,
+    /// `0.0..1.0`: how slow this pod is among those of its version.
+    luck: f64,
 }
 
 /// The controller of pods from their creation to their end.
@@ -88,6 +91,8 @@ pub struct Kubelet {
     plans: HashMap<Key, Plan>,
     /// Pods without a node, which changed nodes may help.
     homeless: HashSet<Key>,
+    /// Of the newest pod.
+    luck: f64,
     /// Revisions written in this pass, which are no news.
     own: Vec<u64>,
     /// Settled pods that [`Workloads::set_pods`](crate::demo::workloads::Workloads::set_pods) has set going again, by
@@ -123,6 +128,10 @@ impl Controller for Kubelet {
     }
 }
 
+fn is_ready(pod: &Value) -> bool {
+    condition(&pod["status"]["conditions"], "Ready").is_some_and(|ready| ready["status"] == "True")
+}
+
 /// How long a pod of a version takes, once it is on its node.
 struct Timing {
     /// Until its containers start.
@@ -132,8 +141,8 @@ struct Timing {
 }
 
 impl Timing {
-    fn of(pod: &Value, pods: Pods) -> Self {
-        let whole = pods.start_up + pods.spread.mul_f64(luck(pod));
+    fn of(pod: &Value, pods: Pods, luck: f64) -> Self {
+        let whole = pods.start_up + pods.spread.mul_f64(luck);
         let probed = has_probe(pod);
         let creation = if whole < BRIEF && !probed { whole } else { (whole / 2).min(CREATION) };
         Self { creation, warm_up: whole - creation }
@@ -174,42 +183,42 @@ impl Kubelet {
             Fate::Never => Step::Probe,
             Fate::Ready | Fate::ImagePull | Fate::Unschedulable => return None,
         };
-        let delay = pods.after + pods.spread.mul_f64(luck(pod));
-        let started = super::objects::time(&pod["status"]["startTime"]).unwrap_or(cx.now);
-        self.plan(cx, key, Plan { at: cx.now + delay, step, failures: 0, started })
+        let luck = self.draw();
+        let delay = pods.after + pods.spread.mul_f64(luck);
+        let started = time(&pod["status"]["startTime"]).unwrap_or(cx.now);
+        self.plan(cx, key, Plan { at: cx.now + delay, step, failures: 0, started, luck })
     }
 
     fn schedule(&mut self, cx: &mut Cx<'_>, key: &Key, mut pod: Value) -> Option<Duration> {
         let pods = self.fortune(cx, &pod);
-        let found = match pod["spec"]["nodeName"].as_str() {
-            Some(node) => Ok(node.to_owned()),
-            None if pods.fate == Fate::Unschedulable => Err(self.nodes.full()),
-            None => self.nodes.pick(cx.store, &pod),
-        };
-        let node = match found {
+        let luck = self.draw();
+        let timing = Timing::of(&pod, pods, luck);
+        let ready = cx.now + timing.creation + timing.warm_up;
+        let fresh = Plan { at: cx.now, step: Step::Start, failures: 0, started: cx.now, luck };
+        if pods.fate == Fate::Ready && cx.workloads.is_prehistory(ready + BRIEF) {
+            // To the second: what gets ready together is counted once.
+            let at = ready.duration_trunc(chrono::TimeDelta::seconds(1)).map_or(ready, |at| at + BRIEF);
+            return self.plan(cx, key, Plan { at, step: Step::Appear, ..fresh });
+        }
+        let node = match self.place(cx, &pod, pods) {
             Ok(node) => node,
             Err(why) => return self.refuse(cx, key, pod, &why),
         };
         self.homeless.remove(key);
-        let timing = Timing::of(&pod, pods);
-        let whole = timing.creation + timing.warm_up;
-        let fresh = Plan { at: cx.now, step: Step::Start, failures: 0, started: cx.now };
-        if pods.fate == Fate::Ready && cx.workloads.opening().is_some_and(|opening| cx.now + whole + BRIEF < opening) {
-            // To the second: what gets ready together is counted once.
-            let at = (cx.now + whole).duration_trunc(chrono::TimeDelta::seconds(1)).map_or(cx.now, |at| at + BRIEF);
-            return self.plan(cx, key, Plan { at, step: Step::Appear, ..fresh });
-        }
-        events::record_scheduling(
-            cx,
-            &pod,
-            "Normal",
-            "Scheduled",
-            "Binding",
-            &format!("Successfully assigned {}/{} to {node}", key.namespace, key.name),
-        );
+        let bound = format!("Successfully assigned {}/{} to {node}", key.namespace, key.name);
+        events::record_scheduling(cx, &pod, "Normal", "Scheduled", "Binding", &bound);
         status::bind(&mut pod, &node, self.nodes.addresses(&node), cx.now);
         self.write(cx, key, pod);
         self.plan(cx, key, Plan { at: cx.now + timing.creation, ..fresh })
+    }
+
+    /// The node of a pod, or why no node has it.
+    fn place(&mut self, cx: &Cx<'_>, pod: &Value, pods: Pods) -> Result<String, String> {
+        match pod["spec"]["nodeName"].as_str() {
+            Some(node) => Ok(node.to_owned()),
+            None if pods.fate == Fate::Unschedulable => Err(self.nodes.full()),
+            None => self.nodes.pick(cx.store, pod),
+        }
     }
 
     fn refuse(&mut self, cx: &mut Cx<'_>, key: &Key, mut pod: Value, why: &str) -> Option<Duration> {
@@ -223,8 +232,13 @@ impl Kubelet {
 
     fn step(&mut self, cx: &mut Cx<'_>, key: &Key, mut pod: Value, plan: Plan) -> Option<Duration> {
         let pods = self.fortune(cx, &pod);
+        let was_ready = is_ready(&pod);
         let next = match plan.step {
-            Step::Appear => self.appear(cx, &mut pod),
+            Step::Appear => return self.appear(cx, key, pod, pods),
+            Step::Gone => {
+                self.remove(cx, key);
+                return None;
+            }
             Step::Start if pods.fate == Fate::ImagePull => fail_pull(cx, &mut pod, plan),
             Step::Start => start(cx, &mut pod, pods, plan, false),
             Step::Restart => start(cx, &mut pod, pods, plan, true),
@@ -233,12 +247,11 @@ impl Kubelet {
             Step::Exit => exit(cx, &mut pod, pods, plan),
             Step::BackOff => back_off(cx, &mut pod, plan),
             Step::PullBackOff => back_off_pull(cx, &mut pod, plan),
-            Step::Gone => {
-                self.remove(cx, key, &pod);
-                return None;
-            }
         };
-        self.write(cx, key, pod);
+        // A probe that fails again changes nothing.
+        if plan.step != Step::Probe || was_ready != is_ready(&pod) {
+            self.write(cx, key, pod);
+        }
         match next {
             Some(next) => self.plan(cx, key, next),
             None => {
@@ -248,34 +261,39 @@ impl Kubelet {
         }
     }
 
-    fn appear(&mut self, cx: &mut Cx<'_>, pod: &mut Value) -> Option<Plan> {
-        let node = self.nodes.pick(cx.store, pod).unwrap_or_default();
-        status::bind(pod, &node, self.nodes.addresses(&node), cx.now);
-        status::run(pod, cx.now, false);
-        status::set_ready(pod, true, cx.now);
-        None
+    fn appear(&mut self, cx: &mut Cx<'_>, key: &Key, mut pod: Value, pods: Pods) -> Option<Duration> {
+        self.plans.remove(key);
+        match self.place(cx, &pod, pods) {
+            Ok(node) => {
+                status::bind(&mut pod, &node, self.nodes.addresses(&node), cx.now);
+                status::run(&mut pod, cx.now, false);
+                status::set_ready(&mut pod, true, cx.now);
+                self.write(cx, key, pod);
+                None
+            }
+            Err(why) => self.refuse(cx, key, pod, &why),
+        }
     }
 
     /// Ends a deleted pod, with the grace it has.
     fn stop(&mut self, cx: &mut Cx<'_>, key: &Key, pod: &Value) -> Option<Duration> {
         let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().map_or(STOPPING, Duration::from_secs);
-        let is_prehistory = cx.workloads.opening().is_some_and(|opening| cx.now < opening);
-        if is_prehistory || grace.is_zero() || pod["spec"]["nodeName"].is_null() {
-            self.remove(cx, key, pod);
+        if cx.workloads.is_prehistory(cx.now) || grace.is_zero() || pod["spec"]["nodeName"].is_null() {
+            self.remove(cx, key);
             return None;
         }
         for name in names(pod) {
             report(cx, pod, &name, "Normal", "Killing", &format!("Stopping container {name}"));
         }
-        self.plan(cx, key, Plan { at: cx.now + STOPPING.min(grace), step: Step::Gone, failures: 0, started: cx.now })
+        self.plan(cx, key, Plan { at: cx.now + STOPPING.min(grace), step: Step::Gone, failures: 0, started: cx.now, luck: 0.0 })
     }
 
-    fn remove(&mut self, cx: &mut Cx<'_>, key: &Key, pod: &Value) {
+    fn remove(&mut self, cx: &mut Cx<'_>, key: &Key) {
         self.plans.remove(key);
         self.homeless.remove(key);
-        // Others have to let go first; their change is a new occasion.
-        if pod["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty) {
-            cx.store.remove(key);
+        // As a kubelet reports that nothing runs any more. With finalizers, others have to let go first.
+        let done = Deletion { grace: Some(0), ..Deletion::default() };
+        if registry::deletion::delete_with(cx.store, key, done, Write::new(cx.now, "")).is_ok() {
             self.own.push(cx.store.revision());
         }
     }
@@ -296,7 +314,7 @@ impl Kubelet {
     /// A node's sign of life, and what it does besides.
     fn beat(&mut self, cx: &mut Cx<'_>, key: &Key) -> Option<Duration> {
         let again = self.nodes.beat(cx, key)?;
-        if cx.workloads.opening().is_some_and(|opening| cx.now < opening) {
+        if cx.workloads.is_prehistory(cx.now) {
             return Some(again);
         }
         self.stir(cx);
@@ -321,6 +339,14 @@ impl Kubelet {
                 self.stirred.insert((cx.now + pause, key));
             }
         }
+    }
+
+    /// The luck of the next pod: evenly spread over any few that follow each other. It goes by their number and by nothing
+    /// else, so that what happens elsewhere in a cluster does not change the course of a play.
+    fn draw(&mut self) -> f64 {
+        const GOLDEN: f64 = 0.381_966_011_250_105;
+        self.luck = (self.luck + GOLDEN).fract();
+        self.luck
     }
 
     /// How this pod fares: its label decides, else its version does.
@@ -377,9 +403,9 @@ fn owned_key(owner: &Value, namespace: &str) -> Key {
 }
 
 fn start(cx: &mut Cx<'_>, pod: &mut Value, pods: Pods, plan: Plan, again: bool) -> Option<Plan> {
-    report_start(cx, pod, again);
+    report_start(cx, pod, plan.luck, again);
     status::run(pod, cx.now, again);
-    let timing = Timing::of(pod, pods);
+    let timing = Timing::of(pod, pods, plan.luck);
     let plan = Plan { started: cx.now, ..plan };
     let then = |step, after| Some(Plan { at: cx.now + after, step, ..plan });
     match pods.fate {
@@ -410,7 +436,9 @@ fn probe(cx: &mut Cx<'_>, pod: &mut Value, pods: Pods, plan: Plan) -> Option<Pla
         report(cx, pod, &name, "Warning", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503");
     }
     status::set_ready(pod, false, cx.now);
-    Some(Plan { at: cx.now + PROBE, ..plan })
+    // Nobody hears a probe fail in prehistory.
+    let next = cx.now + PROBE;
+    Some(Plan { at: cx.workloads.opening().map_or(next, |opening| opening.max(next)), ..plan })
 }
 
 fn exit(cx: &mut Cx<'_>, pod: &mut Value, pods: Pods, plan: Plan) -> Option<Plan> {
@@ -463,13 +491,13 @@ fn go_duration(duration: Duration) -> String {
     if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
 }
 
-fn report_start(cx: &mut Cx<'_>, pod: &Value, again: bool) {
+fn report_start(cx: &mut Cx<'_>, pod: &Value, luck: f64, again: bool) {
     for (name, image) in images(pod) {
         let pulled = format!("Container image \"{image}\" already present on machine and can be accessed by the pod");
-        if again || luck(pod) < 0.5 {
+        if again || luck < 0.5 {
             report(cx, pod, &name, "Normal", "Pulled", &pulled);
         } else {
-            let time = format!("{:.3}s", 0.2 + luck(pod));
+            let time = format!("{:.3}s", luck);
             let pulled = format!("Successfully pulled image \"{image}\" in {time} ({time} including waiting). Image size: 23457890 bytes.");
             report(cx, pod, &name, "Normal", "Pulling", &format!("Pulling image \"{image}\""));
             report(cx, pod, &name, "Normal", "Pulled", &pulled);
@@ -508,12 +536,6 @@ fn images(pod: &Value) -> Vec<(String, String)> {
 
 fn has_probe(pod: &Value) -> bool {
     containers(pod).any(|container| !container["readinessProbe"].is_null())
-}
-
-/// A number in `0.0..1.0` that belongs to the pod.
-fn luck(pod: &Value) -> f64 {
-    let hash = hash(&[pod["metadata"]["uid"].as_str().unwrap_or_default()]);
-    f64::from(u32::try_from(hash >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
 }
 
 /// The tag of an image, which may have a port in its registry and a digest at its end.
@@ -560,8 +582,7 @@ mod tests {
         let container = &pod["status"]["containerStatuses"][0];
         let state = ["waiting", "terminated"].iter().find_map(|kind| container["state"][kind]["reason"].as_str());
         let state = state.or(pod["status"]["phase"].as_str()).unwrap_or_default();
-        let ready = super::super::objects::condition(&pod["status"]["conditions"], "Ready").is_some_and(|c| c["status"] == "True");
-        format!("{}/1 {state} {}", u8::from(ready), container["restartCount"])
+        format!("{}/1 {state} {}", u8::from(is_ready(pod)), container["restartCount"])
     }
 
     fn said(seen: &[(u32, String)]) -> Vec<&str> {
@@ -574,7 +595,7 @@ mod tests {
         run(&mut sim, 2.0);
         let pod = &pods(&sim)[0];
         let ready = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
-        assert!(ready.iter().all(|kind| super::super::objects::condition(&pod["status"]["conditions"], kind).unwrap()["status"] == "True"));
+        assert!(ready.iter().all(|kind| condition(&pod["status"]["conditions"], kind).unwrap()["status"] == "True"));
         let container = &pod["status"]["containerStatuses"][0];
         assert!(container["imageID"].as_str().unwrap().starts_with("docker.io/library/app@sha256:"), "{container}");
         assert!(pod["status"]["podIP"].as_str().unwrap().starts_with("10.1."));

@@ -43,7 +43,7 @@ impl Controller for Namespaces {
         if !all_keys(cx.store, &key.name).is_empty() {
             return Some(AGAIN);
         }
-        if namespace.is_some() {
+        if namespace.is_some_and(|namespace| registry::deletion::finalizers(&namespace).is_empty()) {
             cx.store.remove(key);
         }
         None

@@ -29,6 +29,8 @@ const BURST: i64 = 500;
 #[derive(Default)]
 pub struct ReplicaSets {
     orphans: Orphans,
+    /// Revision of the status written in this pass, which is no news.
+    own: u64,
 }
 
 impl Controller for ReplicaSets {
@@ -39,7 +41,7 @@ impl Controller for ReplicaSets {
     fn wakes(&self, change: &Change, store: &Store, wake: &mut Vec<Key>) {
         let Some(object) = change.object() else { return };
         match &*object.key.kind {
-            REPLICA_SETS => wake.push(object.key.clone()),
+            REPLICA_SETS if change.revision != self.own => wake.push(object.key.clone()),
             "pods" => {
                 self.orphans.note(change);
                 let (before, after) = (change.before.as_deref(), change.after.as_deref());
@@ -60,7 +62,12 @@ impl Controller for ReplicaSets {
         let active: Vec<&Member> = owned.iter().filter(|member| member.pod.is_active()).collect();
         let missing = set.replicas - i64::try_from(active.len()).unwrap_or_default();
         let managed = if set.deleting { Ok(()) } else { manage(cx, &set, &active, missing) };
-        write_status(cx, &set, &owned, missing, &managed);
+        // The status tells of what was found. Where nobody sees it, the next pass would only bring it up to date.
+        let is_unseen = missing != 0 && cx.workloads.is_prehistory(cx.now);
+        let present = if is_unseen { release(cx, &set) } else { Vec::new() };
+        if write_status(cx, &set, if is_unseen { &present } else { &owned }, missing, &managed) {
+            self.own = cx.store.revision();
+        }
         if managed.is_err() {
             return Some(Duration::from_secs(5));
         }
@@ -238,7 +245,8 @@ fn magnitude(time: Time, now: Time) -> i64 {
     u64::try_from(between(time, now).as_nanos()).ok().and_then(u64::checked_ilog2).map_or(-1, i64::from)
 }
 
-fn write_status(cx: &mut Cx<'_>, set: &Set, owned: &[Member], missing: i64, managed: &Result<(), Refusal>) {
+/// Returns whether there was anything to write.
+fn write_status(cx: &mut Cx<'_>, set: &Set, owned: &[Member], missing: i64, managed: &Result<(), Refusal>) -> bool {
     let count = |is: &dyn Fn(&Member) -> bool| owned.iter().filter(|member| is(member)).count();
     let active = |member: &Member| member.pod.is_active();
     let old = &set.object["status"];
@@ -257,11 +265,12 @@ fn write_status(cx: &mut Cx<'_>, set: &Set, owned: &[Member], missing: i64, mana
     if !conditions.is_null() {
         status["conditions"] = conditions;
     }
-    if status != *old {
-        let mut object = set.object.clone();
-        object["status"] = status;
-        let _ = cx.update_status(REPLICA_SETS, object);
+    if status == *old {
+        return false;
     }
+    let mut object = set.object.clone();
+    object["status"] = status;
+    cx.update_status(REPLICA_SETS, object).is_ok()
 }
 
 fn conditions(old: &Value, missing: i64, managed: &Result<(), Refusal>, now: Time) -> Value {

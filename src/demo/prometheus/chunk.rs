@@ -119,10 +119,10 @@ impl Head {
         let zigzag = ((change << 1) ^ (change >> 63)) as u64;
         let [a, b, c, d, ..] = zigzag.to_le_bytes();
         match zigzag {
-            0..=0x80 => self.put(&[a - 1]),
-            0..=0x1fff => self.put(&[TWO_BYTES | b, a]),
-            0..=0x7_ffff => self.put(&[THREE_BYTES | c, b, a]),
-            0..=0x7ff_ffff => self.put(&[FOUR_BYTES | d, c, b, a]),
+            1..=0x80 => self.put(&[a - 1]),
+            0x81..=0x1fff => self.put(&[TWO_BYTES | b, a]),
+            0x2000..=0x7_ffff => self.put(&[THREE_BYTES | c, b, a]),
+            0x8_0000..=0x7ff_ffff => self.put(&[FOUR_BYTES | d, c, b, a]),
             _ => self.put_long(CHANGE, zigzag),
         }
     }
@@ -172,20 +172,32 @@ pub struct Reader<'a> {
     absent: u8,
 }
 
+/// What a scrape brought. A count is only made a value if somebody wants it.
+enum Brought {
+    Count,
+    Value(f64),
+    Nothing,
+}
+
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, state: State::default(), same: 0, absent: 0 }
     }
 
-    fn value(&self) -> f64 {
-        self.state.last as f64 / self.state.unit.scale()
+    fn value(&self, brought: &Brought) -> Option<f64> {
+        match brought {
+            Brought::Count if self.state.unit == Unit::Thousandth => Some(self.state.last as f64 / self.state.unit.scale()),
+            Brought::Count => Some(self.state.last as f64),
+            Brought::Value(value) => Some(*value),
+            Brought::Nothing => None,
+        }
     }
 
-    fn stepped(&mut self, zigzag: u64) -> f64 {
+    fn stepped(&mut self, zigzag: u64) -> Brought {
         let state = &mut self.state;
         state.step += (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
         state.last += state.step;
-        self.value()
+        Brought::Count
     }
 
     fn take<const N: usize>(&mut self) -> [u8; N] {
@@ -201,14 +213,14 @@ impl<'a> Reader<'a> {
         u64::from_le_bytes(self.take())
     }
 
-    fn start(&mut self, unit: Unit) -> f64 {
+    fn start(&mut self, unit: Unit) -> Brought {
         self.state = State { unit, last: self.long() as i64, step: 0 };
-        self.value()
+        Brought::Count
     }
 
-    fn token(&mut self, token: u8) -> Option<f64> {
+    fn token(&mut self, token: u8) -> Brought {
         let high = |bits: u8| u64::from(token & bits);
-        Some(match token {
+        match token {
             0..RUN => self.stepped(u64::from(token) + 1),
             RUN..TWO_BYTES => {
                 self.same = token - RUN;
@@ -230,16 +242,44 @@ impl<'a> Reader<'a> {
                 let zigzag = self.long();
                 self.stepped(zigzag)
             }
-            RAW => f64::from_bits(self.long()),
-            GONE => STALE,
+            RAW => Brought::Value(f64::from_bits(self.long())),
+            GONE => Brought::Value(STALE),
             WHOLE => self.start(Unit::One),
             THOUSANDTHS => self.start(Unit::Thousandth),
             _ => {
                 let [scrapes] = self.take();
                 self.absent = scrapes.saturating_sub(1);
-                return None;
+                Brought::Nothing
             }
-        })
+        }
+    }
+
+    fn advance(&mut self) -> Option<Brought> {
+        if self.same > 0 {
+            self.same -= 1;
+            return Some(self.stepped(0));
+        }
+        if self.absent > 0 {
+            self.absent -= 1;
+            return Some(Brought::Nothing);
+        }
+        let (token, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        Some(self.token(*token))
+    }
+
+    /// Goes past so many scrapes.
+    pub fn pass(&mut self, mut scrapes: usize) {
+        while scrapes > 0 {
+            let same = scrapes.min(usize::from(self.same));
+            self.same -= same as u8;
+            self.state.last += self.state.step * same as i64;
+            scrapes -= same;
+            if scrapes > 0 {
+                let Some(_) = self.advance() else { return };
+                scrapes -= 1;
+            }
+        }
     }
 }
 
@@ -247,17 +287,8 @@ impl Iterator for Reader<'_> {
     type Item = Option<f64>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.same > 0 {
-            self.same -= 1;
-            return Some(Some(self.stepped(0)));
-        }
-        if self.absent > 0 {
-            self.absent -= 1;
-            return Some(None);
-        }
-        let (token, rest) = self.bytes.split_first()?;
-        self.bytes = rest;
-        Some(self.token(*token))
+        let brought = self.advance()?;
+        Some(self.value(&brought))
     }
 }
 
@@ -278,6 +309,12 @@ mod tests {
         let read: Vec<Option<f64>> = Reader::new(head.bytes()).collect();
         let last = values.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         assert_eq!(bits(&read), bits(&values[..last]));
+        for passed in [1, 2, 7, last / 2, last] {
+            let mut reader = Reader::new(head.bytes());
+            reader.pass(passed);
+            let rest: Vec<Option<f64>> = reader.collect();
+            assert_eq!(bits(&rest), bits(&values[passed.min(last)..last]));
+        }
         assert_eq!(head.scrapes() as usize, last);
         head.bytes().len()
     }

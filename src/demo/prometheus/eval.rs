@@ -34,15 +34,24 @@ use over_time::Window;
 const ABSENT: f64 = STALE;
 
 /// Values one node of a query may have, all steps of all series.
-const MOST_VALUES: usize = 4_000_000;
+const MOST_VALUES: usize = 3_000_000;
+
+/// Points an answer may have: as text they are larger still.
+const MOST_POINTS: usize = 1_000_000;
 
 /// Samples and values one query may touch: some seconds of work.
-const MOST_WORK: u64 = 400_000_000;
+const MOST_WORK: u64 = 200_000_000;
 
 /// Steps of a subquery that names none, in milliseconds: Prometheus' default evaluation interval.
 const SUBQUERY_STEP: i64 = 60_000;
 
 type Result<T> = std::result::Result<T, Error>;
+
+/// Takes the lines of a vector one by one.
+type EachLine<'a> = dyn FnMut(&Labels, &[f64]) -> Result<()> + 'a;
+
+/// Takes the points of a range series by series.
+type EachRange<'a> = dyn FnMut(&Labels, &[Point], Ranged) -> Result<()> + 'a;
 
 /// Labels and a value for every step.
 #[derive(Debug, Clone)]
@@ -144,9 +153,7 @@ impl<'a> Eval<'a> {
             Out::Vector(lines) => lines,
             Out::Text(_) => Vec::new(),
         };
-        let mut matrix: Vec<Series> = lines.into_iter().filter_map(|line| self.series(line)).collect();
-        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(matrix)
+        answered(lines.into_iter().filter_map(|line| self.series(line)))
     }
 
     fn series(self, line: Line) -> Option<Series> {
@@ -168,33 +175,31 @@ impl<'a> Eval<'a> {
 
     /// The answer to an instant query for a range.
     fn matrix(self, expr: &Expr) -> Result<Vec<Series>> {
-        let mut matrix = Vec::new();
         if let Expr::Subquery(subquery) = expr {
             let inner = self.within(subquery);
-            matrix = inner.vector(&subquery.expr)?.into_iter().filter_map(|line| inner.series(line)).collect();
-        } else {
-            self.ranges(expr, &mut |labels, points, ranged| {
-                let (from, to) = self.window(ranged, self.grid.start);
-                let points: Vec<Point> = points.iter().filter(|(time, _)| (from + 1..=to).contains(time)).copied().collect();
-                matrix.extend((!points.is_empty()).then(|| Series { labels: labels.clone(), points }));
-                Ok(())
-            })?;
+            return answered(inner.vector(&subquery.expr)?.into_iter().filter_map(|line| inner.series(line)));
         }
-        matrix.sort_by(|a: &Series, b| a.labels.cmp(&b.labels));
-        Ok(matrix)
+        let (mut matrix, mut held) = (Vec::new(), 0);
+        self.ranges(expr, &mut |labels, points, _| {
+            held += points.len();
+            matrix.extend((!points.is_empty()).then(|| Series { labels: labels.clone(), points: points.to_vec() }));
+            if held > MOST_POINTS { Err(too_many()) } else { Ok(()) }
+        })?;
+        answered(matrix.into_iter())
     }
 
     fn eval(self, expr: &Expr) -> Result<Out> {
         if self.grid.steps == 0 {
             return Ok(if expr.kind() == ValueType::Scalar { Out::Scalar(Vec::new()) } else { Out::Vector(Vec::new()) });
         }
+        self.charge(1)?;
         if !self.grid.is_one_moment() && !matches!(expr, Expr::Number(_) | Expr::Text(_)) && invariant(expr) {
             return self.eval_once(expr);
         }
         match expr {
             Expr::Number(number) => Ok(Out::Scalar(vec![*number; self.grid.steps])),
             Expr::Text(text) => Ok(Out::Text(text.clone())),
-            Expr::Select(selector) => self.collect(|line| self.select(&selector.matchers, selector.when, |_, value| value, line)),
+            Expr::Select(selector) => self.collect(|line| self.select(&selector.matchers, selector.when, |_, v| v, line)).map(Out::Vector),
             Expr::Negate(expr) => self.negate(expr),
             Expr::Binary(binary) => self.binary(binary),
             Expr::Aggregate(aggregate) => self.aggregate(aggregate).map(Out::Vector),
@@ -238,7 +243,7 @@ impl<'a> Eval<'a> {
     }
 
     /// The lines of a vector one by one, where that is possible without holding them all.
-    fn each(self, expr: &Expr, line: &mut dyn FnMut(&Labels, &[f64]) -> Result<()>) -> Result<()> {
+    fn each(self, expr: &Expr, line: &mut EachLine<'_>) -> Result<()> {
         if self.grid.is_one_moment() || !invariant(expr) {
             match expr {
                 Expr::Select(selector) => return self.select(&selector.matchers, selector.when, |_, value| value, line),
@@ -256,13 +261,14 @@ impl<'a> Eval<'a> {
         self.vector(expr)?.iter().try_for_each(|each| line(&each.labels, &each.values))
     }
 
-    fn collect(self, lines: impl FnOnce(&mut dyn FnMut(&Labels, &[f64]) -> Result<()>) -> Result<()>) -> Result<Out> {
+    /// Lines that come one by one, all of them.
+    fn collect(self, lines: impl FnOnce(&mut EachLine<'_>) -> Result<()>) -> Result<Vec<Line>> {
         let mut all = Vec::new();
         lines(&mut |labels, values| {
             all.push(Line { labels: labels.clone(), values: values.to_vec() });
             self.charge(all.len())
         })?;
-        Ok(Out::Vector(all))
+        Ok(all)
     }
 
     fn negate(self, expr: &Expr) -> Result<Out> {
@@ -302,13 +308,7 @@ impl<'a> Eval<'a> {
 
     /// The last sample of each series at every step, unless it is too old or the series has ended; `value` makes of its
     /// time and value what is wanted.
-    fn select(
-        self,
-        matchers: &[Matcher],
-        when: When,
-        value: impl Fn(i64, f64) -> f64,
-        line: &mut dyn FnMut(&Labels, &[f64]) -> Result<()>,
-    ) -> Result<()> {
+    fn select(self, matchers: &[Matcher], when: When, value: impl Fn(i64, f64) -> f64, line: &mut EachLine<'_>) -> Result<()> {
         let lookback = self.query.span.lookback;
         let (first, last) = (self.resolve(when, self.grid.start), self.resolve(when, self.grid.last()));
         let (mut points, mut values) = (Vec::new(), Vec::new());
@@ -333,7 +333,7 @@ impl<'a> Eval<'a> {
 
     /// A function over a range of each series.
     fn over(self, function: &functions::Function, over: fn(&Window<'_>) -> Option<f64>, arguments: &[Expr]) -> Result<Vec<Line>> {
-        let Out::Vector(lines) = self.collect(|line| self.windows(function, over, arguments, line))? else { return Ok(Vec::new()) };
+        let lines = self.collect(|line| self.windows(function, over, arguments, line))?;
         // Here even series that never meet at one step are too many.
         distinct(&lines)?;
         Ok(lines)
@@ -344,7 +344,7 @@ impl<'a> Eval<'a> {
         function: &functions::Function,
         over: fn(&Window<'_>) -> Option<f64>,
         arguments: &[Expr],
-        line: &mut dyn FnMut(&Labels, &[f64]) -> Result<()>,
+        line: &mut EachLine<'_>,
     ) -> Result<()> {
         let Some(range) = arguments.iter().find(|argument| argument.kind() == ValueType::Matrix) else { return Ok(()) };
         let others = arguments.iter().filter(|argument| argument.kind() == ValueType::Scalar);
@@ -353,15 +353,16 @@ impl<'a> Eval<'a> {
         self.ranges(range, &mut |labels, points, ranged| {
             let (mut begin, mut end) = (0, 0);
             values.clear();
-            values.extend(self.grid.times().enumerate().map(|(step, at)| {
+            for (step, at) in self.grid.times().enumerate() {
                 let (from, to) = self.window(ranged, at);
                 begin += points[begin..].iter().take_while(|(time, _)| *time <= from).count();
                 end = begin.max(end);
                 end += points[end..].iter().take_while(|(time, _)| *time <= to).count();
+                self.work(end - begin)?;
                 let param = params.first().map_or(f64::NAN, |values| values[step]);
                 let window = Window { points: &points[begin..end], from, to, at, param };
-                if window.points.is_empty() { ABSENT } else { over(&window).unwrap_or(ABSENT) }
-            }));
+                values.push(if window.points.is_empty() { ABSENT } else { over(&window).unwrap_or(ABSENT) });
+            }
             if values.iter().all(|value| is_stale(*value)) {
                 return Ok(());
             }
@@ -373,7 +374,7 @@ impl<'a> Eval<'a> {
     }
 
     /// The points of each series of a range, over all windows of all steps; no stale markers among them.
-    fn ranges(self, expr: &Expr, series: &mut dyn FnMut(&Labels, &[Point], Ranged) -> Result<()>) -> Result<()> {
+    fn ranges(self, expr: &Expr, series: &mut EachRange<'_>) -> Result<()> {
         match expr {
             Expr::Range(selector, range) => {
                 let ranged = Ranged { range: *range, when: selector.when };
@@ -438,7 +439,7 @@ impl<'a> Eval<'a> {
     fn charge(self, lines: usize) -> Result<()> {
         self.work(self.grid.steps)?;
         if lines.saturating_mul(self.grid.steps) > MOST_VALUES {
-            return Err(Error::execution("query processing would load too many samples into memory in query execution"));
+            return Err(too_many());
         }
         Ok(())
     }
@@ -456,6 +457,25 @@ impl<'a> Eval<'a> {
     fn inform(self, text: impl Into<String>) {
         self.query.notes.borrow_mut().infos.insert(format!("PromQL info: {}", text.into()));
     }
+}
+
+fn too_many() -> Error {
+    Error::execution("query processing would load too many samples into memory in query execution")
+}
+
+/// Sorted by labels, unless it is too much.
+fn answered(series: impl Iterator<Item = Series>) -> Result<Vec<Series>> {
+    let mut held = 0;
+    let mut matrix = Vec::new();
+    for series in series {
+        held += series.points.len();
+        if held > MOST_POINTS {
+            return Err(too_many());
+        }
+        matrix.push(series);
+    }
+    matrix.sort_by(|a: &Series, b| a.labels.cmp(&b.labels));
+    Ok(matrix)
 }
 
 /// Labels of all series that match, and only those with samples in the window if one is given.

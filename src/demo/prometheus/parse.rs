@@ -21,8 +21,9 @@ use super::{
 
 pub use promql_parser::label::Matcher;
 
-/// Brackets within brackets. Nobody writes more, and every one costs stack.
-const DEEPEST: usize = 200;
+/// Brackets within brackets, and operators in all. Nobody writes more, and every one may cost stack.
+const DEEPEST: usize = 60;
+const MOST_OPERATORS: usize = 100;
 
 /// As both the crate and Prometheus have it.
 const NO_MATCHER: &str = "must contain at least one non-empty matcher";
@@ -254,29 +255,26 @@ fn refused(why: impl std::fmt::Display) -> Error {
 }
 
 /// The query as the grammar's crate can read it: raw strings become quoted ones. What it would panic on is refused:
-/// numbers as durations that are none, and bottomless nesting.
+/// numbers as durations that are none; and so is what would exhaust the stack.
 fn prepared(text: &str) -> Result<String, Error> {
     let mut out = String::with_capacity(text.len());
-    let (mut rest, mut depth) = (text, 0_usize);
+    let (mut rest, mut depth, mut operators, mut matching) = (text, 0_usize, 0_usize, false);
     while let Some(c) = rest.chars().next() {
-        let taken = match c {
-            '"' | '\'' => quoted(rest, c),
-            '`' => rest[1..].find('`').map_or(rest.len(), |end| end + 2),
-            '#' => rest.find('\n').unwrap_or(rest.len()),
-            _ => c.len_utf8(),
-        };
-        let (token, after) = rest.split_at(taken);
+        let (token, after) = rest.split_at(length_of_token(rest, c));
         match c {
             '(' | '[' | '{' => depth += 1,
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ if matching => (),
+            _ if "+-*/%^<>=!".contains(c) || OPS.iter().any(|(word, _)| token.eq_ignore_ascii_case(word)) => operators += 1,
             _ => (),
         }
-        if depth > DEEPEST {
-            return Err(refused("nested too deeply"));
+        matching = c == '{' || (matching && c != '}');
+        if depth > DEEPEST || operators > MOST_OPERATORS {
+            return Err(refused("query is too long or nested too deeply"));
         }
-        let lengths = match c {
-            '[' => after.split(']').next().unwrap_or_default(),
-            'o' | 'O' => offset(rest),
+        let lengths = match token {
+            "[" => after.split(']').next().unwrap_or_default(),
+            word if word.eq_ignore_ascii_case("offset") => first_word(after),
             _ => "",
         };
         if lengths.split(':').any(no_duration) {
@@ -291,6 +289,21 @@ fn prepared(text: &str) -> Result<String, Error> {
     Ok(out)
 }
 
+/// Strings, comments and words are one token each, anything else a character.
+fn length_of_token(text: &str, first: char) -> usize {
+    match first {
+        '"' | '\'' => quoted(text, first),
+        '`' => text[1..].find('`').map_or(text.len(), |end| end + 2),
+        '#' => text.find('\n').unwrap_or(text.len()),
+        c if is_word(c) => text.find(|c| !is_word(c)).unwrap_or(text.len()),
+        c => c.len_utf8(),
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || "_:.".contains(c)
+}
+
 /// Length of the quoted string at the beginning.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
@@ -302,12 +315,10 @@ fn quoted(text: &str, quote: char) -> usize {
     end.map_or(text.len(), |(index, _)| index + 1)
 }
 
-/// What follows the word `offset`, if the text begins with it.
-fn offset(text: &str) -> &str {
-    let Some((_, after)) = text.split_at_checked(6).filter(|(word, _)| word.eq_ignore_ascii_case("offset")) else { return "" };
-    let after = after.trim_start_matches(|c: char| c.is_whitespace() || "+-".contains(c));
-    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(after.len());
-    &after[..end]
+/// The first word or number, whatever its sign.
+fn first_word(text: &str) -> &str {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || "+-".contains(c));
+    &text[..text.find(|c| !is_word(c)).unwrap_or(text.len())]
 }
 
 /// Whether this is a number and no length of time. Words and durations are the grammar's business.
@@ -475,6 +486,7 @@ mod tests {
         }
         assert!(expression("offset_total{a=\"[1e30]\", b='offset inf', c=`offset\ninf`} # [inf]").is_ok());
         assert!(error(&"(".repeat(100_000)).contains("deep"));
+        assert!(error(&"1+".repeat(100_000)).contains("deep"));
     }
 
     #[test]

@@ -245,8 +245,10 @@ impl Storage {
 
     /// `first` is the chunk's first scrape; scrapes from `begin` to before `end` are wanted.
     fn decode(&self, chunk: &[u8], first: usize, begin: usize, end: usize, points: &mut Vec<Point>) {
-        let wanted = Reader::new(chunk).take(end - first).enumerate().skip(begin.saturating_sub(first));
-        points.extend(wanted.filter_map(|(index, value)| Some((self.times[first + index], value?))));
+        let begin = begin.max(first);
+        let mut reader = Reader::new(chunk);
+        reader.pass(begin - first);
+        points.extend((begin..end).zip(reader).filter_map(|(scrape, value)| Some((self.times[scrape], value?))));
     }
 
     pub fn stats(&self) -> Stats {

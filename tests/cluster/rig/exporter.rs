@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use color_eyre::eyre::Result;
+use rolltop::demo::exposition::Exposition;
+use rolltop::demo::routes::Routes;
 use rolltop::demo::traffic::{Load, Model, Profile};
 use tokio::sync::oneshot;
 
 use super::api::Api;
-use super::metrics_text;
-use super::observe::{Routes, Snapshot};
+use super::observe::Snapshot;
 
 const POLL: Duration = Duration::from_millis(300);
 const SEED: u64 = 7;
@@ -54,7 +55,7 @@ impl Traffic {
     /// The text Prometheus gets.
     pub fn metrics(&self) -> String {
         let state = self.now();
-        metrics_text::render(&state.model, state.routes.iter())
+        Exposition::of(&state.model, state.routes.iter()).text()
     }
 
     fn observe(&self, snapshot: &Snapshot) {

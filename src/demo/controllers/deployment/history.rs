@@ -84,6 +84,7 @@ impl Pass<'_, '_> {
             // The status door of Deployments lets annotations through, which that of the registry does not.
             let key = key_of(DEPLOYMENTS, &self.deployment.object);
             self.cx.store.put(key, self.deployment.object.clone());
+            self.own.push(self.cx.store.revision());
             self.deployment.object["metadata"]["resourceVersion"].take();
         } else if has_progressed {
             self.store_status()?;

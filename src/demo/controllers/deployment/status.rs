@@ -17,12 +17,16 @@ impl Pass<'_, '_> {
             Some(_) => (),
         }
         self.take_over_failures(&mut status, new);
-        if status == self.deployment.object["status"] {
-            return Ok(self.deadline_check(&status));
+        let is_done = self.is_done(&status);
+        if status != self.deployment.object["status"] {
+            self.deployment.object["status"] = status;
+            self.store_status()?;
+            // Only after this is written, what is left of earlier rollouts can go.
+            if is_done && self.deployment.history.is_some_and(|limit| self.sets.len() > usize::try_from(limit + 1).unwrap_or_default()) {
+                return Ok(Some(Duration::ZERO));
+            }
         }
-        self.deployment.object["status"] = status;
-        self.store_status()?;
-        Ok(None)
+        Ok(self.deadline_check(is_done))
     }
 
     /// Writes the status without a judgement.
@@ -138,10 +142,10 @@ impl Pass<'_, '_> {
     }
 
     /// When to see whether the deadline has passed.
-    fn deadline_check(&self, status: &Value) -> Option<Duration> {
+    fn deadline_check(&self, is_done: bool) -> Option<Duration> {
         let progressing = self.deployment.progressing()?;
         let deadline = chrono::TimeDelta::seconds(self.deployment.deadline?);
-        if self.is_done(status) || progressing["reason"] == "ProgressDeadlineExceeded" {
+        if is_done || progressing["reason"] == "ProgressDeadlineExceeded" {
             return None;
         }
         let left = between(self.cx.now, time(&progressing["lastUpdateTime"])? + deadline);

@@ -24,6 +24,8 @@ const BEAT: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Nodes {
     nodes: Vec<Node>,
+    /// Newest revision of a node that was looked at.
+    revision: u64,
     /// How many pods were placed so far: they go round.
     placed: usize,
 }
@@ -101,6 +103,11 @@ impl Nodes {
     }
 
     fn learn(&mut self, store: &Store) {
+        let (newest, count) = store.list("nodes", None).fold((0, 0), |(newest, count), node| (node.revision.max(newest), count + 1));
+        if (newest, count) == (self.revision, self.nodes.len()) {
+            return;
+        }
+        self.revision = newest;
         let known = std::mem::take(&mut self.nodes);
         for stored in store.list("nodes", None) {
             let node = stored.value();

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{super::objects::condition, containers, hash};
+use super::{
+    super::objects::{condition, hash},
+    containers,
+};
 use crate::{demo::registry::stamp, model::Time};
 
 /// Where a node and a pod on it are found.

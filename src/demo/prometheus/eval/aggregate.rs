@@ -49,19 +49,18 @@ impl Fold for Mean {
 }
 
 macro_rules! simple_fold {
-    ($name:ident, $first:expr, $add:expr) => {
+    ($name:ident, $first:pat => $start:expr, ($state:ident, $value:pat) => $next:expr) => {
         #[derive(Clone, Copy)]
         struct $name(f64);
 
         impl Fold for $name {
-            fn first(value: f64) -> Self {
-                let first: fn(f64) -> f64 = $first;
-                Self(first(value))
+            fn first($first: f64) -> Self {
+                Self($start)
             }
 
-            fn add(&mut self, value: f64) {
-                let add: fn(f64, f64) -> f64 = $add;
-                self.0 = add(self.0, value);
+            fn add(&mut self, $value: f64) {
+                let $state = self.0;
+                self.0 = $next;
             }
 
             fn result(self, _: f64) -> f64 {
@@ -71,10 +70,25 @@ macro_rules! simple_fold {
     };
 }
 
-simple_fold!(Min, |value| value, |least, value| if least > value || least.is_nan() { value } else { least });
-simple_fold!(Max, |value| value, |most, value| if most < value || most.is_nan() { value } else { most });
-simple_fold!(Count, |_| 1.0, |count, _| count + 1.0);
-simple_fold!(Group, |_| 1.0, |one, _| one);
+simple_fold!(Min, value => value, (least, value) => if least > value || least.is_nan() { value } else { least });
+simple_fold!(Max, value => value, (most, value) => if most < value || most.is_nan() { value } else { most });
+simple_fold!(Count, _ => 1.0, (count, _) => count + 1.0);
+
+/// Only that there was something.
+#[derive(Clone, Copy)]
+struct Group;
+
+impl Fold for Group {
+    fn first(_: f64) -> Self {
+        Self
+    }
+
+    fn add(&mut self, _: f64) {}
+
+    fn result(self, _: f64) -> f64 {
+        1.0
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Variance {

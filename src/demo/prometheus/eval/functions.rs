@@ -230,11 +230,7 @@ fn absent_over_time(eval: Eval<'_>, arguments: &[Expr]) -> Result<Out> {
         _ => Labels::empty(),
     };
     static PRESENT: Function = over("present_over_time", over::present).keeping_name();
-    let mut lines = Vec::new();
-    eval.windows(&PRESENT, over::present, arguments, &mut |labels, values| {
-        lines.push(Line { labels: labels.clone(), values: values.to_vec() });
-        eval.charge(lines.len())
-    })?;
+    let lines = eval.collect(|line| eval.windows(&PRESENT, over::present, arguments, line))?;
     Ok(missing(eval, labels, &lines))
 }
 
@@ -268,11 +264,8 @@ fn timestamp(eval: Eval<'_>, arguments: &[Expr]) -> Result<Out> {
         let when = When { offset: if fixed { selector.when.offset.max(0) } else { selector.when.offset }, ..selector.when };
         let oldest = eval.resolve(When { offset: 0, ..when }, eval.grid.start) - eval.query.span.lookback;
         let own = |time: i64, _| if fixed && time <= oldest { ABSENT } else { time as f64 / 1_000.0 };
-        let mut lines = Vec::new();
-        eval.select(&selector.matchers, when, own, &mut |labels, values| {
-            lines.push(Line { labels: labels.without_name(), values: values.to_vec() });
-            eval.charge(lines.len())
-        })?;
+        let mut lines = eval.collect(|line| eval.select(&selector.matchers, when, own, line))?;
+        lines.iter_mut().for_each(|line| line.labels = line.labels.without_name());
         return merged(lines).map(Out::Vector);
     }
     change(eval, arguments, |step, _| eval.grid.at(step) as f64 / 1_000.0)
