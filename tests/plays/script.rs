@@ -53,10 +53,6 @@ pub enum Until {
     Message(&'static str),
     /// This field (a JSON pointer) has this value; null is also absent.
     Field(&'static str, Value),
-    /// This field has any value but this.
-    Not(&'static str, Value),
-    /// All of them.
-    All(Vec<Until>),
     /// Nothing that counts has happened for so long.
     Quiet(Duration),
 }
@@ -146,8 +142,6 @@ impl Until {
             Self::PausedFor(reason) => pauses().iter().any(|pause| pause["reason"] == *reason),
             Self::Message(part) => status["message"].as_str().unwrap_or_default().contains(part),
             Self::Field(pointer, value) => rollout.pointer(pointer).unwrap_or(&Value::Null) == value,
-            Self::Not(pointer, value) => rollout.pointer(pointer).unwrap_or(&Value::Null) != value,
-            Self::All(all) => all.iter().all(|one| one.holds(rollout)),
         }
     }
 
@@ -171,8 +165,6 @@ impl fmt::Display for Until {
             Self::PausedFor(reason) => write!(f, "waiting for {reason}"),
             Self::Message(part) => write!(f, "message has {part:?}"),
             Self::Field(pointer, value) => write!(f, "{pointer} is {value}"),
-            Self::Not(pointer, value) => write!(f, "{pointer} is not {value}"),
-            Self::All(all) => write!(f, "{}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")),
             Self::Quiet(calm) => write!(f, "at rest for {calm:?}"),
         }
     }
@@ -210,14 +202,10 @@ impl fmt::Display for Move {
 
 impl fmt::Display for Play {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for manifest in
-            self.manifests.iter().filter(|m| !["Service", "Ingress", "VirtualService"].contains(&m["kind"].as_str().unwrap_or("")))
-        {
+        for manifest in self.manifests.iter().filter(|m| !["Service", "Ingress", "VirtualService"].contains(&m["kind"].as_str().unwrap_or(""))) {
             let mut shown = manifest["spec"].clone();
             if manifest["kind"] == "Rollout" {
-                ["selector", "template", "revisionHistoryLimit"]
-                    .iter()
-                    .for_each(|field| drop(shown.as_object_mut().map(|s| s.remove(*field))));
+                ["selector", "template", "revisionHistoryLimit"].iter().for_each(|field| drop(shown.as_object_mut().map(|s| s.remove(*field))));
             }
             if manifest["kind"] == "Deployment" {
                 shown = serde_json::json!({"replicas": shown["replicas"]});

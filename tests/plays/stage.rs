@@ -24,6 +24,9 @@ pub trait Stage {
     /// Lets time pass until something is new in the log, but no longer than this.
     async fn advance(&mut self, most: Duration);
 
+    /// The play is over: controllers must not go on with it.
+    async fn close(self);
+
     /// Time since the play began.
     fn now(&self) -> Duration;
 

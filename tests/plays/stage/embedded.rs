@@ -26,11 +26,35 @@ const NAMESPACE: &str = "shop";
 const PROMETHEUS: &str = "http://prometheus.example.test:9090";
 const START: &str = "2026-11-21T08:00:00Z";
 
-/// What a round trip takes, in proportion: on the rig as here, controllers make one pass meanwhile and not two.
-const ROUND_TRIP: Duration = Duration::from_millis(15);
+/// How fast people, requests and pods are beside controllers, which make a pass in 10 ms. On a real cluster it varies.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    pub round_trip: Duration,
+    /// From a change to an act that follows at once.
+    pub reaction: Duration,
+    /// From scheduled to ready.
+    pub start_up: Duration,
+    /// Each pod takes up to this much longer.
+    pub spread: Duration,
+}
 
-/// From a change to somebody's reaction to it, in the same proportion: the passes that follow at once are over.
-const REACTION: Duration = Duration::from_millis(35);
+impl Timing {
+    const fn of_millis(round_trip: u64, reaction: u64, start_up: u64, spread: u64) -> Self {
+        let millis = Duration::from_millis;
+        Self { round_trip: millis(round_trip), reaction: millis(reaction), start_up: millis(start_up), spread: millis(spread) }
+    }
+
+    /// The first is the rig's on an idle machine: controllers make one pass during a round trip, some before somebody
+    /// reacts, and the fake pods are ready as soon as they are seen.
+    pub const ALL: [Self; 6] = [
+        Self::of_millis(15, 35, 30, 40),
+        Self::of_millis(15, 35, 5, 0),
+        Self::of_millis(4, 20, 30, 40),
+        Self::of_millis(45, 60, 30, 10),
+        Self::of_millis(90, 60, 100, 300),
+        Self::of_millis(25, 120, 60, 20),
+    ];
+}
 
 pub struct Embedded {
     sim: Sim,
@@ -38,19 +62,19 @@ pub struct Embedded {
     /// Changes up to this revision are in the log.
     read: u64,
     log: Log,
+    timing: Timing,
 }
 
 impl Embedded {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, timing: Timing) -> Self {
         let begin: Time = START.parse().unwrap();
         let mut sim = Sim::new(begin, seed, controllers::all(), Box::new(Constants));
         custom().into_iter().for_each(|kind| sim.store.add_kind(kind));
         controllers::bootstrap(&mut sim.store, begin);
-        // The rig's nodes are fake: pods are ready as soon as they are seen.
-        let quick = Pods { start_up: Duration::from_millis(30), spread: Duration::from_millis(40), ..Pods::default() };
-        (1..10).for_each(|version| sim.workloads.set_pods(&format!("{NAMESPACE}/{APP}"), &format!("v{version}"), quick));
+        let pods = Pods { start_up: timing.start_up, spread: timing.spread, ..Pods::default() };
+        (1..10).for_each(|version| sim.workloads.set_pods(&format!("{NAMESPACE}/{APP}"), &format!("v{version}"), pods));
         let read = sim.store.revision();
-        Self { sim, begin, read, log: Log::default() }
+        Self { sim, begin, read, log: Log::default(), timing }
     }
 
     fn note(&mut self) -> bool {
@@ -122,7 +146,7 @@ fn custom() -> Vec<Kind> {
 impl Stage for Embedded {
     async fn send(&mut self, request: &Request) -> Result<Value, Refused> {
         let answer = self.write(request).map_err(|refusal| Refused { code: refusal.code, message: refusal.message });
-        self.sim.run_until(self.sim.now() + ROUND_TRIP);
+        self.sim.run_until(self.sim.now() + self.timing.round_trip);
         self.note();
         answer
     }
@@ -142,12 +166,14 @@ impl Stage for Embedded {
         }
     }
 
+    async fn close(self) {}
+
     fn now(&self) -> Duration {
         (self.sim.now() - self.begin).to_std().unwrap_or_default()
     }
 
     fn reaction(&self) -> Duration {
-        REACTION
+        self.timing.reaction
     }
 
     fn clock(&self) -> String {

@@ -30,24 +30,26 @@ const THE_END: Duration = Duration::from_millis(4_500);
 /// Stands in manifests where the address of the stage's Prometheus goes.
 pub const PROMETHEUS: &str = "http://PROMETHEUS";
 
-pub async fn perform<S: Stage>(stage: &mut S, play: &Play) -> Recording {
+pub async fn perform<S: Stage>(stage: S, play: &Play) -> Recording {
     let mut actor = Actor { stage, since: 0, answers: Vec::new() };
     let stuck = actor.play(play).await.err();
-    let Actor { answers, .. } = actor;
+    let Actor { mut stage, answers, .. } = actor;
     let pods = stage.list("pods").await;
     let mut seen = stage.log().seen.clone();
     seen.sort_by_key(|seen| seen.revision);
-    Recording { namespace: stage.namespace().into(), prometheus: stage.prometheus(), seen, answers, pods, stuck }
+    let recording = Recording { namespace: stage.namespace().into(), prometheus: stage.prometheus(), seen, answers, pods, stuck };
+    stage.close().await;
+    recording
 }
 
-struct Actor<'a, S> {
-    stage: &'a mut S,
+struct Actor<S> {
+    stage: S,
     /// Versions of the Rollout before this revision are not asked any more.
     since: u64,
     answers: Vec<Answer>,
 }
 
-impl<S: Stage> Actor<'_, S> {
+impl<S: Stage> Actor<S> {
     async fn play(&mut self, play: &Play) -> Result<(), String> {
         for manifest in &play.manifests {
             self.create(manifest.clone()).await;
@@ -139,8 +141,7 @@ impl<S: Stage> Actor<'_, S> {
 
     /// The newest version of the Rollout.
     fn rollout(&self) -> Value {
-        let newest =
-            self.stage.log().seen.iter().filter(|seen| seen.kind == ROLLOUT && seen.name() == APP).max_by_key(|seen| seen.revision);
+        let newest = self.stage.log().seen.iter().filter(|seen| seen.kind == ROLLOUT && seen.name() == APP).max_by_key(|seen| seen.revision);
         newest.map(|seen| seen.object.clone()).unwrap_or_default()
     }
 

@@ -15,6 +15,7 @@ use super::{Body, KINDS, Refused, Request, Stage, version_of};
 use crate::{
     cluster::{Api, Identity, Rig, api::collection},
     record::{Log, Seen},
+    script::APP,
 };
 
 type News = (Instant, Seen);
@@ -45,14 +46,7 @@ impl<'a> Theatre<'a> {
         let namespace = self.rig.namespace(&name.replace('_', "-")).await;
         let (tx, news) = mpsc::unbounded_channel();
         self.routes.lock().unwrap().insert(namespace.clone(), tx);
-        RigStage {
-            api: self.api.clone(),
-            namespace,
-            begin: Instant::now(),
-            news,
-            log: Log::default(),
-            prometheus: self.rig.prometheus_url(),
-        }
+        RigStage { api: self.api.clone(), namespace, begin: Instant::now(), news, log: Log::default(), prometheus: self.rig.prometheus_url() }
     }
 }
 
@@ -136,6 +130,11 @@ impl Stage for RigStage {
         while let Ok(news) = self.news.try_recv() {
             self.note(news);
         }
+    }
+
+    async fn close(self) {
+        // Some plays leave a controller that writes without end.
+        let _ = self.api.delete(&format!("{}/{APP}", self.path("rollouts.argoproj.io"))).await;
     }
 
     fn now(&self) -> Duration {

@@ -193,7 +193,7 @@ fn blue_green_waits_for(spec: &Spec, status: &Status) -> Option<&'static str> {
 
 /// Whether nobody may change replica counts now, and why.
 pub fn is_halted(spec: &Spec, status: &Status) -> bool {
-    spec.paused || status.paused_for(Pause::InconclusiveAnalysisRun).is_some()
+    spec.paused || status.paused_for(Pause::Analysis).is_some()
 }
 
 #[cfg(test)]

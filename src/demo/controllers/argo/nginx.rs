@@ -24,14 +24,31 @@ pub fn canary_name(rollout: &str, stable: &str) -> String {
     name + SUFFIX
 }
 
+/// Does nothing while nothing it is made of has changed.
 fn set_weight_of(pass: &mut Pass<'_, '_>, stable: &str, weight: i64) -> Outcome {
     let name = canary_name(&pass.meta.name, stable);
+    let before = made_of(pass, stable, &name, weight);
+    if pass.memory.ingresses.get(stable) == Some(&before) {
+        return Ok(());
+    }
+    write_canary(pass, stable, &name, weight)?;
+    let after = made_of(pass, stable, &name, weight);
+    pass.memory.ingresses.insert(stable.into(), after);
+    Ok(())
+}
+
+fn made_of(pass: &Pass<'_, '_>, stable: &str, canary: &str, weight: i64) -> (i64, i64, u64, u64) {
+    let revision = |name: &str| pass.cx.store.get(&pass.key_of(names::INGRESSES, name)).map_or(0, |stored| stored.revision);
+    (pass.meta.generation, weight, revision(stable), revision(canary))
+}
+
+fn write_canary(pass: &mut Pass<'_, '_>, stable: &str, name: &str, weight: i64) -> Outcome {
     let Some(ingress) = pass.cx.get(names::INGRESSES, &pass.meta.namespace, stable) else {
         let why = format!("error retrieving stableIngress `{stable}` from cache: ingress.networking.k8s.io \"{stable}\" not found");
         return Err(Trouble::Failed(why));
     };
-    let wanted = canary_ingress(pass, &ingress, &name, weight)?;
-    let Some(known) = pass.cx.get(names::INGRESSES, &pass.meta.namespace, &name) else {
+    let wanted = canary_ingress(pass, &ingress, name, weight)?;
+    let Some(known) = pass.cx.get(names::INGRESSES, &pass.meta.namespace, name) else {
         pass.event("CreatingCanaryIngress", &format!("Creating canary ingress `{name}` with weight `{weight}`"));
         pass.cx.create(names::INGRESSES, wanted)?;
         return Ok(());

@@ -3,7 +3,7 @@
 //! Decisions are made on what was read when the pass began, even after the pass has written something: a changed
 //! number of pods counts only in the next pass, as it does for the real controller.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::SubsecRound;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -77,6 +77,10 @@ pub struct Memory {
     pub hash: Option<(i64, Option<i64>, Arc<str>)>,
     /// How often the canary Service went back and forth since the rollout was aborted, and when it last did.
     pub flaps: Option<(u32, Time)>,
+    /// On what the spec was found good.
+    pub valid: Option<Vec<u64>>,
+    /// What the canary Ingresses were last made of: generation, weight, revisions of the stable and of the canary one.
+    pub ingresses: BTreeMap<String, (i64, i64, u64, u64)>,
 }
 
 pub struct Pass<'a, 'c> {

@@ -127,19 +127,23 @@ pub struct PauseCondition {
 /// Why a rollout waits for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Pause {
-    CanaryPauseStep,
-    BlueGreenPause,
-    InconclusiveAnalysisRun,
-    InconclusiveExperiment,
+    #[serde(rename = "CanaryPauseStep")]
+    Step,
+    #[serde(rename = "BlueGreenPause")]
+    Promotion,
+    #[serde(rename = "InconclusiveAnalysisRun")]
+    Analysis,
+    #[serde(rename = "InconclusiveExperiment")]
+    Experiment,
 }
 
 impl Pause {
     pub fn name(self) -> &'static str {
         match self {
-            Self::CanaryPauseStep => "CanaryPauseStep",
-            Self::BlueGreenPause => "BlueGreenPause",
-            Self::InconclusiveAnalysisRun => "InconclusiveAnalysisRun",
-            Self::InconclusiveExperiment => "InconclusiveExperiment",
+            Self::Step => "CanaryPauseStep",
+            Self::Promotion => "BlueGreenPause",
+            Self::Analysis => "InconclusiveAnalysisRun",
+            Self::Experiment => "InconclusiveExperiment",
         }
     }
 }
@@ -162,6 +166,9 @@ impl Status {
 
     /// The merge patch that leads here from `before`, if there is anything to change.
     pub fn patch_from(&self, before: &Self) -> Option<Value> {
+        if self == before {
+            return None;
+        }
         let tree = |status: &Self| serde_json::to_value(status).unwrap_or_default();
         let patch = difference(&tree(before), &tree(self));
         (!patch.is_empty()).then(|| serde_json::json!({ "status": patch }))

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::{
     istio, names,
     pass::{Outcome, Pass, Trouble},
+    references,
     spec::{Analysis, BlueGreen, Canary, IntOrString, ManagedRoute, Step, TrafficRouting},
 };
-use crate::demo::controllers::analysis;
+use crate::demo::{controllers::analysis, store::Key};
 
 const CANARY: &str = "spec.strategy.canary";
 const BLUE_GREEN: &str = "spec.strategy.blueGreen";
@@ -28,8 +29,27 @@ fn non_negative(field: &str, value: i64) -> Option<String> {
 }
 
 impl Pass<'_, '_> {
-    pub fn validate(&self) -> Outcome {
-        self.validation_error().map_or(Ok(()), |why| Err(Trouble::Invalid(why)))
+    /// What was found good is not looked at again until it, or something it refers to, changes.
+    pub fn validate(&mut self) -> Outcome {
+        let judged = self.judged();
+        if judged.is_some() && self.memory.valid == judged {
+            return Ok(());
+        }
+        if let Some(why) = self.validation_error() {
+            return Err(Trouble::Invalid(why));
+        }
+        self.memory.valid = judged;
+        Ok(())
+    }
+
+    /// What the judgement rests on: the generation, and the revisions of what the spec refers to. Workloads and analysis
+    /// templates are judged every time.
+    fn judged(&self) -> Option<Vec<u64>> {
+        let is_simple = self.spec.workload_ref.is_none() && self.analyses().is_empty();
+        let revision = |to: &Key| self.cx.store.get(to).map_or(0, |stored| stored.revision);
+        let all =
+            || std::iter::once(self.meta.generation.unsigned_abs()).chain(references(&self.key, &self.spec).iter().map(revision)).collect();
+        is_simple.then(all)
     }
 
     pub fn validation_error(&self) -> Option<String> {

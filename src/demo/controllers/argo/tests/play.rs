@@ -306,7 +306,7 @@ fn phase(object: &Value) -> String {
 }
 
 fn line(object: &Value) -> String {
-    let is_observed = object["status"]["observedGeneration"] == object["metadata"]["generation"].to_string();
+    let is_observed = object["status"]["observedGeneration"].as_str() == Some(&*object["metadata"]["generation"].to_string());
     let status = &object["status"];
     let is_unpausing = status["controllerPause"] == true && status["pauseConditions"].as_array().is_none_or(Vec::is_empty);
     let step = status["currentStepIndex"].as_i64().map(|index| format!(" @{index}")).unwrap_or_default();

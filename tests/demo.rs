@@ -1,0 +1,188 @@
+//! `rolltop demo` as a newcomer meets it: the built program, a terminal, and nothing else on the machine.
+
+// A test that cannot go on should say where.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "cluster/rig/term.rs"]
+#[allow(dead_code)]
+mod term;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use term::{Program, Term};
+
+/// Debug builds start slowly, and the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A program with a home and a place for temporary files of its own.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn screen(&self, args: &[&str], size: (u16, u16)) -> Term {
+        let program = Program::new(env!("CARGO_BIN_EXE_rolltop")).args(args.to_vec()).size(size.0, size.1);
+        program.env("HOME", self.0.path()).env("TMPDIR", self.0.path()).start().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolltop"));
+        command.args(args).env_clear().env("HOME", self.0.path()).env("TMPDIR", self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// What demos have left where temporary files go.
+    fn left(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.filter(|name| name.starts_with("rolltop-demo")).collect()
+    }
+}
+
+#[track_caller]
+fn shows(term: &Term, words: &[&str]) -> String {
+    let seen = term.wait_for(|screen| words.iter().all(|word| screen.contains(word)), PATIENCE);
+    seen.unwrap_or_else(|screen| panic!("never showed {words:?}:\n{screen}"))
+}
+
+/// Reads the card, says yes, and waits for the effect.
+#[track_caller]
+fn confirm(term: &Term) {
+    shows(term, &["accepted", "esc cancel"]);
+    let begin = std::time::Instant::now();
+    while term.screen().contains("esc cancel") {
+        assert!(begin.elapsed() < PATIENCE, "the card takes no yes:\n{}", term.screen());
+        // The card counts a key only once it could have been read.
+        std::thread::sleep(Duration::from_millis(700));
+        term.send("y");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_newcomer_promotes_one_canary_and_aborts_another() {
+    let place = Place::new();
+    let mut term = place.screen(&["demo"], (120, 40));
+    shows(&term, &["shop/checkout", "pay/payments", "try:"]);
+    // It begins as the screen opens, and waits for a person at 25 %.
+    term.send("/checkout\r");
+    term.send("\r");
+    shows(&term, &["Traffic", "WAITING"]);
+    term.send("p");
+    confirm(&term);
+    shows(&term, &["50%"]);
+    assert!(!term.screen().contains("try:"), "the hint has done its work:\n{}", term.screen());
+
+    term.send("\x1b");
+    std::thread::sleep(Duration::from_millis(500));
+    term.send("\x1b\x1b");
+    std::thread::sleep(Duration::from_millis(500));
+    term.send("/payments\r");
+    shows(&term, &["pay/payments"]);
+    term.send("\r");
+    shows(&term, &["Traffic", "payments"]);
+    term.send("a");
+    confirm(&term);
+    shows(&term, &["ABORTED"]);
+
+    term.send("q");
+    assert_eq!(term.exit_code(PATIENCE), Some(0));
+    assert_eq!(place.left(), [""; 0], "files were left behind");
+}
+
+#[test]
+fn a_watch_of_the_demo_cannot_write() {
+    let place = Place::new();
+    let term = place.screen(&["demo", "--watch"], (80, 24));
+    shows(&term, &["shop/checkout"]);
+    assert!(!term.screen().contains("promote"), "{}", term.screen());
+    term.send("p");
+    shows(&term, &["watch"]);
+    assert!(!term.screen().contains("esc cancel"), "{}", term.screen());
+}
+
+#[test]
+fn serving_prints_two_addresses_that_work_and_ctrl_c_leaves_nothing() {
+    let place = Place::new();
+    let mut child = place.command(&["demo", "--serve"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap()).lines().take(2).map(Result::unwrap).collect();
+    let kubeconfig = lines[0].strip_prefix("KUBECONFIG=").unwrap();
+    let prometheus = lines[1].strip_prefix("PROMETHEUS_URL=").unwrap();
+    let status = place.run(&["--kubeconfig", kubeconfig, "--prometheus", prometheus, "status", "-A"]);
+    assert!(text(&status.stdout).contains("checkout"), "{status:?}");
+    assert!(status.stderr.is_empty(), "{}", text(&status.stderr));
+
+    let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(place.left(), [""; 0], "files were left behind");
+}
+
+#[test]
+fn a_closed_terminal_leaves_nothing_either() {
+    let place = Place::new();
+    let mut term = place.screen(&["demo"], (80, 24));
+    shows(&term, &["shop/checkout"]);
+    assert_eq!(place.left().len(), 1);
+    term.hup();
+    assert!(term.wait_exit(Duration::from_secs(5)).is_some());
+    assert_eq!(place.left(), [""; 0], "files were left behind");
+}
+
+#[test]
+fn a_port_in_use_is_avoided_with_a_word() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut child = place.command(&["demo", "--serve", "--port", &port]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("KUBECONFIG="), "{line}");
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("in use") && said.contains("http://127.0.0.1:"), "{said}");
+    rustix::process::kill_process(rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_bad_scenario_is_told_whole_with_its_lines() {
+    let place = Place::new();
+    let file = place.0.path().join("mine.toml");
+    std::fs::write(&file, "version = 1\ntitle = \"x\"\nabout = \"y\"\n\n[[workload]]\nname = \"shop/a\"\nkind = \"canari\"\nreplicaz = 3\n").unwrap();
+    let out = place.run(&["demo", file.to_str().unwrap(), "--serve"]);
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    for words in ["mine.toml:7", "canary", "mine.toml:8", "replicas"] {
+        assert!(said.contains(words), "{words} is missing in:\n{said}");
+    }
+    let unknown = place.run(&["demo", "chekout", "--serve"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("checkout"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn without_a_terminal_there_is_a_list_and_a_usage_error() {
+    let place = Place::new();
+    let list = place.run(&["demo", "--list"]);
+    for scenario in ["checkout", "regression", "hostile", "fleet", "drill"] {
+        assert!(text(&list.stdout).contains(scenario), "{}", text(&list.stdout));
+    }
+    let screen = place.run(&["demo"]);
+    assert_eq!(screen.status.code(), Some(2));
+    assert!(text(&screen.stderr).contains("terminal"), "{}", text(&screen.stderr));
+}
