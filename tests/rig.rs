@@ -1,4 +1,7 @@
-//! The real binary in a pseudo-terminal against real components: etcd, kube-apiserver, Argo Rollouts, Prometheus.
+//! The suite against real components: etcd, kube-apiserver, Argo Rollouts, Prometheus.
+//!
+//! Here, too, what only makes sense beside the real thing: the embedded API server and the embedded Prometheus compared with
+//! theirs, and the real Rollouts controller at work on the embedded API server.
 //!
 //! Build them once with `tests/cluster/build`. One rig serves the whole run, a namespace each test; a test that
 //! breaks a component starts its own.
@@ -8,30 +11,11 @@
 
 #[path = "cluster/rig.rs"]
 mod cluster;
+mod suite;
 
-#[path = "rig/app.rs"]
-mod app;
-#[path = "rig/blue_green.rs"]
-mod blue_green;
-#[path = "rig/canary.rs"]
-mod canary;
-#[path = "rig/hostile.rs"]
-mod hostile;
-#[path = "rig/metrics.rs"]
-mod metrics;
-#[path = "rig/outages.rs"]
-mod outages;
-#[path = "rig/quiet.rs"]
-mod quiet;
-#[path = "rig/races.rs"]
-mod races;
-#[path = "rig/rights.rs"]
-mod rights;
-#[path = "rig/selftest.rs"]
-mod selftest;
-#[path = "rig/status.rs"]
-mod status;
-#[path = "rig/traps.rs"]
-mod traps;
-#[path = "rig/watch_mode.rs"]
-mod watch_mode;
+#[path = "rig/api_write.rs"]
+mod api_write;
+#[path = "rig/promql.rs"]
+mod promql;
+#[path = "rig/real_controller.rs"]
+mod real_controller;

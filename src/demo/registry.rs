@@ -124,6 +124,9 @@ fn create_owned(
     }
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.kind.clone().into();
+    if kind.id() == crd::KIND {
+        object = crd::without_references(&object);
+    }
     // Custom kinds with the subresource start without a status, whatever was sent.
     if kind.status && kind.custom.is_some() {
         take(&mut object, "status");
@@ -269,6 +272,7 @@ fn merged(kind: &Kind, before: &Value, mut object: Value, write: Write<'_>) -> V
         if write.client && kind.custom.is_none() {
             after["metadata"]["annotations"] = object["metadata"]["annotations"].take();
         }
+        drop_nulls(&mut after);
         return after;
     }
     if kind.status {
@@ -376,6 +380,13 @@ fn give_address(service: &mut Value, revision: u64) {
         spec["clusterIP"] = format!("10.96.{}.{}", host / 256, host % 256).into();
     }
     spec["clusterIPs"] = json!([spec["clusterIP"]]);
+    if spec["type"] == "NodePort" || spec["type"] == "LoadBalancer" {
+        for (at, port) in spec["ports"].as_array_mut().into_iter().flatten().enumerate() {
+            if port["nodePort"].as_u64().is_none_or(|number| number == 0) {
+                port["nodePort"] = (30_000 + (revision + at as u64) % 2_768).into();
+            }
+        }
+    }
 }
 
 /// Clients may send a Service without the address it got.

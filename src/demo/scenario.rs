@@ -219,6 +219,8 @@ pub struct Scenario {
     pub about: String,
     pub hint: String,
     pub prehistory: Duration,
+    /// Between two scrapes while somebody looks.
+    pub scrape: Duration,
     pub workloads: Vec<Workload>,
     pub templates: Vec<Template>,
     pub script: Vec<Event>,

@@ -34,8 +34,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// The same while nobody looks.
 const COARSE_TICK: Duration = Duration::from_secs(5);
 
-/// Between two scrapes.
-const SCRAPE: TimeDelta = TimeDelta::seconds(5);
+/// Between two scrapes, in scenarios.
+pub const SCRAPE: Duration = Duration::from_secs(5);
 
 /// The same while nobody looks: four in the shortest window anybody asks for.
 const COARSE_SCRAPE: TimeDelta = TimeDelta::seconds(15);
@@ -51,6 +51,8 @@ pub struct Scraper {
     begins: Time,
     /// From when on somebody looks.
     opening: Time,
+    /// Between two scrapes from then on.
+    every: TimeDelta,
     routes: Routes,
     /// Rollouts that had a ready pod once.
     up: HashSet<Key>,
@@ -65,13 +67,14 @@ pub struct Scraper {
 }
 
 impl Scraper {
-    pub fn new(tsdb: Arc<Tsdb>, begins: Time, opening: Time) -> Self {
+    pub fn new(tsdb: Arc<Tsdb>, begins: Time, opening: Time, every: Duration) -> Self {
         let target = Target { job: "mesh".into(), instance: "rolltop-demo".into() };
         Self {
             tsdb,
             target,
             begins,
             opening,
+            every: TimeDelta::from_std(every).unwrap_or_default(),
             routes: Routes::default(),
             up: HashSet::new(),
             mentioned: HashMap::new(),
@@ -90,7 +93,7 @@ impl Scraper {
         model.advance(passed.saturating_sub(model.now()));
         let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
         dirty.iter().for_each(|key| self.reroute(cx, key));
-        let (tick, every) = if cx.now < self.opening { (COARSE_TICK, COARSE_SCRAPE) } else { (TICK, SCRAPE) };
+        let (tick, every) = if cx.now < self.opening { (COARSE_TICK, COARSE_SCRAPE) } else { (TICK, self.every) };
         if self.scraped.is_none_or(|last| last + every <= cx.now) {
             self.scraped = Some(cx.now);
             self.scrape(cx);

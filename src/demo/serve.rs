@@ -253,7 +253,7 @@ pub fn simulate(play: &Play<'_>, prometheus: &str, tsdb: Arc<Tsdb>, switch: Swit
     let (opening, seed) = (*opening, *seed);
     let begins = opening - chrono::TimeDelta::from_std(scenario.prehistory).unwrap_or_default();
     let mut all: Vec<Box<dyn Controller>> = controllers::all();
-    all.push(Box::new(Scraper::new(tsdb.clone(), begins, opening)));
+    all.push(Box::new(Scraper::new(tsdb.clone(), begins, opening, scenario.scrape)));
     all.push(Box::new(Script::new(scenario, opening, switch)));
     if let Some(ledger) = ledger {
         all.push(Box::new(Clerk(ledger.clone())));

@@ -28,8 +28,6 @@ mod identity;
 mod layout;
 #[path = "rig/manifests.rs"]
 pub mod manifests;
-#[path = "rig/metrics_text.rs"]
-mod metrics_text;
 #[path = "rig/observe.rs"]
 mod observe;
 #[path = "rig/parts.rs"]
@@ -38,13 +36,18 @@ mod parts;
 mod pki;
 #[path = "rig/process.rs"]
 mod process;
+#[path = "rig/programs.rs"]
+mod programs;
+#[path = "rig/prometheus.rs"]
+mod prometheus;
+#[path = "rig/roles.rs"]
+mod roles;
 #[path = "rig/term.rs"]
 pub mod term;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, Once};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use color_eyre::eyre::{Result, WrapErr, bail, eyre};
@@ -63,8 +66,6 @@ use layout::Layout;
 use process::Processes;
 
 static SHARED: tokio::sync::OnceCell<Option<Rig>> = tokio::sync::OnceCell::const_new();
-
-static SKIPPED: Once = Once::new();
 
 const READY: Duration = Duration::from_secs(60);
 
@@ -123,13 +124,22 @@ impl Rig {
 
     /// Whether `start` can work here; says so loudly when not. For tests that start their own.
     pub fn built() -> bool {
-        let Err(missing) = layout::programs() else {
-            return true;
-        };
-        let must = std::env::var("CI").as_deref() == Ok("true");
-        assert!(!must, "the rig is not built: {missing}; run tests/cluster/build");
-        SKIPPED.call_once(|| skipped(&missing));
-        false
+        layout::built().inspect_err(|missing| programs::skip(missing)).is_ok()
+    }
+
+    /// Folder of kubectl and its plugin for Argo Rollouts. `None`: the test is to be skipped.
+    pub fn programs() -> Option<PathBuf> {
+        programs::folder(["kubectl", "kubectl-argo-rollouts"]).inspect_err(|missing| programs::skip(missing)).ok()
+    }
+
+    /// A folder for programs that want one.
+    pub fn home(&self) -> &std::path::Path {
+        &self.layout.dir
+    }
+
+    /// What kubectl is to be given; see [`Rig::kubeconfig`].
+    pub fn client_kubeconfig(&self, identity: Identity, namespace: &str) -> PathBuf {
+        self.kubeconfig(identity, namespace)
     }
 
     /// Starts a cluster of one's own.
@@ -137,7 +147,6 @@ impl Rig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let layout = Layout::new().map_err(|missing| eyre!("{missing}; run tests/cluster/build"))?;
         let ca = pki::write(&layout)?;
-        identity::write_tokens(&layout)?;
         layout.write_configs()?;
         let processes = Mutex::new(Processes::new(&layout)?);
         let mut rig = Self { layout, ca, traffic: Traffic::new(), exporter: None, processes, namespaces: AtomicU32::new(0) };
@@ -179,7 +188,7 @@ impl Rig {
 
     /// The same with a name of one's choice.
     pub async fn create_namespace(&self, name: &str) {
-        bootstrap::namespace(&self.api(Identity::Admin), name).await.expect("creating a namespace");
+        roles::namespace(&self.api(Identity::Admin), name).await.expect("creating a namespace");
     }
 
     /// Manifests and waiting, as admin, in one namespace.
@@ -189,7 +198,9 @@ impl Rig {
 
     /// A kubeconfig file of this identity whose current namespace is `namespace`.
     pub fn kubeconfig(&self, identity: Identity, namespace: &str) -> PathBuf {
-        identity::write_kubeconfig(&self.layout, identity, namespace).expect("writing a kubeconfig")
+        let path = self.layout.file("kubeconfigs").join(identity.file(namespace));
+        std::fs::write(&path, self.layout.kubeconfig(identity, namespace)).expect("writing a kubeconfig");
+        path
     }
 
     /// A new client; it belongs to the runtime that calls this.
@@ -203,7 +214,7 @@ impl Rig {
     }
 
     fn config(&self, identity: Identity) -> kube::Config {
-        identity::config(&self.layout, &self.ca, identity)
+        identity::config(&self.server_url(), Some(&self.ca), identity)
     }
 
     /// Address of the API server.
@@ -217,13 +228,7 @@ impl Rig {
 
     /// Result vector of an instant query.
     pub async fn query(&self, promql: &str) -> Result<Vec<Value>> {
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.prometheus_url()), [("query", promql)])?;
-        let answer: Value = http.get(url).send().await?.json().await?;
-        match answer["data"]["result"].as_array() {
-            Some(result) => Ok(result.clone()),
-            None => bail!("{promql}: {answer}"),
-        }
+        prometheus::query(&self.prometheus_url(), promql).await
     }
 
     /// How versions behave and how much they get to do.
@@ -321,12 +326,6 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-/// Past the capture of tests that pass: that nothing was tested must be seen.
-fn skipped(missing: &str) {
-    let line = format!("RIG TESTS SKIPPED: {missing}; run tests/cluster/build");
-    let _ = writeln!(std::io::stderr(), "\n########## {line} ##########\n");
 }
 
 /// The last lines of a log.

@@ -1,6 +1,6 @@
 //! Server-side apply: a client says what it wants of an object, and the server keeps book of who wants what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -32,9 +32,9 @@ pub fn apply(
     let mut managed = Managed::read(live);
     let before = without_books(live);
     managed.begin(schema, zero, &before, who);
-    let mut after = merge(schema, Some(&before), Some(&wanted)).unwrap_or_default();
+    let merged = merge(schema, Some(&before), Some(&wanted)).unwrap_or_default();
     let owned = managed.owned_by_others(who).union(&named);
-    managed.applied(who).prune(schema, &mut after, &owned);
+    let after = managed.applied(who).prune(schema, &merged, &owned);
     managed.apply(schema, &before, &after, named, who, force)?;
     Ok(Applied { object: after, managed })
 }
@@ -81,23 +81,41 @@ fn merge_fields(schema: Schema<'_>, old: &Map<String, Value>, new: &Map<String, 
     merged.into()
 }
 
-/// Elements that both have come in the order of the wanted; others stay where they are between them.
+/// Elements that both have come in the order of the wanted; others stay where they are between them. Which of several
+/// orders that fit comes out is a matter of the real server's steps, and these are they.
 fn merge_elements(item: Schema<'_>, same: &Same<'_>, old: &[Value], new: &[Value]) -> Value {
-    let there: BTreeMap<_, _> = old.iter().map(|element| (element_step(element, same), element)).collect();
-    let wanted: Vec<_> = new.iter().map(|element| element_step(element, same)).collect();
-    let mut rest = old.iter().peekable();
+    let old: Vec<_> = old.iter().map(|element| (element_step(element, same), element)).collect();
+    let new: Vec<_> = new.iter().map(|element| (element_step(element, same), element)).collect();
+    let there: BTreeMap<_, _> = old.iter().map(|(step, element)| (step, *element)).collect();
+    let wanted: BTreeSet<_> = new.iter().map(|(step, _)| step).collect();
+    let mut shared = new.iter().map(|(step, _)| step).filter(|step| there.contains_key(step)).peekable();
     let mut merged = Vec::with_capacity(old.len() + new.len());
-    for (step, element) in wanted.iter().zip(new) {
-        while let Some(own) = rest.next_if(|own| !wanted.contains(&element_step(own, same))) {
-            merged.push(own.clone());
+    let mut done = BTreeSet::new();
+    let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        match (left.peek(), right.peek()) {
+            (None, None) => return merged.into(),
+            (Some((step, element)), _) if !wanted.contains(step) => {
+                merged.push((*element).clone());
+                left.next();
+            }
+            (Some((step, _)), Some((next, _)))
+                if step != next && (done.contains(step) || shared.peek().is_some_and(|shared| *shared != step)) =>
+            {
+                left.next();
+            }
+            (mine, Some((step, element))) => {
+                if mine.is_some_and(|(mine, _)| mine == step) {
+                    left.next();
+                }
+                merged.extend(merge(item, there.get(step).copied(), Some(element)));
+                done.insert(step);
+                shared.next_if(|shared| *shared == step);
+                right.next();
+            }
+            (Some(_), None) => drop(left.next()),
         }
-        if rest.peek().is_some_and(|own| element_step(own, same) == *step) {
-            rest.next();
-        }
-        merged.extend(merge(item, there.get(step).copied(), Some(element)));
     }
-    merged.extend(rest.filter(|own| !wanted.contains(&element_step(own, same))).cloned());
-    merged.into()
 }
 
 /// What in a configuration does not fit the schema, in the words of the real server.

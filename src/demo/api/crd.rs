@@ -36,12 +36,12 @@ pub fn built_in() -> Vec<Value> {
 pub fn install(sim: &mut Sim, now: Time) {
     for definition in built_in() {
         // One that is there already stays as it is.
-        drop(registry::create(&mut sim.store, KIND, "", served(&definition), Write::new(now, "")));
+        drop(registry::create(&mut sim.store, KIND, "", definition, Write::new(now, "")));
     }
 }
 
-/// A definition as clients see it: they know no references.
-fn served(value: &Value) -> Value {
+/// A definition as it is kept and as clients see it: they know no references.
+pub fn without_references(value: &Value) -> Value {
     match value {
         Value::Object(fields) if fields.contains_key("$ref") => {
             let mut open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
@@ -50,8 +50,8 @@ fn served(value: &Value) -> Value {
             }
             open
         }
-        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), served(value))).collect(),
-        Value::Array(items) => items.iter().map(served).collect(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), without_references(value))).collect(),
+        Value::Array(items) => items.iter().map(without_references).collect(),
         other => other.clone(),
     }
 }
@@ -169,7 +169,7 @@ fn schema(definition: &Value, version: &Value) -> Value {
     let name = &definition["metadata"]["name"];
     let ours = built_in().into_iter().find(|ours| ours["metadata"]["name"] == *name);
     let own = ours.as_ref().map(|ours| &ours["spec"]["versions"][0]["schema"]["openAPIV3Schema"]);
-    own.filter(|own| served(own) == *shown).unwrap_or(shown).clone()
+    own.filter(|own| without_references(own) == *shown).unwrap_or(shown).clone()
 }
 
 /// Versions in the order of preference: `v2`, `v1`, `v1beta2`, `v1beta1`, `v1alpha1`, others.
@@ -196,7 +196,7 @@ mod tests {
     fn store() -> Store {
         let mut store = Store::new(kinds::built_in());
         for definition in built_in() {
-            registry::create(&mut store, KIND, "", served(&definition), Write::new(Time::UNIX_EPOCH, "")).unwrap();
+            registry::create(&mut store, KIND, "", definition, Write::new(Time::UNIX_EPOCH, "")).unwrap();
         }
         store
     }

@@ -405,7 +405,9 @@ impl<'c> Request<'c> {
         if problems.is_empty() {
             return Ok(());
         }
-        Err(Refusal::invalid(&self.kind, text(&object["metadata"]["name"]), problems))
+        // Events are checked as one kind, whatever group they come by.
+        let group = if is_new_event(&self.kind) { "" } else { self.kind.group.as_str() };
+        Err(Refusal::invalid_options(&self.kind.kind, group, text(&object["metadata"]["name"]), problems))
     }
 
     /// The answer to a deletion: most kinds are content to say that it happened.

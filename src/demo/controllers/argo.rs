@@ -3,14 +3,14 @@
 //! One pass over one rollout ([`pass`]) reads the rollout, its versions ([`versions`]), runs and Experiments, and stops
 //! at the first thing that changes the rollout itself: a spec that cannot be acted on ([`validation`]), a new version,
 //! conditions that pauses and aborts left behind. Only then it works, by its strategy ([`canary`], [`blue_green`]), with
-//! [`scaling`], [`services`], [`traffic`] and the analyses as tools, and ends with one status. So an action of a person
-//! shows as two updates or more, as with the real controller.
+//! [`scaling`], [`services`], [`traffic`] and the analyses as tools, and ends with one status ([`ending`]). So an action
+//! of a person shows as two updates or more, as with the real controller.
 //!
 //! Pure rooms: what is asked ([`spec`]), what is told ([`status`], [`conditions`]), numbers of pods ([`replicas`]),
 //! pauses ([`pause`]), pod templates ([`template`]).
 //!
-//! Not as the real one: hashes have other values; the canary Service of an aborted rollout flaps once a second
-//! ([`services`]); step plugins are refused; of routers other than ingress-nginx, Istio, Traefik and the
+//! Not as the real one: hashes have other values; rollouts that keep themselves busy slow down after a while
+//! ([`RESTLESS`]); step plugins are refused; of routers other than ingress-nginx, Istio, Traefik and the
 //! Gateway API plugin only the weights in the status exist.
 
 use std::{
@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::{
-    pass::{Memory, Pass, Rollout, Trouble, read},
+    pass::{Memory, Outcome, Pass, Rollout, Trouble, read},
     spec::Spec,
 };
 use super::events;
@@ -39,6 +39,7 @@ mod analysis;
 mod blue_green;
 mod canary;
 mod conditions;
+mod ending;
 mod experiment;
 mod istio;
 mod metadata;
@@ -66,6 +67,14 @@ const WORKLOAD_AGAIN: Duration = Duration::from_secs(20);
 /// After trouble, a spec that cannot be acted on included, the next try comes after this long, and twice as long each
 /// time, up to the second figure. Until then changes do not count.
 const RETRY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(10));
+/// A rollout can keep itself busy: an aborted one with its Services, one that waits for an inconclusive analysis with its
+/// conditions. The real controller spins; this one does for so many passes without a break, and then slows down.
+const RESTLESS: u32 = 100;
+/// The first pause between passes of a restless rollout. It doubles after every [`PATIENCE`] passes, up to 2⁸ times.
+const BREATHER: Duration = Duration::from_millis(200);
+const PATIENCE: u32 = 50;
+/// A break after which a rollout is no longer restless.
+const CALM: Duration = Duration::from_secs(2);
 /// A timer fires just after its moment, as moments "after" which something happens have to be over.
 const LATE: Duration = Duration::from_millis(1);
 
@@ -91,7 +100,52 @@ struct Known {
     /// The earliest timer that has not fired. Later ones are forgotten: every pass asks again.
     timer: Option<Time>,
     failures: u32,
+    /// Passes without a break, when the last one was, and what revision of the rollout it left.
+    passes: u32,
+    last: Time,
+    left: u64,
     memory: Memory,
+}
+
+impl Known {
+    /// How long the next pass has to wait, if it has to.
+    fn must_wait(&mut self, revision: u64, now: Time) -> Option<Duration> {
+        self.timer = self.timer.filter(|timer| *timer > now);
+        let retry = self.timer.filter(|_| self.failures > 0);
+        let then = retry.unwrap_or_else(|| self.not_before(revision, now));
+        (then > now).then(|| (then - now).to_std().unwrap_or_default())
+    }
+
+    /// When a rollout that does not come to rest may be looked at again. What others write to it is not kept waiting.
+    fn not_before(&mut self, revision: u64, now: Time) -> Time {
+        let pause = |passes: u32| match passes.checked_sub(RESTLESS) {
+            Some(excess) => BREATHER * 2_u32.pow((excess / PATIENCE).min(8)),
+            None => Duration::ZERO,
+        };
+        if self.left != revision || now > self.last + pause(self.passes) + CALM {
+            self.passes = 0;
+        }
+        self.last + pause(self.passes)
+    }
+
+    /// When to look again after a pass that ended so and asked for that.
+    fn look_again(&mut self, outcome: &Outcome, asked: Option<Duration>, now: Time) -> Option<Duration> {
+        let is_trouble = match outcome {
+            Ok(()) | Err(Trouble::NoWorkload(_)) => false,
+            // What is not there does not come by asking again, but by a change.
+            Err(Trouble::Refused(refusal)) => refusal.code != 404,
+            Err(_) => true,
+        };
+        self.failures = if is_trouble { self.failures + 1 } else { 0 };
+        let again = match outcome {
+            Err(Trouble::NoWorkload(_)) => Some(WORKLOAD_AGAIN),
+            Err(_) if is_trouble => Some(RETRY.1.min(RETRY.0 * 2_u32.pow(self.failures.min(16)))),
+            _ => asked,
+        };
+        let then = again.map(|again| now + again + LATE);
+        self.timer = [self.timer, then].into_iter().flatten().min();
+        self.timer.and_then(|timer| (timer - now).to_std().ok())
+    }
 }
 
 impl Controller for Rollouts {
@@ -103,11 +157,11 @@ impl Controller for Rollouts {
         let Some(object) = change.object() else { return };
         match &*object.key.kind {
             names::ROLLOUTS => wake.push(object.key.clone()),
-            // Also what an Experiment's ReplicaSet does is told by the Experiment.
-            names::REPLICA_SETS | names::EXPERIMENTS => wake.extend(self.owner_of(object).cloned()),
             // Measurements come and go, only phases count.
-            names::ANALYSIS_RUNS if phase(&change.before) != phase(&change.after) => wake.extend(self.owner_of(object).cloned()),
-            names::INGRESSES => wake.extend(self.owner_of(object).cloned()),
+            names::ANALYSIS_RUNS if phase(&change.before) == phase(&change.after) => {}
+            names::REPLICA_SETS | names::EXPERIMENTS | names::ANALYSIS_RUNS | names::INGRESSES => {
+                wake.extend(self.owner_of(object).cloned())
+            }
             _ => {}
         }
         // Services that point to no version are nobody's yet.
@@ -128,31 +182,18 @@ impl Controller for Rollouts {
         self.meet(cx, &stored, &rollout);
         let now = cx.now;
         let known = self.known.get_mut(key)?;
-        known.timer = known.timer.filter(|timer| *timer > now);
-        if let Some(timer) = known.timer.filter(|_| known.failures > 0) {
-            return (timer - now).to_std().ok();
+        if let Some(wait) = known.must_wait(stored.revision, now) {
+            return Some(wait);
         }
+        (known.passes, known.last) = (known.passes + 1, now);
         let mut pass = Pass::new(cx, &mut known.memory, key, rollout, stored.revision);
         let outcome = pass.run();
         if let Err(Trouble::Invalid(why) | Trouble::NoWorkload(why)) = &outcome {
             let _ = pass.declare_invalid(why);
         }
-        let again = pass.again;
-        let is_trouble = match &outcome {
-            Ok(()) | Err(Trouble::NoWorkload(_)) => false,
-            // What is not there does not come by asking again, but by a change.
-            Err(Trouble::Refused(refusal)) => refusal.code != 404,
-            Err(_) => true,
-        };
-        known.failures = if is_trouble { known.failures + 1 } else { 0 };
-        let again = match outcome {
-            Err(Trouble::NoWorkload(_)) => Some(WORKLOAD_AGAIN),
-            Err(_) if is_trouble => Some(RETRY.1.min(RETRY.0 * 2_u32.saturating_pow(known.failures.min(16)))),
-            _ => again,
-        };
-        let then = again.map(|again| now + again + LATE);
-        known.timer = [known.timer, then].into_iter().flatten().min();
-        known.timer.and_then(|timer| (timer - now).to_std().ok())
+        let asked = pass.again;
+        known.left = cx.store.get(key).map_or(0, |stored| stored.revision);
+        known.look_again(&outcome, asked, now)
     }
 }
 

@@ -254,10 +254,23 @@ impl Pass<'_, '_> {
     }
 
     fn store_status(&mut self) -> Result<(), Refusal> {
+        if self.cx.workloads.is_prehistory(self.cx.now) {
+            self.store_whole();
+            return Ok(());
+        }
         let written = self.cx.update_status(DEPLOYMENTS, self.deployment.object.clone())?;
         self.deployment.object["metadata"] = written["metadata"].clone();
         self.own.push(self.cx.store.revision());
         Ok(())
+    }
+
+    /// Writes status and annotations. The status door of Deployments lets annotations through, which that of the registry
+    /// does for clients only; and nobody asks who wrote what in prehistory.
+    fn store_whole(&mut self) {
+        let key = key_of(DEPLOYMENTS, &self.deployment.object);
+        self.cx.store.put(key, self.deployment.object.clone());
+        self.own.push(self.cx.store.revision());
+        self.deployment.object["metadata"]["resourceVersion"].take();
     }
 
     /// Whether somebody has changed `replicas`: ReplicaSets remember what was asked for.

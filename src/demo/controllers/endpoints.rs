@@ -209,8 +209,9 @@ impl Targets {
             let ready = eager || (serving && !terminating);
             Some(Target { reference, ready, serving, terminating, ip: pod.ip, node: pod.node })
         };
-        let example = pods.first().map(|pod| pod.value()).unwrap_or_default();
-        let ports = service["spec"]["ports"].as_array().into_iter().flatten().filter_map(|port| resolved(port, &example)).collect();
+        let ports = || service["spec"]["ports"].as_array().into_iter().flatten();
+        let example = pods.first().filter(|_| ports().any(|port| port["targetPort"].is_string())).map(|pod| pod.value());
+        let ports = ports().filter_map(|port| resolved(port, example.as_ref().unwrap_or(&Value::Null))).collect();
         Self { pods: pods.iter().filter_map(target).collect(), ports }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     model::Time,
 };
 
-struct NoMetrics;
+pub struct NoMetrics;
 
 impl Metrics for NoMetrics {
     fn query(&self, _: &str, _: &str, _: Time) -> Result<Samples, String> {

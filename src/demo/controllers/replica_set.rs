@@ -24,13 +24,15 @@ const REPLICA_SETS: &str = "replicasets.apps";
 
 /// Pods made or removed in one pass at most.
 const BURST: i64 = 500;
+/// After a refused write.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// The ReplicaSet controller.
 #[derive(Default)]
 pub struct ReplicaSets {
     orphans: Orphans,
-    /// Revision of the status written in this pass, which is no news.
-    own: u64,
+    /// First and last revision written in this pass that are no news.
+    own: (u64, u64),
 }
 
 impl Controller for ReplicaSets {
@@ -41,7 +43,8 @@ impl Controller for ReplicaSets {
     fn wakes(&self, change: &Change, store: &Store, wake: &mut Vec<Key>) {
         let Some(object) = change.object() else { return };
         match &*object.key.kind {
-            REPLICA_SETS if change.revision != self.own => wake.push(object.key.clone()),
+            _ if (self.own.0..=self.own.1).contains(&change.revision) => (),
+            REPLICA_SETS => wake.push(object.key.clone()),
             "pods" => {
                 self.orphans.note(change);
                 let (before, after) = (change.before.as_deref(), change.after.as_deref());
@@ -61,15 +64,23 @@ impl Controller for ReplicaSets {
         let owned = release(cx, &set);
         let active: Vec<&Member> = owned.iter().filter(|member| member.pod.is_active()).collect();
         let missing = set.replicas - i64::try_from(active.len()).unwrap_or_default();
+        let before = cx.store.revision();
         let managed = if set.deleting { Ok(()) } else { manage(cx, &set, &active, missing) };
         // The status tells of what was found. Where nobody sees it, the next pass would only bring it up to date.
         let is_unseen = missing != 0 && cx.workloads.is_prehistory(cx.now);
         let present = if is_unseen { release(cx, &set) } else { Vec::new() };
-        if write_status(cx, &set, if is_unseen { &present } else { &owned }, missing, &managed) {
-            self.own = cx.store.revision();
-        }
+        let is_told = write_status(cx, &set, if is_unseen { &present } else { &owned }, missing, &managed);
+        let last = cx.store.revision();
+        self.own = match (is_unseen, is_told) {
+            (true, _) => (before + 1, last),
+            (false, true) => (last, last),
+            (false, false) => (1, 0),
+        };
         if managed.is_err() {
-            return Some(Duration::from_secs(5));
+            return Some(RETRY);
+        }
+        if missing.abs() > BURST {
+            return Some(Duration::ZERO);
         }
         next_availability(&set, &active, cx.now)
     }

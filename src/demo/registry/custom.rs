@@ -340,9 +340,19 @@ impl Check {
         }
     }
 
-    /// What `/scale` would show must be a number.
+    /// What `/scale` would show must be there in the right form.
     fn scale(&mut self, kind: &Kind, object: &Value) {
         let Some(scale) = &kind.scale else { return };
+        let shown = [(&scale.spec, json!(0)), (&scale.status, json!(0))];
+        for (pointer, zero) in shown.into_iter().chain(scale.selector.as_ref().map(|selector| (selector, json!("")))) {
+            let parent = pointer.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
+            if let Some(parent) = parent.filter(|parent| !parent.is_object() && !parent.is_null()) {
+                let path = pointer.replace('/', ".");
+                let (text, kind) = (shown_in_go(parent), go_name(parent));
+                let detail = format!("{path} accessor error: {text} is of the type {kind}, expected map[string]interface{{}}");
+                self.problems.push(Problem::invalid(&path, &zero, detail));
+            }
+        }
         let path = scale.spec.replace('/', ".");
         match object.pointer(&scale.spec) {
             Some(Value::Number(number)) if number.as_i64().is_some_and(|replicas| replicas < 0) => {
@@ -351,7 +361,7 @@ impl Check {
             None | Some(Value::Null) => (),
             Some(Value::Number(number)) if number.is_i64() || number.is_u64() => (),
             Some(other) => {
-                let shown = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+                let shown = shown_in_go(other);
                 let detail = format!("{path} accessor error: {shown} is of the type {}, expected int64", go_name(other));
                 self.problems.push(Problem::invalid(&path, &json!(0), detail));
             }
@@ -387,6 +397,10 @@ fn type_name(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
+}
+
+fn shown_in_go(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn go_name(value: &Value) -> &'static str {

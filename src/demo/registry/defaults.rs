@@ -24,7 +24,12 @@ pub fn fill(kind: &Kind, object: &mut Value) {
         ("batch", "Job") => job,
         ("batch", "CronJob") => cron_job,
         ("autoscaling", _) => autoscaler,
-        ("discovery.k8s.io", _) => |slice| each(slice, "ports", |port| set(port, "protocol", "TCP")),
+        ("discovery.k8s.io", _) => |slice| {
+            each(slice, "ports", |port| {
+                set(port, "name", "");
+                set(port, "protocol", "TCP");
+            });
+        },
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => binding,
         _ => return,
     };
@@ -72,7 +77,6 @@ fn new_job(job: &mut Value) {
         return;
     }
     let (uid, name) = (job["metadata"]["uid"].clone(), job["metadata"]["name"].clone());
-    job["spec"]["manualSelector"] = false.into();
     job["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
     for path in ["/metadata", "/spec/template/metadata"] {
         let Some(metadata) = job.pointer_mut(path) else { continue };
@@ -289,6 +293,7 @@ fn job_spec(spec: &mut Value) {
     set(spec, "completions", 1);
     set(spec, "parallelism", 1);
     set(spec, "suspend", false);
+    set(spec, "manualSelector", false);
     set(spec, "podReplacementPolicy", "TerminatingOrFailed");
     template(&mut spec["template"]);
 }

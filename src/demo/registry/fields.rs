@@ -144,41 +144,49 @@ impl FieldSet {
         }
     }
 
-    /// What is left of `value` when what is in this set is taken away, unless somebody owns it or a part of it.
-    /// Named fields are in the set when anything below them is.
-    pub fn prune(&self, schema: Schema<'_>, value: &mut Value, owned: &Self) {
-        match (schema.form(value), value) {
-            (Form::Object, Value::Object(fields)) => {
-                let keys: Vec<String> = fields.keys().cloned().collect();
-                for key in keys {
-                    let (below, named) = schema.child(&key);
-                    let step = field_step(&key);
-                    let Some(mine) = self.0.get(&step) else { continue };
-                    match owned.0.get(&step) {
-                        None if named || mine.member => drop(fields.remove(&key)),
-                        others => mine.below.prune_below(below, fields.get_mut(&key), others),
-                    }
-                }
-            }
-            (Form::List(item, same), Value::Array(items)) => items.retain_mut(|element| {
-                let step = element_step(element, &same);
-                match (self.0.get(&step), owned.0.get(&step)) {
-                    (None, _) => true,
-                    (Some(mine), None) if mine.member => false,
-                    (Some(mine), others) => {
-                        mine.below.prune_below(item, Some(element), others);
-                        true
-                    }
-                }
-            }),
-            _ => (),
-        }
+    /// What is left of `value` when its manager no longer names what is in this set, its last: what is in `owned`, or was
+    /// never this manager's, stays. The steps are those of the real server, and so is what comes of empty objects and
+    /// lists on the way.
+    pub fn prune(&self, schema: Schema<'_>, value: &Value, owned: &Self) -> Value {
+        let last = self.with_named(schema);
+        let all = Self::of(schema, value).with_named(schema);
+        let kept = Self::of(schema, &last.removed_from(schema, value)).with_named(schema);
+        let unowned = all.minus(&kept.union(&owned.with_named(schema)));
+        let kept = Self::of(schema, &unowned.removed_from(schema, value)).with_named(schema);
+        all.minus(&kept).common(&last).removed_from(schema, value)
     }
 
-    fn prune_below(&self, schema: Schema<'_>, value: Option<&mut Value>, owned: Option<&Node>) {
-        let nobody = Self::default();
-        if let Some(value) = value {
-            self.prune(schema, value, owned.map_or(&nobody, |node| &node.below));
+    /// With all named fields that something below them is in the set of.
+    fn with_named(&self, schema: Schema<'_>) -> Self {
+        let nodes = self.0.iter().map(|(step, node)| {
+            let (schema, named) = step.strip_prefix("f:").map_or_else(|| (schema.item(), false), |name| schema.child(name));
+            let member = node.member || (named && !node.below.is_empty());
+            (step.clone(), Node { member, below: node.below.with_named(schema) })
+        });
+        Self(nodes.collect())
+    }
+
+    fn removed_from(&self, schema: Schema<'_>, value: &Value) -> Value {
+        let mut value = value.clone();
+        self.remove(schema, &mut value);
+        value
+    }
+
+    fn remove(&self, schema: Schema<'_>, value: &mut Value) {
+        let keeps = |step: &Step, schema: Schema<'_>, value: &mut Value| match self.0.get(step) {
+            Some(node) if node.member => false,
+            Some(node) => {
+                node.below.remove(schema, value);
+                true
+            }
+            None => true,
+        };
+        match (schema.form(value), value) {
+            (Form::Object, Value::Object(fields)) => fields.retain(|key, value| keeps(&field_step(key), schema.child(key).0, value)),
+            (Form::List(item, same), Value::Array(items)) => {
+                items.retain_mut(|element| keeps(&element_step(element, &same), item, element))
+            }
+            _ => (),
         }
     }
 }
@@ -360,9 +368,7 @@ mod tests {
     fn what_nobody_else_owns_is_pruned() {
         let mine = FieldSet::parse(&json!({"f:spec": {"f:replicas": {}, "f:strategy": {"f:type": {}}, "f:paused": {}}}));
         let owned = FieldSet::parse(&json!({"f:spec": {"f:paused": {}}}));
-        let mut value =
-            json!({"spec": {"replicas": 1, "paused": true, "minReadySeconds": 5, "strategy": {"type": "Recreate", "unowned": 1}}});
-        mine.prune(deployment(), &mut value, &owned);
-        assert_eq!(value, json!({"spec": {"paused": true, "minReadySeconds": 5}}));
+        let value = json!({"spec": {"replicas": 1, "paused": true, "minReadySeconds": 5, "strategy": {"type": "Recreate", "unowned": 1}}});
+        assert_eq!(mine.prune(deployment(), &value, &owned), json!({"spec": {"paused": true, "minReadySeconds": 5}}));
     }
 }

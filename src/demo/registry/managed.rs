@@ -166,8 +166,9 @@ impl Managed {
         let time = self.0.iter().find(|entry| entry.is_of(who, true)).and_then(|entry| entry.time.clone());
         self.0.retain(|entry| !entry.is_of(who, true) && !entry.set.is_empty());
         let mut entry = Entry::new(who, true, named.minus(&never_owned()));
+        // Who only says what is so already has no time, as far as the real server is concerned.
         if before == after {
-            entry.time = time.or(entry.time);
+            entry.time = time;
         }
         self.0.push(entry);
         Ok(())

@@ -113,7 +113,13 @@ fn keeps(presence: Presence, value: &Value) -> bool {
 fn value_of(shape: &Shape, value: &mut Value, place: &Place, unknown: &mut Vec<String>) -> Result<(), Mismatch> {
     let fits = match (shape, &*value) {
         (Shape::Any, _) => true,
-        (Shape::String | Shape::Bytes, Value::String(_)) | (Shape::Bool, Value::Bool(_)) | (Shape::Float, Value::Number(_)) => true,
+        (Shape::Bytes, Value::String(text)) => {
+            if let Some(at) = text.trim_end_matches('=').find(|c: char| !(c.is_ascii_alphanumeric() || ['+', '/'].contains(&c))) {
+                return Err(Mismatch(format!("illegal base64 data at input byte {at}")));
+            }
+            true
+        }
+        (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) | (Shape::Float, Value::Number(_)) => true,
         (Shape::Int32, Value::Number(number)) => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
         (Shape::Int64, Value::Number(number)) => number.as_i64().is_some(),
         (Shape::IntOrString, Value::Number(_) | Value::String(_)) => true,

@@ -233,7 +233,12 @@ fn body(kind: &Kind, object: &Value) -> Problems {
         ("", "Event") => event(object),
         ("events.k8s.io", "Event") if is_empty(&object["eventTime"]) => vec![Problem::required("eventTime", "")],
         ("policy", "PodDisruptionBudget") if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() => {
-            vec![Problem::invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")]
+            let shown = format!(
+                "{{\"MinAvailable\":{},\"Selector\":{},\"MaxUnavailable\":{},\"UnhealthyPodEvictionPolicy\":{}}}",
+                spec["minAvailable"], spec["selector"], spec["maxUnavailable"], spec["unhealthyPodEvictionPolicy"]
+            );
+            let message = format!("Invalid value: {shown}: minAvailable and maxUnavailable cannot be both set");
+            vec![Problem::new("spec", "FieldValueInvalid", message)]
         }
         ("apps", "Deployment") => [counts(spec, &["replicas", "minReadySeconds", "revisionHistoryLimit"]), deployment(spec)].concat(),
         ("apps", "ReplicaSet") => [counts(spec, &["replicas", "minReadySeconds"]), workload(spec, "replica set")].concat(),
@@ -397,6 +402,7 @@ fn container(path: &str, container: &Value, volumes: &[&Value]) -> Problems {
     }
     for (index, port) in array(&container["ports"]).enumerate() {
         let path = format!("{path}.ports[{index}]");
+        problems.extend(port_name(&format!("{path}.name"), &port["name"]));
         problems.extend(port_number(&format!("{path}.containerPort"), &port["containerPort"]));
         problems.extend(protocol(&path, port));
     }
@@ -411,6 +417,7 @@ fn container(path: &str, container: &Value, volumes: &[&Value]) -> Problems {
             _ => (),
         }
     }
+    problems.extend(resources(path, &container["resources"]));
     for (index, mount) in array(&container["volumeMounts"]).enumerate() {
         let path = format!("{path}.volumeMounts[{index}]");
         if !volumes.contains(&&mount["name"]) {
@@ -425,6 +432,53 @@ fn container(path: &str, container: &Value, volumes: &[&Value]) -> Problems {
         problems.push(Problem::unsupported(format!("{path}.imagePullPolicy"), &container["imagePullPolicy"], policies));
     }
     problems
+}
+
+fn port_name(path: &str, name: &Value) -> Problems {
+    let Some(text) = name.as_str().filter(|text| !text.is_empty()) else { return Problems::new() };
+    let rules = [
+        (text.len() > 15, "must be no more than 15 characters"),
+        (!text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), {
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+        }),
+        (!text.contains(|c: char| c.is_ascii_lowercase()), "must contain at least one letter (a-z)"),
+        (text.contains("--"), "must not contain consecutive hyphens"),
+        (text.starts_with('-') || text.ends_with('-'), "must not begin or end with a hyphen"),
+    ];
+    rules.into_iter().filter(|(broken, _)| *broken).map(|(_, rule)| Problem::invalid(path, name, rule)).collect()
+}
+
+fn resources(path: &str, resources: &Value) -> Problems {
+    let mut problems = Problems::new();
+    for (what, request) in resources["requests"].as_object().into_iter().flatten() {
+        let limit = &resources["limits"][what];
+        if let (Some(wanted), Some(most)) = (quantity(request), quantity(limit))
+            && wanted > most
+        {
+            let detail = format!("must be less than or equal to {what} limit of {}", limit.as_str().unwrap_or_default());
+            problems.push(Problem::invalid(format!("{path}.resources.requests"), request, detail));
+        }
+    }
+    problems
+}
+
+/// `100m`, `1Gi`, `2`.
+fn quantity(value: &Value) -> Option<f64> {
+    let text = value.as_str()?;
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || ['.', '-', '+'].contains(&c))).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let power =
+        |unit: &str, units: &str, base: f64| units.find(unit.chars().next()?).map(|at| base.powi(i32::try_from(at + 1).unwrap_or(1)));
+    let factor = match unit {
+        "" => 1.0,
+        "m" => 1e-3,
+        "u" => 1e-6,
+        "n" => 1e-9,
+        "k" => 1e3,
+        unit if unit.ends_with('i') => power(unit, "KMGTPE", 1024.0)?,
+        unit => power(unit, "KMGTPE", 1000.0)?,
+    };
+    Some(number.parse::<f64>().ok()? * factor)
 }
 
 fn port_number(path: &str, port: &Value) -> Option<Problem> {
@@ -443,6 +497,11 @@ fn protocol(path: &str, port: &Value) -> Option<Problem> {
 
 fn service(spec: &Value) -> Problems {
     let mut problems = Problems::new();
+    let address = spec["clusterIP"].as_str().filter(|address| !["", "None"].contains(address));
+    if address.is_some_and(|address| address.parse::<std::net::IpAddr>().is_err()) {
+        let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+        return vec![Problem::invalid("spec.clusterIPs[0]", &spec["clusterIP"], detail)];
+    }
     let headless = spec["clusterIP"] == "None" || spec["type"] == "ExternalName";
     let ports: Vec<&Value> = array(&spec["ports"]).collect();
     if ports.is_empty() && !headless {
@@ -451,6 +510,14 @@ fn service(spec: &Value) -> Problems {
     let mut names: Vec<&Value> = Vec::new();
     for (index, port) in ports.iter().enumerate() {
         let path = format!("spec.ports[{index}]");
+        let same = |other: &&&Value| (&other["port"], &other["protocol"]) == (&port["port"], &port["protocol"]);
+        if ports[..index].iter().any(|other| same(&other)) {
+            let shown = format!(
+                "{{\"Name\":\"\",\"Protocol\":{},\"AppProtocol\":null,\"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                port["protocol"], port["port"]
+            );
+            problems.push(Problem::new(&path, "FieldValueDuplicate", format!("Duplicate value: {shown}")));
+        }
         if is_empty(&port["name"]) {
             problems.extend((ports.len() > 1).then(|| Problem::required(format!("{path}.name"), "")));
         } else if names.contains(&&port["name"]) {
@@ -470,11 +537,6 @@ fn service(spec: &Value) -> Problems {
         if spec[field].as_str().is_some_and(|value| !choices.contains(&value)) {
             problems.push(Problem::unsupported(format!("spec.{field}"), &spec[field], choices.iter().copied()));
         }
-    }
-    let address = spec["clusterIP"].as_str().filter(|address| !["", "None"].contains(address));
-    if address.is_some_and(|address| address.parse::<std::net::IpAddr>().is_err()) {
-        let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-        problems.push(Problem::invalid("spec.clusterIPs[0]", &spec["clusterIP"], detail));
     }
     problems
 }
@@ -501,6 +563,11 @@ fn event(event: &Value) -> Problems {
 
 fn autoscaler(spec: &Value) -> Problems {
     let mut problems = Problems::new();
+    let version = spec["scaleTargetRef"]["apiVersion"].as_str().unwrap_or_default();
+    if !version.contains('/') && spec["scaleTargetRef"]["kind"] != "ReplicationController" {
+        let detail = "apiVersion must specify API group";
+        problems.push(Problem::invalid("spec.scaleTargetRef.apiVersion", &json!(version), detail));
+    }
     let most = spec["maxReplicas"].as_i64().unwrap_or_default();
     if most < 1 {
         problems.push(Problem::invalid("spec.maxReplicas", &json!(most), "must be greater than 0"));

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::Mistakes,
     demo::{
+        scrape,
         traffic::{Load, Profile},
         workloads::{Gauge, Pods},
     },
@@ -103,6 +104,7 @@ impl Builder {
             about: text("about"),
             hint: text("try"),
             prehistory: self.prehistory,
+            scrape: scrape::SCRAPE,
             workloads: std::mem::take(&mut self.workloads),
             templates: std::mem::take(&mut self.templates),
             script,

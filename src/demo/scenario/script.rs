@@ -22,6 +22,9 @@ use crate::{
     model::Time,
 };
 
+/// How many workloads are looked at to find a steady one.
+const TRIES: usize = 40;
+
 /// Kind of the keys under which this controller wakes itself; the store has none such.
 const SELF: &str = "script";
 
@@ -164,8 +167,9 @@ impl Script {
     fn release(&self, cx: &mut Cx<'_>, event: &Event, workload: &str, tag: &str) -> Result<(), Refusal> {
         let steady = |path: &str| rollout(cx.store, path).is_some_and(|rollout| holds(&rollout, Is::Steady));
         let target = if workload == "*" {
-            let free: Vec<&String> = self.counted.iter().filter(|path| steady(path)).collect();
-            let Some(target) = (!free.is_empty()).then(|| free[cx.rng.usize(..free.len())].clone()) else { return Ok(()) };
+            // Of a large fleet not all need to be looked at to find one.
+            let tries = (0..TRIES.min(self.counted.len() * 2)).map(|_| &self.counted[cx.rng.usize(..self.counted.len())]);
+            let Some(target) = tries.collect::<Vec<_>>().into_iter().find(|path| steady(path)).cloned() else { return Ok(()) };
             target
         } else {
             if event.every.is_some() && !self.manifests.contains(workload) && !steady(workload) {

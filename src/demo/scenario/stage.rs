@@ -63,6 +63,8 @@ pub fn stage(sim: &mut Sim, scenario: &Scenario, opening: Time, prometheus: &str
     scenario.manifests.iter().for_each(|object| create(sim, object, APPLIED));
     scenario.workloads.iter().for_each(|workload| sim.workloads.set_load(&workload.path(), workload.load));
     sim.run_until(opening);
+    // Nobody can ask for what was before anybody looked.
+    sim.store.compact();
 }
 
 /// Behaviour of all versions; nobody calls yet.

@@ -1,12 +1,8 @@
 //! Who may ask the API server, by static bearer tokens.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
-use color_eyre::eyre::Result;
 use serde_json::json;
-
-use super::layout::Layout;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
@@ -25,7 +21,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    const ALL: [Self; 6] = [Self::Admin, Self::Controllers, Self::Viewer, Self::Oncall, Self::Namespaced, Self::Nobody];
+    pub const ALL: [Self; 6] = [Self::Admin, Self::Controllers, Self::Viewer, Self::Oncall, Self::Namespaced, Self::Nobody];
 
     /// Name of the user in bindings and in the audit log.
     pub fn user(self) -> &'static str {
@@ -39,41 +35,41 @@ impl Identity {
         }
     }
 
-    fn token(self) -> String {
+    pub fn token(self) -> String {
         format!("{}-token", self.user().replace(':', "-"))
     }
 
-    fn group(self) -> &'static str {
+    pub fn groups(self) -> &'static [&'static str] {
         match self {
-            Self::Admin | Self::Controllers => "system:masters",
-            _ => "",
+            Self::Admin | Self::Controllers => &["system:masters"],
+            _ => &[],
         }
+    }
+
+    /// Name of its kubeconfig file for a namespace.
+    pub fn file(self, namespace: &str) -> String {
+        format!("{}-{namespace}.yaml", self.token())
     }
 }
 
-/// The API server's token file, and the kubeconfig of its components.
-pub fn write_tokens(layout: &Layout) -> Result<()> {
-    let lines = Identity::ALL.iter().map(|id| format!("{},{},{},{}\n", id.token(), id.user(), id.user(), id.group()));
-    fs::write(layout.file("tokens.csv"), lines.collect::<String>())?;
-    fs::write(layout.file("controllers.kubeconfig"), kubeconfig(layout, Identity::Controllers, "default"))?;
-    Ok(())
+/// Where the API server is, and the certificate to know it by, if it has one.
+#[derive(Debug, Clone, Copy)]
+pub struct Server<'a> {
+    pub url: &'a str,
+    pub authority: Option<&'a Path>,
 }
 
-pub fn write_kubeconfig(layout: &Layout, identity: Identity, namespace: &str) -> Result<PathBuf> {
-    let path = layout.file("kubeconfigs").join(format!("{}-{namespace}.yaml", identity.token()));
-    fs::write(&path, kubeconfig(layout, identity, namespace))?;
-    Ok(path)
-}
-
-fn kubeconfig(layout: &Layout, identity: Identity, namespace: &str) -> String {
+/// Text of a kubeconfig file.
+pub fn kubeconfig(server: Server<'_>, identity: Identity, namespace: &str) -> String {
     let user = identity.user();
+    let mut cluster = json!({"server": server.url});
+    if let Some(authority) = server.authority {
+        cluster["certificate-authority"] = json!(authority);
+    }
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "rig", "cluster": {
-            "server": layout.server_url(),
-            "certificate-authority": layout.file("ca.crt"),
-        }}],
+        "clusters": [{"name": "rig", "cluster": cluster}],
         "users": [{"name": user, "user": {"token": identity.token()}}],
         "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": user, "namespace": namespace}}],
         "current-context": "rig",
@@ -82,9 +78,10 @@ fn kubeconfig(layout: &Layout, identity: Identity, namespace: &str) -> String {
     format!("{config:#}\n")
 }
 
-pub fn config(layout: &Layout, ca: &[u8], identity: Identity) -> kube::Config {
-    let mut config = kube::Config::new(layout.server_url().parse().expect("a loopback address"));
-    config.root_cert = Some(vec![ca.to_vec()]);
+/// The same for a client of one's own. `authority` is a certificate in DER.
+pub fn config(url: &str, authority: Option<&[u8]>, identity: Identity) -> kube::Config {
+    let mut config = kube::Config::new(url.parse().expect("a loopback address"));
+    config.root_cert = authority.map(|der| vec![der.to_vec()]);
     config.auth_info.token = Some(identity.token().into());
     config
 }

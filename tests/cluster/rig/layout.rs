@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use color_eyre::eyre::{Result, eyre};
 
+use super::identity::{self, Identity, Server};
 use super::parts::Part;
+use super::programs;
 
 const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -18,20 +20,13 @@ rules:
 - {level: Metadata}
 "#;
 
-/// The folder `tests/cluster/build` fills.
-fn rig_home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/rig")
-}
-
 /// Folder of the programs, or what is missing.
-pub fn programs() -> Result<PathBuf, String> {
-    let home = rig_home();
-    let needed = Part::ALL.iter().map(|part| home.join("bin").join(part.program()));
-    let shared = [home.join("share/crds"), home.join("share/stages")];
-    match needed.chain(shared).find(|path| !path.exists()) {
-        Some(path) => Err(format!("target/rig has no {}", path.file_name().unwrap_or_default().to_string_lossy())),
-        None => Ok(home.join("bin")),
+pub fn built() -> Result<PathBuf, String> {
+    let share = programs::home().join("share");
+    if let Some(missing) = ["crds", "stages"].into_iter().find(|name| !share.join(name).exists()) {
+        return Err(format!("target/rig/share has no {missing}"));
     }
+    programs::folder(Part::ALL.iter().map(|part| part.program()))
 }
 
 pub struct Ports {
@@ -81,7 +76,7 @@ pub struct Layout {
 
 impl Layout {
     pub fn new() -> Result<Self> {
-        let bin = programs().map_err(|missing| eyre!(missing))?;
+        let bin = built().map_err(|missing| eyre!(missing))?;
         // The keeper deletes it: it outlives this process whatever becomes of that.
         let dir = tempfile::Builder::new().prefix("rolltop-rig-").tempdir()?.keep();
         fs::create_dir_all(dir.join("kubeconfigs"))?;
@@ -105,10 +100,19 @@ impl Layout {
     }
 
     pub fn crds(&self) -> Result<Vec<PathBuf>> {
-        yaml_files(&rig_home().join("share/crds"))
+        yaml_files(&programs::home().join("share/crds"))
+    }
+
+    /// Text of a kubeconfig file.
+    pub fn kubeconfig(&self, identity: Identity, namespace: &str) -> String {
+        let (url, authority) = (self.server_url(), self.file("ca.crt"));
+        identity::kubeconfig(Server { url: &url, authority: Some(&authority) }, identity, namespace)
     }
 
     pub fn write_configs(&self) -> Result<()> {
+        let token = |id: &Identity| format!("{},{},{},{}\n", id.token(), id.user(), id.user(), id.groups().join(","));
+        fs::write(self.file("tokens.csv"), Identity::ALL.iter().map(token).collect::<String>())?;
+        fs::write(self.file("controllers.kubeconfig"), self.kubeconfig(Identity::Controllers, "default"))?;
         fs::write(self.file("audit.yaml"), AUDIT_POLICY)?;
         fs::write(self.file("prometheus.yaml"), prometheus_config(self.ports.exporter))?;
         fs::write(self.file("stages.yaml"), stages()?)?;
@@ -120,7 +124,7 @@ impl Layout {
 fn stages() -> Result<String> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/stages");
     let mut all = String::new();
-    for file in yaml_files(&rig_home().join("share/stages"))?.into_iter().chain(yaml_files(&own)?) {
+    for file in yaml_files(&programs::home().join("share/stages"))?.into_iter().chain(yaml_files(&own)?) {
         all += "---\n";
         all += &fs::read_to_string(file)?;
         all += "\n";

@@ -219,7 +219,7 @@ impl Pass<'_, '_> {
     fn judge(&mut self, role: Role, run: Option<&Run>) {
         let Some(verdict) = run.map(|run| &run.status) else { return };
         if verdict.phase == "Inconclusive" {
-            self.pauses.add(Pause::Analysis);
+            self.pauses.add(Pause::ANALYSIS);
         }
         if verdict.is_bad() {
             let why = if verdict.message.is_empty() { String::new() } else { format!(": {}", verdict.message) };
@@ -228,14 +228,14 @@ impl Pass<'_, '_> {
     }
 
     fn is_inconclusive(&self) -> bool {
-        self.status.paused_for(Pause::Analysis).is_some()
+        self.status.paused_for(&Pause::ANALYSIS).is_some()
     }
 
     /// Whether to measure again: after a retry, or when somebody ended the pause for a run that could not tell.
     fn needs_new_run(&self, current: Option<&Run>) -> bool {
         let Some(current) = current else { return true };
-        let steps = [Pause::Step, Pause::Promotion];
-        let is_step_paused = steps.iter().any(|reason| self.status.paused_for(*reason).is_some());
+        let steps = [Pause::STEP, Pause::PROMOTION];
+        let is_step_paused = steps.iter().any(|reason| self.status.paused_for(reason).is_some());
         if self.status.controller_pause && !is_step_paused {
             return current.status.phase == "Inconclusive";
         }

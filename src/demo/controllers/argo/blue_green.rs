@@ -71,18 +71,18 @@ impl Pass<'_, '_> {
         let seconds = blue_green.auto_promotion_seconds;
         let is_asked = blue_green.auto_promotion_enabled == Some(false) || seconds > 0;
         if self.is_fast_tracked(active) || self.status.blue_green.scale_up_preview_check_point || !is_asked {
-            self.pauses.remove(Pause::Promotion);
+            self.pauses.remove(Pause::PROMOTION);
             return;
         }
         if !self.pre_promotion_passed() {
             return;
         }
-        match self.status.paused_for(Pause::Promotion) {
-            Some(_) if self.pauses.blue_green_is_over(&self.spec, &self.status, self.cx.now) => self.pauses.remove(Pause::Promotion),
+        match self.status.paused_for(&Pause::PROMOTION) {
+            Some(_) if self.pauses.blue_green_is_over(&self.spec, &self.status, self.cx.now) => self.pauses.remove(Pause::PROMOTION),
             Some(since) if seconds > 0 => self.look_again_at(since + chrono::Duration::seconds(seconds)),
             Some(_) => {}
             // A pause of the controller without a condition is one that somebody ended.
-            None if !self.status.controller_pause => self.pauses.add(Pause::Promotion),
+            None if !self.status.controller_pause => self.pauses.add(Pause::PROMOTION),
             None => {}
         }
     }

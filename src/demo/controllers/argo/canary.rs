@@ -65,11 +65,11 @@ impl Pass<'_, '_> {
             return;
         }
         let Some(step) = replicas::current_step(&self.spec, &self.status).0.and_then(|step| step.pause.clone()) else { return };
-        match self.status.paused_for(Pause::Step) {
+        match self.status.paused_for(&Pause::STEP) {
             Some(since) if step.duration.is_some() => self.look_again_at(since + chrono::Duration::seconds(step.seconds())),
             Some(_) => {}
             // A pause of the controller without a condition is one that somebody ended.
-            None if !self.status.controller_pause => self.pauses.add(Pause::Step),
+            None if !self.status.controller_pause => self.pauses.add(Pause::STEP),
             None => {}
         }
     }
@@ -153,7 +153,7 @@ impl Pass<'_, '_> {
         status.canary.current_step_analysis_run_status = None;
         let message = format!("Rollout step {at}/{} completed ({step})", self.spec.steps().len());
         self.event("RolloutStepCompleted", &message);
-        self.pauses.remove(Pause::Step);
+        self.pauses.remove(Pause::STEP);
     }
 
     fn step_is_complete(&self) -> bool {

@@ -8,17 +8,15 @@ use super::{
 };
 use crate::{demo::controllers::analysis, model::Time};
 
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Condition {
     #[serde(rename = "type")]
     pub kind: String,
     pub status: String,
     pub last_update_time: Time,
     pub last_transition_time: Time,
-    #[serde(default)]
     pub reason: String,
-    #[serde(default)]
     pub message: String,
 }
 
@@ -191,9 +189,9 @@ fn blue_green_waits_for(spec: &Spec, status: &Status) -> Option<&'static str> {
     }
 }
 
-/// Whether nobody may change replica counts now, and why.
+/// Whether nobody may change replica counts or switch Services: paused by hand, or an analysis that could not tell.
 pub fn is_halted(spec: &Spec, status: &Status) -> bool {
-    spec.paused || status.paused_for(Pause::Analysis).is_some()
+    spec.paused || status.paused_for(&Pause::ANALYSIS).is_some()
 }
 
 #[cfg(test)]

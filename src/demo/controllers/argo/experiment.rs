@@ -57,7 +57,7 @@ impl Pass<'_, '_> {
             let all: Vec<Experiment> = self.experiments.others.iter().chain(&self.experiments.current).cloned().collect();
             return self.cancel_experiments(&all);
         }
-        if self.status.paused_for(Pause::Analysis).is_some() {
+        if self.status.paused_for(&Pause::ANALYSIS).is_some() {
             return Ok(());
         }
         let asked = replicas::current_step(&self.spec, &self.status).0.and_then(|step| step.experiment.clone());
@@ -82,7 +82,7 @@ impl Pass<'_, '_> {
     fn judge_experiment(&mut self, experiment: Experiment) {
         let verdict = &experiment.status.verdict;
         match verdict.phase.as_str() {
-            "Inconclusive" => self.pauses.add(Pause::Experiment),
+            "Inconclusive" => self.pauses.add(Pause::EXPERIMENT),
             "Failed" | "Error" => {
                 let why = if verdict.message.is_empty() { String::new() } else { format!(": {}", verdict.message) };
                 self.pauses.abort(format!("Experiment analysis phase is error/failed{why}"));

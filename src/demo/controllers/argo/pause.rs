@@ -63,8 +63,8 @@ impl Pauses {
             old.pause_conditions.iter().filter(|c| !self.remove.contains(&c.reason)).cloned().collect();
         let mut controller_pause = old.controller_pause;
         for reason in &self.add {
-            if old.paused_for(*reason).is_none() {
-                conditions.push(PauseCondition { reason: *reason, start_time: now });
+            if old.paused_for(reason).is_none() {
+                conditions.push(PauseCondition { reason: reason.clone(), start_time: now });
                 controller_pause = true;
             }
         }
@@ -77,7 +77,7 @@ impl Pauses {
     /// Whether a blue-green rollout has waited for promotion as long as it must.
     pub fn blue_green_is_over(&self, spec: &Spec, status: &Status, now: Time) -> bool {
         let Some(blue_green) = spec.blue_green() else { return false };
-        let paused = status.paused_for(Pause::Promotion);
+        let paused = status.paused_for(&Pause::PROMOTION);
         if self.is_adding() {
             return false;
         }
@@ -96,7 +96,7 @@ impl Pauses {
 
 /// Whether a pause step is done: somebody took the condition away, or the time is up.
 pub fn step_is_over(status: &Status, seconds: Option<i64>, now: Time) -> bool {
-    match (status.paused_for(Pause::Step), seconds) {
+    match (status.paused_for(&Pause::STEP), seconds) {
         (None, _) => status.controller_pause,
         (Some(since), Some(seconds)) => now > since + chrono::Duration::seconds(seconds),
         (Some(_), None) => false,
@@ -122,7 +122,7 @@ mod tests {
     fn an_abort_keeps_its_first_moment_and_beats_every_pause() {
         let mut pauses = Pauses::default();
         pauses.abort("why".into());
-        pauses.add(Pause::Step);
+        pauses.add(Pause::STEP);
         let mut new = Status::default();
         pauses.apply(&paused("CanaryPauseStep"), &mut new, at(1));
         assert_eq!((new.abort, new.aborted_at, new.pause_conditions.len(), new.controller_pause), (true, Some(at(1)), 0, false));
@@ -136,13 +136,13 @@ mod tests {
     #[test]
     fn the_controllers_pause_lasts_while_there_is_a_reason() {
         let mut pauses = Pauses::default();
-        pauses.add(Pause::Analysis);
+        pauses.add(Pause::ANALYSIS);
         let mut new = Status::default();
         pauses.apply(&paused("CanaryPauseStep"), &mut new, at(1));
         assert_eq!((new.pause_conditions.len(), new.pause_conditions[0].start_time, new.controller_pause), (2, at(0), true));
         let mut resumed = Status::default();
         pauses = Pauses::default();
-        pauses.remove(Pause::Step);
+        pauses.remove(Pause::STEP);
         pauses.apply(&paused("CanaryPauseStep"), &mut resumed, at(1));
         assert_eq!(resumed, Status::default());
     }

@@ -199,7 +199,7 @@ impl Pass<'_, '_> {
     }
 
     fn scale_others_blue_green(&mut self, sets: Vec<ReplicaSet>) -> Outcome<bool> {
-        if self.status.paused_for(Pause::Analysis).is_some() || self.waits_for_post_promotion() {
+        if self.status.paused_for(&Pause::ANALYSIS).is_some() || self.waits_for_post_promotion() {
             return Ok(false);
         }
         let mut has_scaled = false;

@@ -1,6 +1,6 @@
 //! Services whose selectors say which version they stand for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -12,13 +12,6 @@ use super::{
     spec::Meta,
 };
 use crate::demo::refusal::Refusal;
-
-/// The canary Service of an aborted rollout with a router goes back and forth, as one part of the controller points it
-/// to the canary while it has pods and another to the stable version. The real one does so 55 times a second until the
-/// canary is gone; here it takes this long, and longer the longer it lasts.
-const FLAP: Duration = Duration::from_secs(1);
-/// After so many times it takes twice as long, six times over.
-const FLAPS: u32 = 32;
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -83,32 +76,12 @@ impl Pass<'_, '_> {
         if self.is_aborted() && self.spec.router().is_none() {
             return self.point_service(&canary_service, self.stable_set().cloned(), true);
         }
-        if self.is_flapping(&canary_service) || self.is_rolling_back_dynamically().is_some() {
+        if self.is_rolling_back_dynamically().is_some() {
             return Ok(());
         }
+        // Of an aborted rollout this points the Service back to the canary, and the router points it to the stable version
+        // again, for as long as the canary has pods. So does the real controller, 110 times a second.
         self.point_service(&canary_service, self.new_set().cloned(), true)
-    }
-
-    /// Whether an aborted rollout's canary Service would go back to the canary before it is time to.
-    fn is_flapping(&mut self, service: &str) -> bool {
-        if !self.is_aborted() {
-            self.memory.flaps = None;
-            return false;
-        }
-        let new = self.new_set().filter(|new| new.available() > 0).map(|new| new.hash().to_owned());
-        if new.is_none() || self.service(service).is_none_or(|service| Some(service.hash()) == new.as_deref()) {
-            return false;
-        }
-        let (count, last) = self.memory.flaps.unwrap_or((0, self.cx.now));
-        // It begins at once.
-        let next = if count == 0 { last } else { last + FLAP * (1 << (count / FLAPS).min(6)) };
-        self.memory.flaps = Some((count, last));
-        if self.cx.now < next {
-            self.look_again_at(next);
-            return true;
-        }
-        self.memory.flaps = Some((count + 1, self.cx.now));
-        false
     }
 
     /// Points a Service to a version that can serve. A Service taken over for the first time waits until all pods are

@@ -1,5 +1,7 @@
 //! `status` of a Rollout: every field the controller writes, with Go's idea of what is not worth writing.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -121,37 +123,30 @@ pub struct Destination {
 #[serde(rename_all = "camelCase")]
 pub struct PauseCondition {
     pub reason: Pause,
+    #[serde(default)]
     pub start_time: Time,
 }
 
-/// Why a rollout waits for a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Pause {
-    #[serde(rename = "CanaryPauseStep")]
-    Step,
-    #[serde(rename = "BlueGreenPause")]
-    Promotion,
-    #[serde(rename = "InconclusiveAnalysisRun")]
-    Analysis,
-    #[serde(rename = "InconclusiveExperiment")]
-    Experiment,
-}
+/// Why a rollout waits for a person. What others wrote there counts as well.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Pause(Cow<'static, str>);
 
 impl Pause {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Step => "CanaryPauseStep",
-            Self::Promotion => "BlueGreenPause",
-            Self::Analysis => "InconclusiveAnalysisRun",
-            Self::Experiment => "InconclusiveExperiment",
-        }
+    pub const STEP: Self = Self(Cow::Borrowed("CanaryPauseStep"));
+    pub const PROMOTION: Self = Self(Cow::Borrowed("BlueGreenPause"));
+    pub const ANALYSIS: Self = Self(Cow::Borrowed("InconclusiveAnalysisRun"));
+    pub const EXPERIMENT: Self = Self(Cow::Borrowed("InconclusiveExperiment"));
+
+    pub fn name(&self) -> &str {
+        &self.0
     }
 }
 
 impl Status {
     /// Since when the rollout waits for this reason.
-    pub fn paused_for(&self, reason: Pause) -> Option<Time> {
-        self.pause_conditions.iter().find(|condition| condition.reason == reason).map(|condition| condition.start_time)
+    pub fn paused_for(&self, reason: &Pause) -> Option<Time> {
+        self.pause_conditions.iter().find(|condition| condition.reason == *reason).map(|condition| condition.start_time)
     }
 
     /// Before the first version is deployed nothing is promoted either, as far as this looks: both are empty.

@@ -81,11 +81,7 @@ impl Pass<'_, '_> {
         let progress = progress.filter(|_| self.deployment.deadline.is_some());
         let has_progressed = progress.is_some_and(|(reason, message)| self.set_progress("True", reason, message));
         if is_news {
-            // The status door of Deployments lets annotations through, which that of the registry does not.
-            let key = key_of(DEPLOYMENTS, &self.deployment.object);
-            self.cx.store.put(key, self.deployment.object.clone());
-            self.own.push(self.cx.store.revision());
-            self.deployment.object["metadata"]["resourceVersion"].take();
+            self.store_whole();
         } else if has_progressed {
             self.store_status()?;
         }

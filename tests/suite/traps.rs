@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::{
-    app::{PATIENCE, Start},
     cluster::{BlueGreen, Canary, Pods, Rig},
+    suite::app::{PATIENCE, Start},
 };
 
 /// Abort after the cutover with an unready new side would end in an active Service without endpoints.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    app::headless,
     cluster::{Canary, Identity, Rig},
+    suite::app::headless,
 };
 
 #[tokio::test]

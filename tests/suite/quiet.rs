@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use chrono::Timelike;
 
 use crate::{
-    app::Start,
     cluster::{Canary, Identity, Rig},
+    suite::app::Start,
 };
 
 /// Long enough for a probe to come round.
 const QUIET: Duration = Duration::from_secs(25);
+
+/// Bytes it takes to move to the clock and write it.
+const CLOCK: usize = 64;
 
 #[tokio::test]
 async fn an_idle_fleet_writes_nothing_and_asks_next_to_nothing() {
@@ -23,15 +26,13 @@ async fn an_idle_fleet_writes_nothing_and_asks_next_to_nothing() {
     app.shows(&["search"]);
     // What follows a start has come: the last of it is a second of link news.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    // The header's clock has minutes: begin at the start of one.
-    let second = chrono::Utc::now().second();
-    if u64::from(60 - second) < QUIET.as_secs() + 2 {
-        tokio::time::sleep(Duration::from_secs(u64::from(61 - second))).await;
-    }
     let (bytes, mark, began) = (app.term.bytes_written(), rig.audit().mark(), Instant::now());
+    let minute = chrono::Utc::now().minute();
     tokio::time::sleep(QUIET).await;
     let written = app.term.bytes_written() - bytes;
-    assert_eq!(written, 0, "after {:?}:\n{}", began.elapsed(), app.term.screen());
+    // The header's clock has minutes: its digits may have changed once, and nothing else.
+    let allowed = if chrono::Utc::now().minute() == minute { 0 } else { CLOCK };
+    assert!(written <= allowed, "{written} bytes after {:?}:\n{}", began.elapsed(), app.term.screen());
     let asked = rig.audit().since(mark).by("namespaced").namespace(&ns);
     // A watch that the server ended after its time is taken up again; nothing else.
     assert!(asked.len() <= 1, "{asked:?}");

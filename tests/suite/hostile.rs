@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::{
-    app::Start,
     cluster::{Canary, Rig},
+    suite::app::Start,
 };
 
 #[tokio::test]

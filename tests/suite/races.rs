@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    app::{PATIENCE, Start},
     cluster::{Canary, Rig, fixtures::Fixtures},
+    suite::app::{PATIENCE, Start},
 };
 
 /// Pauses in a row: whoever acts twice skips one.

@@ -1,8 +1,8 @@
 //! Servers hang, die and come back: the screen says which, keeps the last picture, and recovers by itself.
 
 use crate::{
-    app::Start,
     cluster::{Canary, Options, Part, Rig},
+    suite::app::Start,
 };
 
 #[tokio::test]

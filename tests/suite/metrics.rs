@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    app::{PATIENCE, Start, headless},
     cluster::{Canary, Identity, Profile, Rig},
+    suite::app::{PATIENCE, Start, headless},
 };
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    app::Start,
     cluster::{Canary, Rig},
+    suite::app::Start,
 };
 
 #[tokio::test]

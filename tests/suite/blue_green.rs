@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::{
-    app::{PATIENCE, Start},
     cluster::{BlueGreen, Rig},
+    suite::app::{PATIENCE, Start},
 };
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    app::{PATIENCE, Start},
     cluster::{Canary, Rig},
+    suite::app::{PATIENCE, Start},
 };
 
 #[tokio::test]

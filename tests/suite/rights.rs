@@ -1,8 +1,8 @@
 //! What people without rights see, and that nothing of it writes.
 
 use crate::{
-    app::{Start, headless},
     cluster::{Canary, Identity, Rig, fixtures::Fixtures},
+    suite::app::{Start, headless},
 };
 
 async fn paused(fx: &Fixtures) {

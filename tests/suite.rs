@@ -1,0 +1,33 @@
+//! What people do with rolltop, from key to cluster and back: the real binary in a pseudo-terminal.
+//!
+//! The same tests run against real components (`tests/rig.rs`) and against the embedded cluster (`tests/embedded.rs`).
+//! Each of the two brings its own `crate::cluster`.
+
+#[path = "suite/app.rs"]
+pub mod app;
+#[path = "suite/blue_green.rs"]
+mod blue_green;
+#[path = "suite/canary.rs"]
+mod canary;
+#[path = "suite/clients.rs"]
+pub mod clients;
+#[path = "suite/hostile.rs"]
+mod hostile;
+#[path = "suite/metrics.rs"]
+mod metrics;
+#[path = "suite/outages.rs"]
+mod outages;
+#[path = "suite/quiet.rs"]
+mod quiet;
+#[path = "suite/races.rs"]
+mod races;
+#[path = "suite/rights.rs"]
+mod rights;
+#[path = "suite/selftest.rs"]
+mod selftest;
+#[path = "suite/status.rs"]
+mod status;
+#[path = "suite/traps.rs"]
+mod traps;
+#[path = "suite/watch_mode.rs"]
+mod watch_mode;
