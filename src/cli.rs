@@ -51,7 +51,8 @@ pub enum Command {
     },
     /// An embedded cluster with releases to steer; nothing needs to be installed.
     #[command(
-        after_help = "What you do in a demo is journaled beside its kubeconfig and goes with it; your own journal is about real clusters."
+        after_help = "What you do in a demo is journaled beside its kubeconfig and goes with it: your own journal is about real clusters. \
+                      You are on call there, as assets/rbac has it; admin.kubeconfig, beside the other, may do everything."
     )]
     Demo(Demo),
     /// The settings in force, each with its origin.

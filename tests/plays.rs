@@ -2,7 +2,7 @@
 //!
 //! `tests/plays/golden` holds what the real components showed. The embedded cluster is held against it everywhere;
 //! where the rig is built, the real components are, too, so that the files stay true. `tests/plays/record` makes them.
-//! `PLAYS=abort cargo test --test plays` performs only plays with "abort" in their name.
+//! `PLAYS=abort,undo cargo test --test plays` performs only plays with one of these in their names.
 
 // A test that cannot go on should say where.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -37,7 +37,11 @@ use golden::Golden;
 use project::Track;
 use record::Recording;
 use script::Play;
-use stage::{embedded::{Embedded, Timing}, perform::perform, rig::Theatre};
+use stage::{
+    embedded::{Embedded, Timing},
+    perform::perform,
+    rig::Theatre,
+};
 
 /// Plays at a time on the rig: more make the machine slow and the plays stray.
 const AT_ONCE: usize = 6;
@@ -104,8 +108,8 @@ plays! {
 }
 
 fn wanted() -> Vec<Play> {
-    let part = std::env::var("PLAYS").unwrap_or_default();
-    all().into_iter().filter(|play| play.name.contains(&part)).collect()
+    let parts = std::env::var("PLAYS").unwrap_or_default();
+    all().into_iter().filter(|play| parts.split(',').any(|part| play.name.contains(part))).collect()
 }
 
 fn embedded_agrees(name: &str) {
@@ -119,7 +123,13 @@ fn embedded_agrees(name: &str) {
 /// Whether the embedded cluster with one of the timings plays as is wanted; else what is wrong with the first.
 fn any_timing(play: &Play, wanted: impl Fn(&Recording) -> Result<(), String>) -> Result<(), String> {
     let mut reports = Vec::new();
-    for timing in Timing::ALL {
+    let chosen = std::env::var("TIMING").ok().and_then(|number| number.parse().ok());
+    for timing in Timing::ALL
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| chosen.is_none_or(|chosen: usize| chosen == *index))
+        .map(|(_, timing)| timing)
+    {
         match wanted(&embedded(play, timing)) {
             Ok(()) => return Ok(()),
             Err(report) => reports.push(report),
@@ -191,7 +201,8 @@ async fn record(rig: &Rig, plays: &[Play]) {
         let tracks: Vec<Vec<Track>> = runs.iter().filter(|run| run.stuck.is_none()).map(project::tracks).collect();
         wrong.extend(golden::write(&play.name, &golden::known(&play.name, &play.to_string()).merge(&tracks)).err());
     };
-    on_the_rig(rig, plays, RUNS, store).await;
+    let runs = std::env::var("RECORD_PLAYS").unwrap().parse().unwrap_or(RUNS);
+    on_the_rig(rig, plays, runs, store).await;
     assert!(wrong.is_empty(), "{} plays are not recorded well\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -13,14 +13,14 @@ use chrono::TimeDelta;
 use tokio::sync::mpsc;
 
 use self::{
-    incident::{Best, Case, Harm, INCIDENTS, Incident},
+    incident::{Case, Harm, INCIDENTS, Incident},
     report::Report,
 };
 use super::{
     api::audit::Entry,
     ledger::{Counts, Ledger, Line},
     prometheus::Tsdb,
-    scenario::{Act, Event, NoScenario, Scenario, Verb, When, script::Switch},
+    scenario::{Event, NoScenario, Scenario, script::Switch},
     scrape::RETENTION,
     serve::{self, Cluster, Options, PERSON},
 };
@@ -177,7 +177,7 @@ impl Course {
         let standing = self.standing(&lines, cluster.opening);
         let acted = self.acted(cluster, &standing);
         let suffered = self.suffered(&lines, &standing, standing.end);
-        let best = standing.visible.map(|visible| self.at_best(cluster, &standing, visible));
+        let best = standing.visible.map(|visible| self.at_best(cluster.opening, &standing, visible));
         Report::new(self, &standing, acted, suffered, best)
     }
 
@@ -187,23 +187,23 @@ impl Course {
         at(until).since(at(standing.begins))
     }
 
-    /// The same seed once more, with the best answer at the first possible moment.
-    fn at_best(&self, cluster: &Cluster, standing: &Standing, visible: Time) -> u64 {
-        let workload = self.case.workload.clone();
-        let act = match self.incident.best {
-            Best::Abort => Some(Act::Do { workload, verb: Verb::Abort }),
-            Best::Back => Some(Act::Release { workload, versions: vec![self.case.old.clone()] }),
-            Best::Wait => None,
-        };
+    /// The same seed once more, with the best answer at the first possible moment: what it harmed until the same end.
+    fn at_best(&self, opening: Time, standing: &Standing, visible: Time) -> u64 {
+        let answer = self.incident.best.events(&self.case, visible - opening);
+        let lines = self.played(opening, answer, standing.end);
+        self.harm(self.suffered(&lines, standing, standing.end))
+    }
+
+    /// The drill without a person, but perhaps with an answer, in a simulation of its own.
+    fn played(&self, opening: Time, answer: Vec<Event>, until: Time) -> Vec<Line> {
         let mut scenario = self.scenario.clone();
-        let when = When::At(visible - cluster.opening);
-        scenario.script.extend(act.map(|act| Event { when, every: None, by: "best".into(), act }));
-        let ledger = Ledger::new(self.workload(), cluster.opening);
-        let tsdb = Arc::new(Tsdb::new(RETENTION));
-        let play = serve::Play { scenario: &scenario, opening: cluster.opening, seed: self.seed, ledger: Some(ledger.clone()) };
-        let mut sim = serve::simulate(&play, &cluster.prometheus, tsdb, Switch::default());
-        sim.run_until(standing.end + TimeDelta::seconds(1));
-        self.harm(self.suffered(&ledger.lines(), standing, standing.end))
+        scenario.script.extend(answer);
+        let ledger = Ledger::new(self.workload(), opening);
+        let play = serve::Play { scenario: &scenario, opening, seed: self.seed, ledger: Some(ledger.clone()) };
+        // No analysis asks this Prometheus, therefore its address is of no account.
+        let mut sim = serve::simulate(&play, "", Arc::new(Tsdb::new(RETENTION)), Switch::default());
+        sim.run_until(until + TimeDelta::seconds(1));
+        ledger.lines()
     }
 
     /// The first write of the person to the workload that was hit.
@@ -228,7 +228,7 @@ fn share(part: u64, all: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
+    use super::{incident::Best, *};
 
     fn course(name: &str) -> Course {
         let seed = (1..).find(|seed| pick(*seed).0.name == name).unwrap();
@@ -292,5 +292,39 @@ mod tests {
         let endless = course.standing(&lines(&course, 0.2, 10, 2_000, 1_500), opening());
         assert!(endless.visible.is_some() && endless.over.is_none() && endless.is_finished, "{endless:?}");
         assert_eq!(endless.end, endless.begins + LIMIT);
+    }
+
+    /// Nobody does anything: every incident becomes visible, and the best answer at that moment saves what it should.
+    #[test]
+    fn every_incident_is_visible_and_the_best_answer_pays() {
+        for incident in INCIDENTS {
+            let course = course(incident.name);
+            let until = opening() + course.case.begins + TimeDelta::minutes(6);
+            let lines = course.played(opening(), Vec::new(), until);
+            let standing = course.standing(&lines, opening());
+            let visible = standing.visible.unwrap_or_else(|| panic!("{} is not visible", incident.name));
+            let harmed = course.harm(course.suffered(&lines, &standing, standing.end));
+            let best = course.at_best(opening(), &standing, visible);
+            match incident.best {
+                Best::Wait => assert!(best == harmed && standing.over.is_some(), "{}: {harmed} {best} {standing:?}", incident.name),
+                _ => assert!(best * 2 < harmed && standing.over.is_none(), "{}: {harmed} {best} {standing:?}", incident.name),
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_says_what_it_cost_in_words_and_numbers() {
+        let course = course("error regression");
+        let lines = lines(&course, 0.1, 10, 120, 400);
+        let standing = course.standing(&lines, opening());
+        let suffered = course.suffered(&lines, &standing, standing.end);
+        let acted = standing.visible.map(|visible| visible + TimeDelta::seconds(40));
+        let report = Report::new(&course, &standing, acted, suffered, Some(12));
+        let text = report.text();
+        assert!(text.contains("40 s later") && text.contains("12 failed with this answer") && text.contains("saved"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
+        assert_eq!(json["harmed"].as_i64().unwrap() - json["harmed_at_best"].as_i64().unwrap(), json["saved_at_best"].as_i64().unwrap());
+        let idle = Report::new(&course, &standing, None, suffered, None).text();
+        assert!(idle.contains("not on this workload") && idle.contains("nothing could have been better"), "{idle}");
     }
 }

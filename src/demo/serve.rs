@@ -335,4 +335,44 @@ mod tests {
         let config = plain.elsewhere("demo", pace(1.0).into()).unwrap();
         assert_eq!(pace(1.0).map(|(path, _)| config.duration(path)).to_vec(), unchanged, "at the speed of life nothing is special");
     }
+
+    fn started(name: &str, port: Option<u16>) -> Cluster {
+        let scenario = Scenario::load(name).unwrap_or_else(|error| panic!("{error}"));
+        Cluster::start(Options { scenario, speed: 1.0, seed: 1, port, counted: None }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn it_serves_whoever_has_the_kubeconfig_and_leaves_nothing_behind() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let cluster = started("good", None);
+        let path = cluster.kubeconfig.clone();
+        let read = kube::config::Kubeconfig::read_from(&path).unwrap();
+        assert_eq!(read.current_context.as_deref(), Some(CONTEXT));
+        let config = kube::Config::from_custom_kubeconfig(read, &Default::default()).await.unwrap();
+        let client = kube::Client::try_from(config).unwrap();
+        let ask = |path: &str| client.request::<serde_json::Value>(http::Request::get(path).body(Vec::new()).unwrap());
+        let list = ask("/apis/argoproj.io/v1alpha1/rollouts").await.unwrap();
+        assert_eq!(list["items"].as_array().unwrap().len(), 1);
+        // On call is not admin.
+        assert!(ask("/api/v1/secrets").await.is_err());
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let stranger = http.get(format!("{}/apis/argoproj.io/v1alpha1/rollouts", cluster.server)).send().await.unwrap();
+        assert!([401, 403].contains(&stranger.status().as_u16()));
+        let up: serde_json::Value =
+            http.get(format!("{}/api/v1/query?query=up", cluster.prometheus)).send().await.unwrap().json().await.unwrap();
+        assert_eq!(up["data"]["result"][0]["value"][1], "1");
+        let server = cluster.server.clone();
+        tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
+        assert!(!path.exists() && !path.parent().unwrap().exists());
+        assert!(http.get(server).send().await.is_err());
+    }
+
+    #[test]
+    fn a_port_in_use_is_avoided() {
+        let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert!(!started("good", Some(port)).server.ends_with(&format!(":{port}")));
+        drop(taken);
+        assert!(started("good", Some(port)).server.ends_with(&format!(":{port}")));
+    }
 }

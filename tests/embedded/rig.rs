@@ -149,7 +149,8 @@ impl Rig {
     pub fn client_kubeconfig(&self, identity: Identity, namespace: &str) -> PathBuf {
         let path = self.cluster.folder().join(format!("client-{}", identity.file(namespace)));
         let url = self.server_url().replace("http://", &format!("http://{}:{}@", identity.user().replace(':', "-"), identity.token()));
-        std::fs::write(&path, identity::kubeconfig(Server { url: &url, authority: None }, identity, namespace)).expect("writing a kubeconfig");
+        std::fs::write(&path, identity::kubeconfig(Server { url: &url, authority: None }, identity, namespace))
+            .expect("writing a kubeconfig");
         path
     }
 

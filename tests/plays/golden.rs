@@ -84,7 +84,8 @@ impl Pattern {
         let mut places = BTreeSet::from([0]);
         for state in states {
             let reachable: BTreeSet<usize> = places.iter().flat_map(|place| self.reachable(*place)).collect();
-            places = reachable.into_iter().filter(|at| self.items.get(*at).is_some_and(|item| item.state == *state)).map(|at| at + 1).collect();
+            places =
+                reachable.into_iter().filter(|at| self.items.get(*at).is_some_and(|item| item.state == *state)).map(|at| at + 1).collect();
         }
         places.iter().any(|place| self.items[*place..].iter().all(|item| item.optional))
     }
@@ -103,8 +104,16 @@ const REASONS: &[(&[&str], &[&str], &str)] = &[
     (&["replicaset", "deployment", "rest of pods"], &["replicas", "deadline"], PODS),
     (&["rollout"], &["message", "Available", "Healthy", "Progressing", "weights", "restart", "phase"], PODS),
     (&["rollout"], &["Progressing", "revision", "unobserved"], BEHIND),
-    (&["rollout"], &["unobserved", "paused", "controllerPause", "waits", "Paused", "Progressing", "Available", "message", "phase"], TOGETHER),
-    (&["rollout"], &["stable", "Completed", "promoteFull", "backgroundRun", "stepRun", "experiment", "Progressing", "restart", "message"], TOGETHER),
+    (
+        &["rollout"],
+        &["unobserved", "paused", "controllerPause", "waits", "Paused", "Progressing", "Available", "message", "phase"],
+        TOGETHER,
+    ),
+    (
+        &["rollout"],
+        &["stable", "Completed", "promoteFull", "backgroundRun", "stepRun", "experiment", "Progressing", "restart", "message"],
+        TOGETHER,
+    ),
     (&["rest of rollout"], &["Progressing"], "the controller turns this condition to and fro without end"),
     (&["service", "rest of service"], &["selects", "managedBy"], FLAPS),
     (&["events"], &[], WORKERS),
@@ -168,7 +177,25 @@ pub fn delta(before: &State, after: &State) -> Vec<String> {
 }
 
 fn rank(field: &str) -> usize {
-    let first = ["act", "type", "reason", "kind", "phase", "message", "unobserved", "step", "waits", "controllerPause", "abort", "abortedAt", "weights", "current", "stable", "active", "preview"];
+    let first = [
+        "act",
+        "type",
+        "reason",
+        "kind",
+        "phase",
+        "message",
+        "unobserved",
+        "step",
+        "waits",
+        "controllerPause",
+        "abort",
+        "abortedAt",
+        "weights",
+        "current",
+        "stable",
+        "active",
+        "preview",
+    ];
     first.iter().position(|name| *name == field).unwrap_or(first.len())
 }
 
@@ -288,7 +315,8 @@ mod tests {
         let mut odd = states("ab");
         odd[1].0.insert("message".into(), "with: colon".into());
         odd.push(State::default());
-        let runs = [vec![Track { name: "rollout".into(), states: odd }, Track { name: "events of x".into(), states: states("aab") }], Vec::new()];
+        let runs =
+            [vec![Track { name: "rollout".into(), states: odd }, Track { name: "events of x".into(), states: states("aab") }], Vec::new()];
         let golden = Golden { script: "one\ntwo\n".into(), patterns: Vec::new() }.merge(&runs);
         assert_eq!(parse(&format(&golden)), Ok(golden));
     }

@@ -105,10 +105,26 @@ enum Choice {
 pub fn play(seed: u64) -> Play {
     let mut rng = fastrand::Rng::with_seed(seed);
     let manifests = match rng.u8(..4) {
-        0 => Canary { replicas: rng.u32(1..7), strategy: json!({"scaleDownDelaySeconds": 3, "abortScaleDownDelaySeconds": 3}), ..Canary::nginx() }.steps(steps(&mut rng)).objects(APP),
-        1 => Canary { replicas: rng.u32(1..7), strategy: json!({"scaleDownDelaySeconds": 3, "abortScaleDownDelaySeconds": 3}), ..Canary::istio() }.steps(steps(&mut rng)).objects(APP),
+        0 => Canary {
+            replicas: rng.u32(1..7),
+            strategy: json!({"scaleDownDelaySeconds": 3, "abortScaleDownDelaySeconds": 3}),
+            ..Canary::nginx()
+        }
+        .steps(steps(&mut rng))
+        .objects(APP),
+        1 => Canary {
+            replicas: rng.u32(1..7),
+            strategy: json!({"scaleDownDelaySeconds": 3, "abortScaleDownDelaySeconds": 3}),
+            ..Canary::istio()
+        }
+        .steps(steps(&mut rng))
+        .objects(APP),
         2 => Canary { replicas: rng.u32(1..7), ..Canary::default() }.steps(steps(&mut rng)).objects(APP),
-        _ => BlueGreen { strategy: json!({"autoPromotionEnabled": rng.bool(), "scaleDownDelaySeconds": 3, "abortScaleDownDelaySeconds": 3}), ..BlueGreen::default() }.objects(APP),
+        _ => BlueGreen {
+            strategy: json!({"autoPromotionEnabled": rng.bool(), "scaleDownDelaySeconds": 3, "abortScaleDownDelaySeconds": 3}),
+            ..BlueGreen::default()
+        }
+        .objects(APP),
     };
     let mut play = Play::new(manifests).update();
     play.name = format!("random-{seed}");

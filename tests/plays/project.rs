@@ -122,7 +122,19 @@ fn take_motion(state: &mut State) -> Option<String> {
 
 /// Where a track stands in a file.
 pub fn order(name: &str) -> (usize, String) {
-    let kinds = ["answers", ROLLOUT, "replicaset", "deployment", "service", "ingress", "virtualservice", "analysisrun", "experiment", "events", "rest"];
+    let kinds = [
+        "answers",
+        ROLLOUT,
+        "replicaset",
+        "deployment",
+        "service",
+        "ingress",
+        "virtualservice",
+        "analysisrun",
+        "experiment",
+        "events",
+        "rest",
+    ];
     (kinds.iter().position(|kind| name.starts_with(kind)).unwrap_or(kinds.len()), name.into())
 }
 
@@ -344,7 +356,10 @@ fn analysis_run(object: &Value, canon: &Canon) -> State {
     state.put("message", canon.value(&status["message"]));
     state.flag("terminate", &object["spec"]["terminate"]);
     for result in status["metricResults"].as_array().into_iter().flatten() {
-        state.put(format!("metric {}", text(&result["name"])), format!("{} {}", text(&result["phase"]), canon.value(&result["message"])).trim().to_owned());
+        state.put(
+            format!("metric {}", text(&result["name"])),
+            format!("{} {}", text(&result["phase"]), canon.value(&result["message"])).trim().to_owned(),
+        );
     }
     state
 }
@@ -356,7 +371,10 @@ fn experiment(object: &Value, canon: &Canon) -> State {
     state.put("message", canon.value(&status["message"]));
     state.flag("terminate", &object["spec"]["terminate"]);
     for template in status["templateStatuses"].as_array().into_iter().flatten() {
-        state.put(format!("template {}", text(&template["name"])), run(&serde_json::json!({"status": template["status"], "message": template["message"]}), canon));
+        state.put(
+            format!("template {}", text(&template["name"])),
+            run(&serde_json::json!({"status": template["status"], "message": template["message"]}), canon),
+        );
     }
     for one in status["analysisRuns"].as_array().into_iter().flatten() {
         let (name, phase, message) = (canon.value(&one["analysisRun"]), text(&one["phase"]), canon.value(&one["message"]));

@@ -202,10 +202,14 @@ impl fmt::Display for Move {
 
 impl fmt::Display for Play {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for manifest in self.manifests.iter().filter(|m| !["Service", "Ingress", "VirtualService"].contains(&m["kind"].as_str().unwrap_or(""))) {
+        for manifest in
+            self.manifests.iter().filter(|m| !["Service", "Ingress", "VirtualService"].contains(&m["kind"].as_str().unwrap_or("")))
+        {
             let mut shown = manifest["spec"].clone();
             if manifest["kind"] == "Rollout" {
-                ["selector", "template", "revisionHistoryLimit"].iter().for_each(|field| drop(shown.as_object_mut().map(|s| s.remove(*field))));
+                ["selector", "template", "revisionHistoryLimit"]
+                    .iter()
+                    .for_each(|field| drop(shown.as_object_mut().map(|s| s.remove(*field))));
             }
             if manifest["kind"] == "Deployment" {
                 shown = serde_json::json!({"replicas": shown["replicas"]});

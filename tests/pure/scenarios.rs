@@ -6,10 +6,7 @@ use rolltop::{
     demo::{
         ledger::Counts,
         prometheus::{self, Tsdb},
-        scenario::{
-            Act, Is, SHIPPED, Scenario, Server, Verb, When, acts, format,
-            script::Switch,
-        },
+        scenario::{Act, Is, SHIPPED, Scenario, Server, Verb, When, acts, format, script::Switch},
         scrape::RETENTION,
         serve::{Play, simulate},
         sim::Sim,
@@ -351,7 +348,8 @@ fn crashloop_meets_no_user_and_runs_out_of_time() {
     let status = stage.rollout("shop/checkout")["status"].clone();
     assert!(status["message"].as_str().unwrap().contains("ProgressDeadlineExceeded"), "{status:#}");
     assert_eq!(stage.counts("shop/checkout", "v2.9.0").all, 0);
-    let restarts = stage.sim.store.list("pods", Some("shop")).map(|pod| pod.value()["status"]["containerStatuses"][0]["restartCount"].as_u64());
+    let restarts =
+        stage.sim.store.list("pods", Some("shop")).map(|pod| pod.value()["status"]["containerStatuses"][0]["restartCount"].as_u64());
     assert!(restarts.flatten().max() >= Some(2));
 }
 
@@ -392,6 +390,7 @@ fn fleet_is_large_and_moves() {
 }
 
 #[test]
+#[allow(clippy::type_complexity)]
 fn outage_sends_its_faults_and_ends_them() {
     let seen: Arc<std::sync::Mutex<Vec<(Server, &str, bool)>>> = Arc::default();
     let scenario = Scenario::load("outage").unwrap();
@@ -413,7 +412,11 @@ fn hostile_objects_are_there_and_nothing_falls_over() {
     let mut stage = stage("hostile");
     stage.at("2m").must("shop/checkout", Is::Waits);
     assert_eq!(stage.count("rollouts.argoproj.io"), 4);
-    let events = stage.sim.store.list("events", Some("shop")).filter(|event| event.value()["message"].as_str().is_some_and(|text| text.contains('\u{202e}')));
+    let events = stage
+        .sim
+        .store
+        .list("events", Some("shop"))
+        .filter(|event| event.value()["message"].as_str().is_some_and(|text| text.contains('\u{202e}')));
     assert!(events.count() >= 1);
 }
 
@@ -434,10 +437,51 @@ fn llm_goes_in_phases_with_numbers_of_its_own() {
 fn the_same_seed_plays_the_same_however_time_is_sliced() {
     let (mut one, mut two) = (stage("regression"), stage("regression"));
     one.at("90s");
-    (0..900).for_each(|tenth| drop(two.sim.run_until(two.opening + chrono::TimeDelta::milliseconds(tenth * 100))));
+    (0..900).for_each(|tenth| two.sim.run_until(two.opening + chrono::TimeDelta::milliseconds(tenth * 100)));
     two.at("90s");
     assert_eq!(one.sim.store.revision(), two.sim.store.revision());
     for tag in ["v2.8.1", "v2.9.0"] {
         assert_eq!(one.counts("shop/checkout", tag), two.counts("shop/checkout", tag));
     }
+}
+
+/// `demo --serve` as a script starts it.
+fn serving() -> (std::process::Child, std::path::PathBuf) {
+    use std::io::BufRead;
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rolltop"))
+        .args(["demo", "good", "--serve", "--seed", "3"])
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let kubeconfig = lines.next().unwrap().strip_prefix("KUBECONFIG=").unwrap().into();
+    assert!(lines.next().unwrap().starts_with("PROMETHEUS_URL=http://127.0.0.1:"));
+    (child, kubeconfig)
+}
+
+#[test]
+fn serving_needs_no_terminal_prints_two_lines_and_leaves_nothing_behind() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let (mut child, kubeconfig) = serving();
+        assert!(std::fs::read_to_string(&kubeconfig).unwrap().contains("current-context"));
+        let sent = std::process::Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        assert!(sent.success() && child.wait().unwrap().success(), "SIG{signal}");
+        assert!(!kubeconfig.parent().unwrap().exists(), "SIG{signal}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_on_the_command_line_is_told_before_anything_starts() {
+    let said = |arguments: &[&str]| {
+        let out =
+            std::process::Command::new(env!("CARGO_BIN_EXE_rolltop")).args(arguments).stdin(std::process::Stdio::null()).output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{arguments:?}");
+        String::from_utf8(out.stderr).unwrap()
+    };
+    assert!(said(&["demo"]).contains("needs a terminal") && said(&["demo", "drill"]).contains("needs a terminal"));
+    assert!(said(&["demo", "regresion", "--serve"]).contains("did you mean 'regression'?"));
+    assert!(said(&["--context", "prod", "demo", "--serve"]).contains("--context does not go with it"));
+    assert!(said(&["demo", "--json", "--serve"]).contains("--json") && said(&["demo", "good", "--json"]).contains("--json is for"));
+    assert!(said(&["demo", "--speed", "0"]).contains("0.1 to 1000"));
 }

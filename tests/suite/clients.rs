@@ -150,7 +150,10 @@ async fn kubectl_get_and_describe() {
     assert!(me.run("kubectl get rollouts -A -o name --chunk-size=1").lines().any(|line| line.ends_with("/checkout")));
 
     let described = me.run("kubectl describe rollout checkout");
-    contains_all(&described, &["Name:", "checkout", "Current Pod Hash:", "Controller Pause:", "Events:", "RolloutPaused", "NewReplicaSetCreated"]);
+    contains_all(
+        &described,
+        &["Name:", "checkout", "Current Pod Hash:", "Controller Pause:", "Events:", "RolloutPaused", "NewReplicaSetCreated"],
+    );
     let pod = me.run("kubectl get pods -l app=checkout -o jsonpath={.items[0].metadata.name}");
     contains_all(&me.run(&format!("kubectl describe pod {pod}")), &["Controlled By:", "ReplicaSet/checkout-", "Containers:", "Ready"]);
     contains_all(&me.fails("kubectl get rollout nobody", &[]), &["rollouts.argoproj.io \"nobody\" not found"]);
@@ -174,9 +177,15 @@ async fn kubectl_patch_and_scale() {
     contains_all(&said, &["the server rejected our request due to an error in our request"]);
     assert_eq!(fx.status("checkout").await["currentStepIndex"], 1);
     let refused = me.as_(Identity::Viewer).fails("kubectl patch rollout checkout --type=merge -p", &[r#"{"spec":{"paused":true}}"#]);
-    contains_all(&refused, &["Error from server (Forbidden): rollouts.argoproj.io \"checkout\" is forbidden: User \"viewer\" cannot patch resource \"rollouts\""]);
+    contains_all(
+        &refused,
+        &[
+            "Error from server (Forbidden): rollouts.argoproj.io \"checkout\" is forbidden: User \"viewer\" cannot patch resource \"rollouts\"",
+        ],
+    );
 
-    let resumed = me.run_with("kubectl patch rollout checkout --subresource=status --type=merge -p", &[r#"{"status":{"pauseConditions":null}}"#]);
+    let resumed =
+        me.run_with("kubectl patch rollout checkout --subresource=status --type=merge -p", &[r#"{"status":{"pauseConditions":null}}"#]);
     assert_eq!(resumed.trim(), "rollout.argoproj.io/checkout patched");
     fx.wait_for("checkout", |r| r["status"]["currentStepIndex"] == 3, PATIENCE).await;
     contains_all(&me.run("kubectl label rollout checkout team=shop"), &["rollout.argoproj.io/checkout labeled"]);
@@ -186,7 +195,10 @@ async fn kubectl_patch_and_scale() {
     assert_eq!(me.run("kubectl scale rollout checkout --replicas=6").trim(), "rollout.argoproj.io/checkout scaled");
     fx.wait_for("checkout", |r| r["spec"]["replicas"] == 6 && r["status"]["availableReplicas"] == 9, PATIENCE).await;
     contains_all(&me.fails("kubectl scale rollout checkout --current-replicas=2 --replicas=7", &[]), &["Expected replicas to be 2, was 6"]);
-    contains_all(&me.fails("kubectl patch rollout checkout --type=merge -p", &[r#"{"spec":{"replicas":"many"}}"#]), &["spec.replicas", "Invalid value"]);
+    contains_all(
+        &me.fails("kubectl patch rollout checkout --type=merge -p", &[r#"{"spec":{"replicas":"many"}}"#]),
+        &["spec.replicas", "Invalid value"],
+    );
     contains_all(&me.run("kubectl delete pod -l version=v2 --wait=false"), &["deleted"]);
 }
 
@@ -199,7 +211,8 @@ async fn kubectl_rollout() {
     let Some(rig) = Rig::shared().await else { return };
     let me = Person::new(rig, "deploy", Identity::Admin).await;
     let mut deployment = manifests::object("apps/v1", "Deployment", "web");
-    deployment["spec"] = json!({"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": manifests::pod_template("web", "v1", Pods::Fast)});
+    deployment["spec"] =
+        json!({"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": manifests::pod_template("web", "v1", Pods::Fast)});
     let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
     std::fs::write(file.path(), deployment.to_string()).unwrap();
     let path = file.path().to_str().unwrap();
@@ -259,9 +272,15 @@ async fn kubectl_tells_ones_rights() {
     let here = me.as_(Identity::Namespaced);
     assert_eq!(here.run("kubectl auth can-i patch rollouts.argoproj.io --subresource=status").trim(), "yes");
     assert_eq!(here.fails("kubectl auth can-i patch rollouts.argoproj.io --subresource=status -n default", &[]).trim(), "no");
-    contains_all(&me.as_(Identity::Oncall).run("kubectl auth can-i --list"), &["rollouts.argoproj.io/status", "[patch]", "selfsubjectaccessreviews"]);
+    contains_all(
+        &me.as_(Identity::Oncall).run("kubectl auth can-i --list"),
+        &["rollouts.argoproj.io/status", "[patch]", "selfsubjectaccessreviews"],
+    );
     contains_all(&me.run("kubectl auth whoami"), &["Username", "viewer", "system:authenticated"]);
-    contains_all(&me.as_(Identity::Nobody).fails("kubectl get pods", &[]), &["Forbidden", "User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace"]);
+    contains_all(
+        &me.as_(Identity::Nobody).fails("kubectl get pods", &[]),
+        &["Forbidden", "User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace"],
+    );
 }
 
 /// `get` draws a tree of everything below a Rollout, `status` waits, and the verbs do what they do.
@@ -276,8 +295,14 @@ async fn the_argo_plugin_drives_a_canary() {
     paused(&fx).await;
 
     let tree = me.run("kubectl-argo-rollouts get rollout checkout --no-color");
-    contains_all(&tree, &["Name:            checkout", "Status:          ॥ Paused", "Message:         CanaryPauseStep", "Strategy:        Canary"]);
-    contains_all(&tree, &["Step:          1/4", "SetWeight:     25", "ActualWeight:  25", "app:v1 (stable)", "app:v2 (canary)", "revision:2", "Pod"]);
+    contains_all(
+        &tree,
+        &["Name:            checkout", "Status:          ॥ Paused", "Message:         CanaryPauseStep", "Strategy:        Canary"],
+    );
+    contains_all(
+        &tree,
+        &["Step:          1/4", "SetWeight:     25", "ActualWeight:  25", "app:v1 (stable)", "app:v2 (canary)", "revision:2", "Pod"],
+    );
     contains_all(&me.run("kubectl-argo-rollouts list rollouts"), &["NAME", "STRATEGY", "checkout", "Canary", "Paused", "1/4", "25"]);
     assert_eq!(me.run("kubectl-argo-rollouts status checkout --watch=false").trim(), "Paused - CanaryPauseStep");
 

@@ -235,14 +235,14 @@ fn resolved(port: &Value, pod: &Value) -> Option<Value> {
 
 fn write_endpoints(cx: &mut Cx<'_>, service: &Value, targets: &Targets) {
     let address = |target: &Target| json!({"ip": &*target.ip, "nodeName": &*target.node, "targetRef": target.reference});
-    let pick =
-        |ready: bool| targets.pods.iter().filter(|target| !target.terminating && target.ready == ready).map(address).collect::<Vec<_>>();
-    let mut subset = Map::new();
-    [("addresses", pick(true)), ("notReadyAddresses", pick(false))].into_iter().filter(|(_, list)| !list.is_empty()).for_each(
-        |(field, list)| {
-            subset.insert(field.into(), list.into());
-        },
-    );
+    let list = |ready: bool| {
+        let mut picked: Vec<&Target> = targets.pods.iter().filter(|target| !target.terminating && target.ready == ready).collect();
+        picked.sort_by(|a, b| a.ip.cmp(&b.ip));
+        picked.into_iter().map(address).collect::<Vec<_>>()
+    };
+    let lists = [("addresses", list(true)), ("notReadyAddresses", list(false))];
+    let mut subset: Map<String, Value> =
+        lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(field, list)| (field.into(), list.into())).collect();
     let mut content = json!({});
     if !subset.is_empty() {
         let unnamed = |port: &Value| {

@@ -393,7 +393,7 @@ mod tests {
         };
         let named = |name: &str, pod: Pod| Pod { name: name.into(), ..pod };
         let crowd: HashMap<Box<str>, usize> = [("n1".into(), 1), ("n2".into(), 3)].into();
-        let mut pods = vec![
+        let mut pods = [
             named("ready", ready.clone()),
             named("restarted", Pod { restarts: 2, ..ready.clone() }),
             named("younger", Pod { ready_since: Some(ago(10)), ..ready.clone() }),
@@ -406,5 +406,16 @@ mod tests {
         pods.sort_by(|a, b| first_to_go(a, b, &crowd, now));
         let order: Vec<&str> = pods.iter().map(|pod| &*pod.name).collect();
         assert_eq!(order, ["homeless", "pending", "unready", "cheap", "crowded", "younger", "restarted", "ready"]);
+    }
+
+    #[test]
+    fn more_pods_than_one_pass_makes_come_up_in_prehistory_too() {
+        for opening in [0, 7_200] {
+            let mut sim = sim();
+            sim.workloads.open_at(epoch() + Duration::from_secs(opening));
+            create(&mut sim, REPLICA_SETS, replica_set("web", 1_200));
+            run(&mut sim, 5.0);
+            assert_eq!(status(&sim)["readyReplicas"], 1_200);
+        }
     }
 }

@@ -26,6 +26,8 @@ pub enum Best {
     Abort,
     /// The old version's image again: the way back after a flip.
     Back,
+    /// The same after a canary was promoted, where the steps would take their time.
+    BackAtOnce,
     /// Whatever one does to the rollout does not help.
     Wait,
 }
@@ -35,10 +37,28 @@ impl Best {
         match self {
             Self::Abort => "abort",
             Self::Back => "flip back",
+            Self::BackAtOnce => "undo, and promote that all the way",
             Self::Wait => "leave the rollout alone: the new version is not the cause",
         }
     }
 }
+
+impl Best {
+    /// This answer, so long after the opening.
+    pub fn events(self, case: &Case, at: TimeDelta) -> Vec<Event> {
+        let act = |at: TimeDelta, act: Act| Event { when: When::At(at), every: None, by: "best".into(), act };
+        let back = || act(at, Act::Release { workload: case.workload.clone(), versions: vec![case.old.clone()] });
+        match self {
+            Self::Abort => vec![act(at, does(case, Verb::Abort))],
+            Self::Back => vec![back()],
+            Self::BackAtOnce => vec![back(), act(at + SEEN, does(case, Verb::PromoteFull))],
+            Self::Wait => Vec::new(),
+        }
+    }
+}
+
+/// From a new template to the moment the controller has seen it.
+const SEEN: TimeDelta = TimeDelta::seconds(1);
 
 /// One kind of incident.
 pub struct Incident {
@@ -90,15 +110,17 @@ pub const INCIDENTS: &[Incident] = &[
         },
     },
     Incident {
-        name: "crash loop under load",
-        says: "the new version's pods crash once they get more of the traffic",
+        name: "crash loop after promotion",
+        says: "all users are on the new version when its pods begin to crash; the old pods are gone",
         harm: Harm::Failed,
-        best: Best::Abort,
+        best: Best::BackAtOnce,
         victims: CANARIES,
         make: |case, rng| {
-            let after = Duration::from_secs_f64(between(rng, 4.0, 10.0));
-            let pods = Pods { fate: Fate::CrashLoop, after, ..Version::default().pods };
-            vec![release(case), turns(case, Version { pods, ..Version::default() })]
+            let promoted = When::At(case.begins + SEEN);
+            let crash = When::At(case.begins + TimeDelta::seconds(rng.i64(70..120)));
+            let pods = Pods { fate: Fate::CrashLoop, ..Version::default().pods };
+            let promote = Event { when: promoted, every: None, by: "release-bot".into(), act: does(case, Verb::PromoteFull) };
+            vec![release(case), promote, behaves(case, &case.new, crash, Version { pods, ..Version::default() })]
         },
     },
     Incident {
@@ -120,12 +142,7 @@ pub const INCIDENTS: &[Incident] = &[
         victims: &[("pay/fx", "v1.31.0", "v1.32.0")],
         make: |case, rng| {
             let bad = Profile { errors: between(rng, 0.04, 0.15), ..Profile::default() };
-            let promote = Event {
-                when: case.harms.clone(),
-                every: None,
-                by: "release-bot".into(),
-                act: Act::Do { workload: case.workload.clone(), verb: Verb::Promote },
-            };
+            let promote = Event { when: case.harms.clone(), every: None, by: "release-bot".into(), act: does(case, Verb::Promote) };
             let behaves = behaves(case, &case.new, When::At(case.begins), profile(bad));
             vec![behaves, release(case), promote]
         },
@@ -174,6 +191,10 @@ fn between(rng: &mut fastrand::Rng, low: f64, high: f64) -> f64 {
 
 fn profile(profile: Profile) -> Version {
     Version { profile, ..Version::default() }
+}
+
+fn does(case: &Case, verb: Verb) -> Act {
+    Act::Do { workload: case.workload.clone(), verb }
 }
 
 fn release(case: &Case) -> Event {

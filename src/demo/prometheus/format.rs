@@ -82,6 +82,8 @@ mod tests {
         assert_eq!([1e22, f64::INFINITY].map(decimal), ["10000000000000000000000", "+Inf"]);
     }
 
+    // The digits beyond a double's are what this is about.
+    #[allow(clippy::excessive_precision)]
     #[test]
     fn of_equally_near_digits_the_even_ones_are_taken() {
         let values = [1_923_520_322_579.656_25, 632_222_222_222_222.25, -632_222_222_222_222.25, 2_f64.powi(70), 1e20];

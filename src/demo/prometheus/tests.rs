@@ -16,7 +16,9 @@ use super::*;
 const NAN: f64 = f64::NAN;
 
 /// Metric, labels and a sample each ten seconds from second 0 on.
-const SERIES: &[(&str, &[(&str, &str)], &[f64])] = &[
+type Row = (&'static str, &'static [(&'static str, &'static str)], &'static [f64]);
+
+const SERIES: &[Row] = &[
     ("requests_total", &[("svc", "a"), ("code", "200")], &[0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]),
     ("requests_total", &[("svc", "a"), ("code", "500")], &[0.0, 0.0, 0.0, 2.0, 4.0, 6.0, 8.0]),
     ("requests_total", &[("svc", "b"), ("code", "200")], &[100.0, 120.0, 140.0, 0.0, 20.0, 40.0, 60.0]),

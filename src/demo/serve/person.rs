@@ -16,8 +16,11 @@ const API: &str = "rbac.authorization.k8s.io";
 const ROLES: &str = "clusterroles.rbac.authorization.k8s.io";
 const BINDINGS: &str = "clusterrolebindings.rbac.authorization.k8s.io";
 
-/// `assets/rbac/viewer.yaml` and `assets/rbac/oncall.yaml`: API group, resources, verbs.
-const ROLE_RULES: &[(&str, &[(&str, &[&str], &[&str])])] = &[
+/// API group, resources, verbs.
+type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+/// `assets/rbac/viewer.yaml` and `assets/rbac/oncall.yaml`.
+const ROLE_RULES: &[(&str, &[Rule])] = &[
     (
         "rolltop-viewer",
         &[
@@ -48,8 +51,8 @@ pub fn install(sim: &mut Sim) {
     }
 }
 
-fn role(name: &str, rules: &[(&str, &[&str], &[&str])]) -> Value {
-    let rule = |(group, resources, verbs): &(&str, &[&str], &[&str])| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
+fn role(name: &str, rules: &[Rule]) -> Value {
+    let rule = |(group, resources, verbs): &Rule| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
     json!({"metadata": {"name": name}, "rules": rules.iter().map(rule).collect::<Vec<_>>()})
 }
 

@@ -53,13 +53,15 @@ pub fn step_is_inconclusive_then_aborted() -> Play {
 }
 
 pub fn step_errs() -> Play {
-    let mut broken = template("broken", &json!({"interval": "1s", "count": 3, "consecutiveErrorLimit": 1, "successCondition": "result[0] > 0"}));
+    let mut broken =
+        template("broken", &json!({"interval": "1s", "count": 3, "consecutiveErrorLimit": 1, "successCondition": "result[0] > 0"}));
     broken["spec"]["metrics"][0]["provider"]["prometheus"]["query"] = "rate(".into();
     with_step(broken).when(Phase("Degraded"), [])
 }
 
 pub fn step_condition_errs() -> Play {
-    with_step(template("odd", &json!({"interval": "1s", "count": 3, "consecutiveErrorLimit": 1, "successCondition": "result.nothing > 0"}))).when(Phase("Degraded"), [])
+    with_step(template("odd", &json!({"interval": "1s", "count": 3, "consecutiveErrorLimit": 1, "successCondition": "result.nothing > 0"})))
+        .when(Phase("Degraded"), [])
 }
 
 pub fn step_that_never_ends_is_invalid() -> Play {
@@ -93,13 +95,20 @@ pub fn step_kept_over_pause_and_resume() -> Play {
 pub fn step_with_arguments() -> Play {
     let mut template = good("args");
     template["spec"]["args"] = json!([{"name": "hash"}, {"name": "fixed", "value": "x"}]);
-    let analysis = json!({"templates": [{"templateName": "args"}], "args": [{"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}]});
-    canary(nginx().steps(json!([{"setWeight": 25}, {"analysis": analysis}, {"pause": {}}]))).with(vec![template]).update().when(PausedAt(2), [])
+    let analysis =
+        json!({"templates": [{"templateName": "args"}], "args": [{"name": "hash", "valueFrom": {"podTemplateHashValue": "Latest"}}]});
+    canary(nginx().steps(json!([{"setWeight": 25}, {"analysis": analysis}, {"pause": {}}])))
+        .with(vec![template])
+        .update()
+        .when(PausedAt(2), [])
 }
 
 pub fn step_dry_run_does_not_count() -> Play {
     let analysis = json!({"templates": [{"templateName": "bad"}], "dryRun": [{"metricName": "bad"}]});
-    canary(nginx().steps(json!([{"setWeight": 25}, {"analysis": analysis}, {"pause": {}}]))).with(vec![bad("bad")]).update().when(PausedAt(2), [])
+    canary(nginx().steps(json!([{"setWeight": 25}, {"analysis": analysis}, {"pause": {}}])))
+        .with(vec![bad("bad")])
+        .update()
+        .when(PausedAt(2), [])
 }
 
 pub fn two_metrics_one_bad() -> Play {
@@ -112,11 +121,17 @@ pub fn two_metrics_one_bad() -> Play {
 }
 
 pub fn failures_within_the_limit() -> Play {
-    with_step(template("lenient", &json!({"interval": "1s", "count": 2, "failureLimit": 2, "successCondition": "result[0] > 2"}))).when(PausedAt(3), [])
+    with_step(template("lenient", &json!({"interval": "1s", "count": 2, "failureLimit": 2, "successCondition": "result[0] > 2"})))
+        .when(PausedAt(3), [])
 }
 
 pub fn background_succeeds_while_waiting() -> Play {
-    with_background(good("good")).when(PausedAt(1), []).rest([Plugin(Promote)]).when(PausedAt(3), []).rest([Plugin(Promote)]).when(Phase("Healthy"), [])
+    with_background(good("good"))
+        .when(PausedAt(1), [])
+        .rest([Plugin(Promote)])
+        .when(PausedAt(3), [])
+        .rest([Plugin(Promote)])
+        .when(Phase("Healthy"), [])
 }
 
 pub fn background_runs_to_the_end() -> Play {

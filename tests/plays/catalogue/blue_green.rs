@@ -190,7 +190,11 @@ pub fn bg_abort_after_the_cutover_then_retry() -> Play {
 /// The switch back is refused and the broken version then loses its pods; only an undo helps.
 pub fn bg_abort_after_the_cutover_with_broken_pods() -> Play {
     let play = blue_green(&post("long")).with(vec![long("long")]).update();
-    play.rest([BreakPods("currentPodHash")]).rest([Plugin(Abort)]).after(REST, Duration::from_secs(3), []).rest([Plugin(Undo)]).when(Phase("Healthy"), [])
+    play.rest([BreakPods("currentPodHash")])
+        .rest([Plugin(Abort)])
+        .after(REST, Duration::from_secs(3), [])
+        .rest([Plugin(Undo)])
+        .when(Phase("Healthy"), [])
 }
 
 pub fn bg_undo_after_the_cutover() -> Play {

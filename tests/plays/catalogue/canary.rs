@@ -45,10 +45,7 @@ pub fn promote_basic() -> Play {
 }
 
 pub fn promote_by_rolltop() -> Play {
-    at_first_pause()
-        .when(PausedAt(1), Rolltop(Intent::Promote))
-        .when(PausedAt(3), Rolltop(Intent::Promote))
-        .when(Phase("Healthy"), [])
+    at_first_pause().when(PausedAt(1), Rolltop(Intent::Promote)).when(PausedAt(3), Rolltop(Intent::Promote)).when(Phase("Healthy"), [])
 }
 
 pub fn without_steps_nginx() -> Play {
@@ -194,7 +191,8 @@ pub fn changed_steps_start_again() -> Play {
 }
 
 pub fn rollback_window_skips_steps() -> Play {
-    let options = Canary { spec: json!({"rollbackWindow": {"revisions": 2}}), strategy: json!({"scaleDownDelaySeconds": 30}), ..Canary::nginx() };
+    let options =
+        Canary { spec: json!({"rollbackWindow": {"revisions": 2}}), strategy: json!({"scaleDownDelaySeconds": 30}), ..Canary::nginx() };
     canary(options).update().rest([Plugin(PromoteFull)]).when(Phase("Healthy"), []).rest([Plugin(Undo)]).when(Phase("Healthy"), [])
 }
 
@@ -291,12 +289,22 @@ pub fn dynamic_stable_scale_with_a_deadline_is_invalid() -> Play {
 
 pub fn ephemeral_metadata() -> Play {
     let metadata = json!({"canaryMetadata": {"labels": {"role": "canary"}}, "stableMetadata": {"labels": {"role": "stable"}}});
-    nginx_with(&metadata, json!([{"setWeight": 25}, {"pause": {}}])).update().when(PausedAt(1), []).rest([Plugin(Promote)]).when(Phase("Healthy"), [])
+    nginx_with(&metadata, json!([{"setWeight": 25}, {"pause": {}}]))
+        .update()
+        .when(PausedAt(1), [])
+        .rest([Plugin(Promote)])
+        .when(Phase("Healthy"), [])
 }
 
 pub fn weights_out_of_hundred_and_all_at_once() -> Play {
     let steps = json!([{"setWeight": 100}, {"pause": {}}, {"setWeight": 0}, {"pause": {}}]);
-    canary(nginx().steps(steps)).update().when(PausedAt(1), []).rest([Plugin(Promote)]).when(PausedAt(3), []).rest([Plugin(Promote)]).when(Phase("Healthy"), [])
+    canary(nginx().steps(steps))
+        .update()
+        .when(PausedAt(1), [])
+        .rest([Plugin(Promote)])
+        .when(PausedAt(3), [])
+        .rest([Plugin(Promote)])
+        .when(Phase("Healthy"), [])
 }
 
 pub fn created_paused() -> Play {

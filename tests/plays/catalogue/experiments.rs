@@ -9,7 +9,8 @@ use crate::{
 };
 
 fn experiment(more: &Value) -> Value {
-    let mut experiment = json!({"templates": [{"name": "a", "specRef": "canary", "replicas": 1}, {"name": "b", "specRef": "stable", "replicas": 1}]});
+    let mut experiment =
+        json!({"templates": [{"name": "a", "specRef": "canary", "replicas": 1}, {"name": "b", "specRef": "stable", "replicas": 1}]});
     json_patch::merge(&mut experiment, more);
     json!([{"setWeight": 25}, {"experiment": experiment}, {"pause": {}}])
 }

@@ -16,15 +16,28 @@ fn hurried(more: &Value) -> Canary {
 }
 
 pub fn deadline_exceeded_then_abort() -> Play {
-    canary(hurried(&json!({}))).when(Phase("Healthy"), []).rest([release("v2", Pods::Never)]).when(Phase("Degraded"), []).rest([Plugin(Abort)])
+    canary(hurried(&json!({})))
+        .when(Phase("Healthy"), [])
+        .rest([release("v2", Pods::Never)])
+        .when(Phase("Degraded"), [])
+        .rest([Plugin(Abort)])
 }
 
 pub fn deadline_exceeded_then_skip() -> Play {
-    canary(hurried(&json!({}))).when(Phase("Healthy"), []).rest([release("v2", Pods::Never)]).when(Phase("Degraded"), []).rest([Plugin(Promote)])
+    canary(hurried(&json!({})))
+        .when(Phase("Healthy"), [])
+        .rest([release("v2", Pods::Never)])
+        .when(Phase("Degraded"), [])
+        .rest([Plugin(Promote)])
 }
 
 pub fn deadline_exceeded_then_undo() -> Play {
-    canary(hurried(&json!({}))).when(Phase("Healthy"), []).rest([release("v2", Pods::Never)]).when(Phase("Degraded"), []).rest([Plugin(Undo)]).when(Phase("Healthy"), [])
+    canary(hurried(&json!({})))
+        .when(Phase("Healthy"), [])
+        .rest([release("v2", Pods::Never)])
+        .when(Phase("Degraded"), [])
+        .rest([Plugin(Undo)])
+        .when(Phase("Healthy"), [])
 }
 
 pub fn deadline_aborts() -> Play {
@@ -43,7 +56,11 @@ pub fn crash_loop_basic() -> Play {
 }
 
 pub fn crash_loop_nginx() -> Play {
-    canary(hurried(&json!({}))).when(Phase("Healthy"), []).rest([release("v2", Pods::CrashLoop)]).when(Phase("Degraded"), []).rest([Plugin(Abort)])
+    canary(hurried(&json!({})))
+        .when(Phase("Healthy"), [])
+        .rest([release("v2", Pods::CrashLoop)])
+        .when(Phase("Degraded"), [])
+        .rest([Plugin(Abort)])
 }
 
 pub fn image_pull_then_fixed() -> Play {
@@ -56,7 +73,11 @@ pub fn slow_pods() -> Play {
 
 pub fn bg_crash_loop_before_the_cutover() -> Play {
     let options = BlueGreen { spec: json!({"progressDeadlineSeconds": 4}), strategy: brief(), ..BlueGreen::default() };
-    Play::new(options.objects(APP)).when(Phase("Healthy"), []).rest([release("v2", Pods::CrashLoop)]).when(Phase("Degraded"), []).rest([Plugin(Abort)])
+    Play::new(options.objects(APP))
+        .when(Phase("Healthy"), [])
+        .rest([release("v2", Pods::CrashLoop)])
+        .when(Phase("Degraded"), [])
+        .rest([Plugin(Abort)])
 }
 
 pub fn canary_pods_lost_at_a_pause() -> Play {
@@ -94,5 +115,9 @@ pub fn invalid_spec_then_fixed() -> Play {
 
 pub fn both_strategies_is_invalid() -> Play {
     let both = Spec(json!({"spec": {"strategy": {"blueGreen": {"activeService": "app"}}}}));
-    canary(nginx()).when(Phase("Healthy"), []).rest([both]).rest([Spec(json!({"spec": {"strategy": {"blueGreen": null}}}))]).when(Phase("Healthy"), [])
+    canary(nginx())
+        .when(Phase("Healthy"), [])
+        .rest([both])
+        .rest([Spec(json!({"spec": {"strategy": {"blueGreen": null}}}))])
+        .when(Phase("Healthy"), [])
 }

@@ -11,7 +11,8 @@ use crate::{
 
 fn referring(scale_down: &Value) -> Play {
     let mut deployment = manifests::object("apps/v1", "Deployment", APP);
-    deployment["spec"] = json!({"replicas": 2, "selector": {"matchLabels": {"app": APP}}, "template": manifests::pod_template(APP, "v1", Pods::Fast)});
+    deployment["spec"] =
+        json!({"replicas": 2, "selector": {"matchLabels": {"app": APP}}, "template": manifests::pod_template(APP, "v1", Pods::Fast)});
     let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": APP, "scaleDown": scale_down});
     let options = Canary { spec: json!({"workloadRef": reference, "template": null, "selector": null}), ..nginx() };
     canary(options).with(vec![deployment])

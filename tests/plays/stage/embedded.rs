@@ -1,14 +1,16 @@
 //! The embedded cluster without its servers: plays in no time at all.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rolltop::{
     demo::{
         controllers,
         kinds::{self, Kind},
+        prometheus::Tsdb,
         refusal::Refusal,
         registry::{self, Write},
-        sim::{Metrics, Samples, Sim},
+        scrape::{Database, RETENTION},
+        sim::Sim,
         store::Key,
         workloads::Pods,
     },
@@ -68,7 +70,8 @@ pub struct Embedded {
 impl Embedded {
     pub fn new(seed: u64, timing: Timing) -> Self {
         let begin: Time = START.parse().unwrap();
-        let mut sim = Sim::new(begin, seed, controllers::all(), Box::new(Constants));
+        let mut sim =
+            Sim::new(begin, seed, controllers::all(), Box::new(Database { tsdb: Arc::new(Tsdb::new(RETENTION)), url: PROMETHEUS.into() }));
         custom().into_iter().for_each(|kind| sim.store.add_kind(kind));
         controllers::bootstrap(&mut sim.store, begin);
         let pods = Pods { start_up: timing.start_up, spread: timing.spread, ..Pods::default() };
@@ -190,18 +193,5 @@ impl Stage for Embedded {
 
     fn prometheus(&self) -> String {
         PROMETHEUS.into()
-    }
-}
-
-/// A Prometheus without series: the plays ask for `vector(1)` and the like.
-struct Constants;
-
-impl Metrics for Constants {
-    fn query(&self, _: &str, query: &str, _: Time) -> Result<Samples, String> {
-        let inner = query.strip_prefix("vector(").and_then(|rest| rest.strip_suffix(')'));
-        match inner.and_then(|number| number.parse().ok()) {
-            Some(number) => Ok(Samples::Vector(vec![number])),
-            None => Err(format!("plays know no {query}")),
-        }
     }
 }

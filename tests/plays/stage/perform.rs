@@ -141,7 +141,8 @@ impl<S: Stage> Actor<S> {
 
     /// The newest version of the Rollout.
     fn rollout(&self) -> Value {
-        let newest = self.stage.log().seen.iter().filter(|seen| seen.kind == ROLLOUT && seen.name() == APP).max_by_key(|seen| seen.revision);
+        let newest =
+            self.stage.log().seen.iter().filter(|seen| seen.kind == ROLLOUT && seen.name() == APP).max_by_key(|seen| seen.revision);
         newest.map(|seen| seen.object.clone()).unwrap_or_default()
     }
 

@@ -46,7 +46,14 @@ impl<'a> Theatre<'a> {
         let namespace = self.rig.namespace(&name.replace('_', "-")).await;
         let (tx, news) = mpsc::unbounded_channel();
         self.routes.lock().unwrap().insert(namespace.clone(), tx);
-        RigStage { api: self.api.clone(), namespace, begin: Instant::now(), news, log: Log::default(), prometheus: self.rig.prometheus_url() }
+        RigStage {
+            api: self.api.clone(),
+            namespace,
+            begin: Instant::now(),
+            news,
+            log: Log::default(),
+            prometheus: self.rig.prometheus_url(),
+        }
     }
 }
 
