@@ -56,7 +56,7 @@ const SCRAPE: Duration = Duration::from_secs(1);
 
 /// Nothing to choose: everything is there at once.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options;
+pub struct Options {}
 
 /// What can be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub struct Rig {
 impl Rig {
     /// The cluster all tests of this process share, started by the first who asks. Never `None`: it needs nothing.
     pub async fn shared() -> Option<&'static Self> {
-        Some(SHARED.get_or_init(|| async { Self::start(Options).await.expect("the embedded cluster did not start") }).await)
+        Some(SHARED.get_or_init(|| async { Self::start(Options {}).await.expect("the embedded cluster did not start") }).await)
     }
 
     pub fn built() -> bool {
