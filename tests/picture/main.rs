@@ -31,19 +31,19 @@ struct Picture {
 }
 
 const PICTURES: &[Picture] = &[
-    Picture { file: "fleet.svg", size: (110, 24), args: &["demo"], way: &[], shows: &["checkout", "req/s"] },
+    Picture { file: "fleet.svg", size: (110, 24), args: &["demo"], way: &[], shows: &["checkout", "WAIT"] },
     Picture {
         file: "rollout.svg",
         size: (110, 38),
         args: &["demo"],
-        way: &[(&["checkout"], "\r")],
+        way: &[(&["checkout"], "/checkout\r"), (&["1 shown"], "\r")],
         shows: &["Traffic", "Error rate", "Steps"],
     },
     Picture {
         file: "card.svg",
         size: (110, 38),
         args: &["demo"],
-        way: &[(&["checkout"], "\r"), (&["Traffic"], "p")],
+        way: &[(&["checkout"], "/checkout\r"), (&["1 shown"], "\r"), (&["WAITING"], "p")],
         shows: &["accepted", "esc cancel"],
     },
 ];

@@ -50,7 +50,7 @@ impl Controller for Deployments {
         let Some(object) = change.object() else { return };
         match &*object.key.kind {
             DEPLOYMENTS if !self.own.contains(&change.revision) => wake.push(object.key.clone()),
-            REPLICA_SETS => {
+            REPLICA_SETS if !self.own.contains(&change.revision) => {
                 self.orphans.note(change);
                 let (before, after) = (change.before.as_deref(), change.after.as_deref());
                 let both = [before, after.filter(|after| before.is_none_or(|before| before.owner != after.owner))];
@@ -201,7 +201,7 @@ struct Pass<'a, 'b> {
     cx: &'a mut Cx<'b>,
     deployment: Deployment,
     sets: Vec<Set>,
-    /// Revisions of the Deployment written so far.
+    /// Revisions written so far that are no news.
     own: Vec<u64>,
 }
 

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::DurationRound;
 use serde_json::Value;
 
 use super::{
@@ -31,7 +30,7 @@ mod status;
 mod steps;
 
 pub use nodes::create_nodes;
-use steps::{BRIEF, Timing, containers};
+use steps::{Timing, containers};
 
 /// Pods that found no node try again after this.
 const RESCHEDULE: Duration = Duration::from_secs(10);
@@ -56,8 +55,6 @@ enum Step {
     Restart,
     /// The pull of its image has to wait.
     PullBackOff,
-    /// Straight from nowhere to ready, while nobody looks.
-    Appear,
     /// Its containers have ended.
     Gone,
 }
@@ -166,23 +163,23 @@ impl Kubelet {
         let pods = self.fortune(cx, &pod);
         let luck = self.draw();
         let timing = Timing::of(&pod, pods, luck);
-        let ready = cx.now + timing.creation + timing.warm_up;
-        let fresh = Plan { at: cx.now, step: Step::Start, failures: 0, started: cx.now, luck };
-        if pods.fate == Fate::Ready && cx.workloads.is_prehistory(ready + BRIEF) {
-            // To the second: what gets ready together is counted once.
-            let at = ready.duration_trunc(chrono::TimeDelta::seconds(1)).map_or(ready, |at| at + BRIEF);
-            return self.plan(cx, key, Plan { at, step: Step::Appear, ..fresh });
-        }
         let node = match self.place(cx, &pod, pods) {
             Ok(node) => node,
             Err(why) => return self.refuse(cx, key, pod, &why),
         };
         self.homeless.remove(key);
+        let addresses = self.nodes.addresses(&node);
+        if pods.fate == Fate::Ready && cx.workloads.is_prehistory(cx.now + timing.creation + timing.warm_up) {
+            // Nobody sees how it gets there.
+            status::appear(&mut pod, &node, &addresses, cx.now);
+            self.write(cx, key, pod);
+            return None;
+        }
         let bound = format!("Successfully assigned {}/{} to {node}", key.namespace, key.name);
         events::record_scheduling(cx, &pod, "Normal", "Scheduled", "Binding", &bound);
-        status::bind(&mut pod, &node, self.nodes.addresses(&node), cx.now);
+        status::bind(&mut pod, &node, &addresses, cx.now);
         self.write(cx, key, pod);
-        self.plan(cx, key, Plan { at: cx.now + timing.creation, ..fresh })
+        self.plan(cx, key, Plan { at: cx.now + timing.creation, step: Step::Start, failures: 0, started: cx.now, luck })
     }
 
     /// The node of a pod, or why no node has it.
@@ -207,7 +204,6 @@ impl Kubelet {
         let pods = self.fortune(cx, &pod);
         let was_ready = is_ready(&pod);
         let next = match plan.step {
-            Step::Appear => return self.appear(cx, key, pod, pods),
             Step::Gone => {
                 self.remove(cx, key);
                 return None;
@@ -231,20 +227,6 @@ impl Kubelet {
                 self.plans.remove(key);
                 None
             }
-        }
-    }
-
-    fn appear(&mut self, cx: &mut Cx<'_>, key: &Key, mut pod: Value, pods: Pods) -> Option<Duration> {
-        self.plans.remove(key);
-        match self.place(cx, &pod, pods) {
-            Ok(node) => {
-                status::bind(&mut pod, &node, self.nodes.addresses(&node), cx.now);
-                status::run(&mut pod, cx.now, false);
-                status::set_ready(&mut pod, true, cx.now);
-                self.write(cx, key, pod);
-                None
-            }
-            Err(why) => self.refuse(cx, key, pod, &why),
         }
     }
 

@@ -66,10 +66,9 @@ impl Controller for ReplicaSets {
         let missing = set.replicas - i64::try_from(active.len()).unwrap_or_default();
         let before = cx.store.revision();
         let managed = if set.deleting { Ok(()) } else { manage(cx, &set, &active, missing) };
-        // The status tells of what was found. Where nobody sees it, the next pass would only bring it up to date.
-        let is_unseen = missing != 0 && cx.workloads.is_prehistory(cx.now);
-        let present = if is_unseen { release(cx, &set) } else { Vec::new() };
-        let is_told = write_status(cx, &set, if is_unseen { &present } else { &owned }, missing, &managed);
+        // The status tells of what was found. Where nobody sees it, what becomes of the pods is soon enough.
+        let is_unseen = missing > 0 && managed.is_ok() && cx.workloads.is_prehistory(cx.now);
+        let is_told = !is_unseen && write_status(cx, &set, &owned, missing, &managed);
         let last = cx.store.revision();
         self.own = match (is_unseen, is_told) {
             (true, _) => (before + 1, last),
@@ -393,7 +392,7 @@ mod tests {
         };
         let named = |name: &str, pod: Pod| Pod { name: name.into(), ..pod };
         let crowd: HashMap<Box<str>, usize> = [("n1".into(), 1), ("n2".into(), 3)].into();
-        let mut pods = [
+        let mut pods = vec![
             named("ready", ready.clone()),
             named("restarted", Pod { restarts: 2, ..ready.clone() }),
             named("younger", Pod { ready_since: Some(ago(10)), ..ready.clone() }),

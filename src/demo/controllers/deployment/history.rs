@@ -62,6 +62,10 @@ impl Pass<'_, '_> {
             let message = format!("Scaled up replica set {name} from 0 to {wanted}");
             events::record(self.cx, &self.deployment.object, "Normal", "ScalingReplicaSet", &message);
         }
+        if self.cx.workloads.is_prehistory(self.cx.now) {
+            // The next pass is soon enough when it has pods.
+            self.own.push(self.cx.store.revision());
+        }
         self.sets.push(created);
         let made = format!("Created new replica set \"{name}\"");
         self.note_revision(&revision.to_string(), Some(("NewReplicaSetCreated", &made)))?;

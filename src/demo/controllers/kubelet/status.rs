@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::objects::{condition, hash},
-    containers,
+    steps::names,
 };
 use crate::{demo::registry::stamp, model::Time};
 
@@ -15,34 +15,61 @@ pub struct Addresses {
 }
 
 /// On its node, containers being made.
-pub fn bind(pod: &mut Value, node: &str, addresses: Addresses, now: Time) {
-    pod["spec"]["nodeName"] = node.into();
+pub fn bind(pod: &mut Value, node: &str, addresses: &Addresses, now: Time) {
     let has_init = pod["spec"]["initContainers"].as_array().is_some_and(|init| !init.is_empty());
     let reason = if has_init { "PodInitializing" } else { "ContainerCreating" };
-    let waiting = |container: &Value, reason: &str| {
+    settle_in(pod, node, addresses, now, |container| {
         json!({
             "name": container["name"], "image": container["image"], "imageID": "", "ready": false, "started": false,
             "restartCount": 0, "state": {"waiting": {"reason": reason}},
         })
-    };
-    let statuses: Value = containers(pod).map(|container| waiting(container, reason)).collect();
-    let init: Value = pod["spec"]["initContainers"].as_array().into_iter().flatten().map(|container| waiting(container, reason)).collect();
+    });
+    let unready = unready(pod);
     let status = &mut pod["status"];
     status["phase"] = "Pending".into();
-    status["hostIP"] = addresses.host.clone().into();
+    set(status, "PodReadyToStartContainers", false, None, now);
+    set(status, "Initialized", !has_init, has_init.then_some(("ContainersNotInitialized", "containers with incomplete status")), now);
+    set(status, "Ready", false, Some(("ContainersNotReady", &unready)), now);
+    set(status, "ContainersReady", false, Some(("ContainersNotReady", &unready)), now);
+    set(status, "PodScheduled", true, None, now);
+}
+
+/// On its node and ready, all at once.
+pub fn appear(pod: &mut Value, node: &str, addresses: &Addresses, now: Time) {
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let stamp = stamp(now);
+    settle_in(pod, node, addresses, now, |container| {
+        let mut entry = json!({
+            "name": container["name"], "image": container["image"], "ready": true, "started": true,
+            "restartCount": 0, "state": {"running": {"startedAt": stamp}},
+        });
+        identify(&mut entry, &uid, 0);
+        entry
+    });
+    let status = &mut pod["status"];
+    finish_init(status, &uid, now);
+    status["phase"] = "Running".into();
+    let is = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": stamp});
+    status["conditions"] = CONDITIONS.map(is).into_iter().collect();
+}
+
+const CONDITIONS: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/// Node, addresses and an entry for each container.
+fn settle_in(pod: &mut Value, node: &str, addresses: &Addresses, now: Time, entry: impl Fn(&Value) -> Value) {
+    pod["spec"]["nodeName"] = node.into();
+    let entries = |list: &str| pod["spec"].get(list).and_then(Value::as_array).map(|list| list.iter().map(&entry).collect::<Value>());
+    let (containers, init) = (entries("containers"), entries("initContainers"));
+    let status = &mut pod["status"];
+    status["hostIP"] = addresses.host.as_str().into();
     status["hostIPs"] = json!([{"ip": addresses.host}]);
-    status["podIP"] = addresses.pod.clone().into();
+    status["podIP"] = addresses.pod.as_str().into();
     status["podIPs"] = json!([{"ip": addresses.pod}]);
     status["startTime"] = stamp(now).into();
-    status["containerStatuses"] = statuses;
-    if has_init {
+    status["containerStatuses"] = containers.unwrap_or_else(|| json!([]));
+    if let Some(init) = init {
         status["initContainerStatuses"] = init;
     }
-    set(status, "PodReadyToStartContainers", false, None, now);
-    set(status, "Initialized", !has_init, has_init.then_some("ContainersNotInitialized"), now);
-    set(status, "Ready", false, Some("ContainersNotReady"), now);
-    set(status, "ContainersReady", false, Some("ContainersNotReady"), now);
-    set(status, "PodScheduled", true, None, now);
 }
 
 /// No node will have it. False: that was known.
@@ -72,23 +99,32 @@ pub fn run(pod: &mut Value, now: Time, again: bool) {
         container["started"] = true.into();
         container["state"] = json!({"running": {"startedAt": stamp(now)}});
     }
-    for container in entries(status, "initContainerStatuses").filter(|_| !again) {
-        identify(container, &uid, 0);
-        container["ready"] = true.into();
-        let times = stamp(now);
-        container["state"] = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": times, "finishedAt": times, "containerID": container["containerID"]}});
+    if !again {
+        finish_init(status, &uid, now);
     }
     status["phase"] = "Running".into();
     set(status, "PodReadyToStartContainers", true, None, now);
     set(status, "Initialized", true, None, now);
 }
 
+/// Init containers simply have done their work.
+fn finish_init(status: &mut Value, uid: &str, now: Time) {
+    for container in entries(status, "initContainerStatuses") {
+        identify(container, uid, 0);
+        container["ready"] = true.into();
+        let (times, id) = (stamp(now), &container["containerID"]);
+        let done = json!({"exitCode": 0, "reason": "Completed", "startedAt": times, "finishedAt": times, "containerID": id});
+        container["state"] = json!({"terminated": done});
+    }
+}
+
 pub fn set_ready(pod: &mut Value, ready: bool, now: Time) {
+    let unready = unready(pod);
     let status = &mut pod["status"];
     for container in entries(status, "containerStatuses") {
         container["ready"] = ready.into();
     }
-    let reason = (!ready).then_some("ContainersNotReady");
+    let reason = (!ready).then_some(("ContainersNotReady", unready.as_str()));
     set(status, "Ready", ready, reason, now);
     set(status, "ContainersReady", ready, reason, now);
 }
@@ -153,17 +189,17 @@ fn digest(parts: &[&str]) -> String {
     (0..4).map(|_| format!("{:016x}", rng.u64(..))).collect()
 }
 
-/// Sets a condition; its transition time stays while its status does.
-fn set(status: &mut Value, kind: &str, is: bool, reason: Option<&str>, now: Time) {
+/// Sets a condition, with reason and message if it does not hold; its transition time stays while its status does.
+fn set(status: &mut Value, kind: &str, is: bool, why: Option<(&str, &str)>, now: Time) {
     if !status["conditions"].is_array() {
         status["conditions"] = json!([]);
     }
     let Some(conditions) = status["conditions"].as_array_mut() else { return };
     let value = if is { "True" } else { "False" };
     let mut new = json!({"type": kind, "status": value, "lastTransitionTime": stamp(now)});
-    if let Some(reason) = reason {
+    if let Some((reason, message)) = why {
         new["reason"] = reason.into();
-        new["message"] = NOT_READY.into();
+        new["message"] = message.into();
     }
     match conditions.iter_mut().find(|condition| condition["type"] == kind) {
         Some(old) if old["status"] == value => (),
@@ -172,4 +208,6 @@ fn set(status: &mut Value, kind: &str, is: bool, reason: Option<&str>, now: Time
     }
 }
 
-const NOT_READY: &str = "containers are not ready";
+fn unready(pod: &Value) -> String {
+    format!("containers with unready status: [{}]", names(pod).join(" "))
+}

@@ -5,7 +5,7 @@ use super::*;
 /// How long image and container take at most before the process starts; the rest of the start-up is the process's.
 const CREATION: Duration = Duration::from_millis(1_500);
 /// Start-ups below this end with the container's start, unless a probe is to be waited for.
-pub const BRIEF: Duration = Duration::from_secs(1);
+const BRIEF: Duration = Duration::from_secs(1);
 /// How long an error shows before the back-off that follows from it.
 const ERROR_SHOWS: Duration = Duration::from_secs(1);
 /// Period of a readiness probe.
