@@ -145,12 +145,12 @@ impl Rig {
         self.cluster.folder()
     }
 
-    /// What kubectl is to be given: it shows no token where there is no TLS, but a password in an address.
+    /// What kubectl is to be given: it shows no token where there is no TLS, so the address has it.
     pub fn client_kubeconfig(&self, identity: Identity, namespace: &str) -> PathBuf {
         let path = self.cluster.folder().join(format!("client-{}", identity.file(namespace)));
-        let url = self.server_url().replace("http://", &format!("http://{}:{}@", identity.user().replace(':', "-"), identity.token()));
-        std::fs::write(&path, identity::kubeconfig(Server { url: &url, authority: None }, identity, namespace))
-            .expect("writing a kubeconfig");
+        let url = format!("{}/t/{}", self.server_url(), identity.token());
+        let text = identity::kubeconfig(Server { url: &url, authority: None }, identity, namespace);
+        std::fs::write(&path, text).expect("writing a kubeconfig");
         path
     }
 
