@@ -392,7 +392,7 @@ mod tests {
         };
         let named = |name: &str, pod: Pod| Pod { name: name.into(), ..pod };
         let crowd: HashMap<Box<str>, usize> = [("n1".into(), 1), ("n2".into(), 3)].into();
-        let mut pods = vec![
+        let mut pods = [
             named("ready", ready.clone()),
             named("restarted", Pod { restarts: 2, ..ready.clone() }),
             named("younger", Pod { ready_since: Some(ago(10)), ..ready.clone() }),
