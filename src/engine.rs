@@ -6,6 +6,7 @@
 
 pub mod argo;
 pub mod plan;
+pub mod workload;
 
 use crate::{
     intent::Intent,

@@ -80,6 +80,8 @@ fn a_newcomer_promotes_one_canary_and_aborts_another() {
     shows(&term, &["shop/checkout", "pay/payments", "try:"]);
     // It begins as the screen opens, and waits for a person at 25 %.
     term.send("/checkout\r");
+    // What arrives in one burst is a paste, and its Enter opens nothing.
+    shows(&term, &["1 shown"]);
     term.send("\r");
     shows(&term, &["Traffic", "WAITING"]);
     term.send("p");
@@ -94,7 +96,7 @@ fn a_newcomer_promotes_one_canary_and_aborts_another() {
     }
     shows(&term, &["pay/payments"]);
     term.send("/payments\r");
-    shows(&term, &["pay/payments"]);
+    shows(&term, &["/payments", "1 shown"]);
     term.send("\r");
     shows(&term, &["Traffic", "payments"]);
     term.send("a");

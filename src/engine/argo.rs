@@ -9,15 +9,15 @@
 
 pub mod analysis;
 pub mod dto;
-pub mod edit;
+
 pub mod facts;
-pub mod image;
+
 pub mod law;
 pub mod next;
 pub mod notices;
-pub mod owner;
+
 pub mod plan;
-pub mod pods;
+
 pub mod progress;
 pub mod selections;
 pub mod status;
@@ -26,7 +26,7 @@ pub mod template;
 pub mod tracks;
 
 use crate::{
-    engine::{Change, Engine, Goal, Plan, Progress, Refusal},
+    engine::{Change, Engine, Goal, Plan, Progress, Refusal, workload::owner},
     intent::Intent,
     model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
     object::{Object, Objects, Resource, Selection, kinds},
@@ -194,5 +194,5 @@ fn diff(f: &Facts<'_>) -> Vec<Change> {
     let seen = f.set(f.current()).filter(|_| !status::word(f).unobserved);
     let new = seen.and_then(template::original).or_else(|| f.wanted_template());
     let both = old.and_then(template::original).zip(new);
-    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+    both.map(|(old, new)| crate::engine::workload::template::differences(&old, &new)).unwrap_or_default()
 }

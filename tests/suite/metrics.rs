@@ -20,7 +20,7 @@ async fn the_error_rate_of_a_bad_canary_shows_with_the_right_number() {
     fx.wait_phase("checkout", "Paused").await;
     let app = Start::new(rig, &ns).measured().args(["-n", &ns, "checkout"]).run();
     app.shows(&["Error rate", "Latency", "measured"]);
-    app.term.wait_for(|s| s.contains("canary 0.") || s.contains("canary <0.1"), PATIENCE).unwrap_or_else(|s| panic!("{s}"));
+    app.term.wait_for(|s| s.contains("canary 0") || s.contains("canary <0.1"), PATIENCE).unwrap_or_else(|s| panic!("{s}"));
 
     rig.traffic().set(&workload, "v2", Profile::failing(0.4));
     let turned = Instant::now();

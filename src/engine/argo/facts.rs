@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::dto;
 use crate::{
+    engine::workload::pods::{self, Stuck},
     model::Time,
     object::{Object, Objects, Resource, kinds},
     traffic::{self, Split},
@@ -114,6 +115,11 @@ impl<'a> Facts<'a> {
     /// Blue-green: users are somewhere else than on the stable version.
     pub fn active_is_not_stable(&self) -> bool {
         self.is_blue_green() && self.in_flight() && !self.active().is_empty() && self.active() != self.stable()
+    }
+
+    /// The first pod of the wanted version that cannot start.
+    pub fn stuck(&self) -> Option<Stuck> {
+        pods::stuck(&pods::pods(self.objects, &self.set(self.current())?.object.meta.uid))
     }
 
     pub fn set(&self, hash: &str) -> Option<&Set<'a>> {

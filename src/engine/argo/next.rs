@@ -3,7 +3,6 @@
 use super::{
     dto,
     facts::{Facts, Set},
-    pods,
     status::{self, Situation, situation},
     steps::{self, short},
 };
@@ -78,7 +77,7 @@ fn running(f: &Facts<'_>) -> Option<Wait> {
 
 /// The reason with what keeps the new side's pods from starting, when that can be seen.
 fn named(f: &Facts<'_>, reason: String) -> String {
-    match pods::stuck(f) {
+    match f.stuck() {
         Some(stuck) if reason.is_empty() => stuck.reason,
         Some(stuck) => format!("{reason}: {}", stuck.reason),
         None => reason,

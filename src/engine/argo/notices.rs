@@ -3,7 +3,6 @@
 use super::{
     analysis, dto,
     facts::Facts,
-    pods,
     status::{self, Situation, situation},
     steps::percent,
 };
@@ -139,7 +138,7 @@ fn replica_failure(f: &Facts<'_>) -> Option<(Severity, String)> {
 /// Argo knows no key `gatewayAPI`; the API server drops it and the rollout goes by replica counts.
 /// Not the controller's word: it goes on waiting until its deadline.
 fn cannot_start(f: &Facts<'_>) -> Option<(Severity, String)> {
-    let stuck = pods::stuck(f)?;
+    let stuck = f.stuck()?;
     let new = if f.in_flight() { "new pods" } else { "pods" };
     let message = if stuck.message.is_empty() { String::new() } else { format!(": {}", stuck.message) };
     warning(format!("{new} cannot start: {}{message} (pod {})", stuck.reason, stuck.pod))

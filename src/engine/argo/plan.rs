@@ -8,21 +8,26 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    edit::Edit,
     facts::{Facts, Set},
-    image, law,
+    law,
     next::{self, flip_target, from_step},
-    owner, pods,
     status::{self, Situation},
     steps::{self, percent, short},
     template,
 };
 use crate::{
-    engine::{Change, Expectation, Goal, Plan, Refusal, Write},
+    engine::{
+        Change, Expectation, Goal, Plan, Refusal, Write,
+        workload::{edit::Edit, image, owner, pods},
+    },
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, PodHealth, Role, Rollout, Severity, Text, Time, Track},
     object::{Object, kinds},
 };
+
+/// What tells one state of a release from another: finishing, aborting or replacing it changes one of these, although
+/// its spec may stay as it was.
+const RELEASE: [&str; 4] = ["/status/currentPodHash", "/status/stableRS", "/status/abort", "/status/promoteFull"];
 
 /// Until an effect the controller shows in its next pass must be seen.
 const SOON: Duration = Duration::from_secs(30);
@@ -371,7 +376,7 @@ impl Ask<'_, '_> {
     }
 
     fn pause(&self) -> Draft {
-        let edit = Edit::main(self.f.root).same("/spec/paused").same_release().set("/spec/paused", Value::Bool(true));
+        let edit = Edit::main(self.f.root).same("/spec/paused").all_same(&RELEASE).set("/spec/paused", Value::Bool(true));
         let sentence = "Pauses by hand: no step completes, no timer goes on and no pod of the new version is scaled until someone resumes.";
         Draft::new(sentence, Goal::Paused, "manually paused", "resume")
             .write(edit.write())
@@ -512,7 +517,7 @@ impl Ask<'_, '_> {
         let mut edit = Edit::main(home).pinned();
         if on_root {
             // What this undo means (the way back, or a release in the other direction) is in the status.
-            edit = edit.same_release().same("/spec/paused");
+            edit = edit.all_same(&RELEASE).same("/spec/paused");
         }
         let mut edit = edit.set(path, value);
         if to_stable && self.paused() && on_root {
@@ -570,7 +575,7 @@ impl Ask<'_, '_> {
 
     fn restart(&self, now: Time) -> Draft {
         let at = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        let edit = Edit::main(self.f.root).same("/spec/restartAt").same_release().set("/spec/restartAt", Value::String(at.clone()));
+        let edit = Edit::main(self.f.root).same("/spec/restartAt").all_same(&RELEASE).set("/spec/restartAt", Value::String(at.clone()));
         let alone = self.f.replicas() == 1;
         let was = self.f.ro.spec.restart_at.0.map_or_else(|| "none".to_owned(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
         let sentence = "Evicts all pods created until now, a few at a time, the stable version's first; respects PodDisruptionBudgets.";
@@ -602,7 +607,7 @@ impl Ask<'_, '_> {
         }
         let mut edit = Edit::main(home).same(&format!("{at}/name")).same(&format!("{at}/image"));
         if home.resource == &kinds::ROLLOUT {
-            edit = edit.same_release();
+            edit = edit.all_same(&RELEASE);
         }
         let edit = edit.set(&format!("{at}/image"), image.into());
         let begins = if self.f.in_flight() { " The version in flight is replaced by it." } else { "" };

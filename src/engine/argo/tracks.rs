@@ -3,9 +3,9 @@
 use super::{
     dto,
     facts::{Facts, Set},
-    pods,
     status::{Word, word},
 };
+use crate::engine::workload::pods;
 use crate::model::{Role, Text, Track, Traffic};
 
 /// All sides, the new one first, then the old one, then what is left of earlier ones.

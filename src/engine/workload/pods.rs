@@ -1,14 +1,14 @@
 //! Pods the way `kubectl get pods` says it, plus why one is not ready.
 
-use super::{dto, facts::Facts};
+use super::dto;
 use crate::{
     model::{Pod, PodHealth, Text, Time},
     object::{Objects, kinds},
 };
 
-/// Pods of one ReplicaSet, those in trouble first.
-pub fn pods(objects: &Objects, set_uid: &str) -> Vec<Pod> {
-    let mut pods: Vec<Pod> = objects.owned_by(&kinds::POD, set_uid).filter_map(|o| o.read::<dto::Pod>().ok()).map(|p| pod(&p)).collect();
+/// Pods of one owner, such as a ReplicaSet, those in trouble first.
+pub fn pods(objects: &Objects, owner: &str) -> Vec<Pod> {
+    let mut pods: Vec<Pod> = objects.owned_by(&kinds::POD, owner).filter_map(|o| o.read::<dto::Pod>().ok()).map(|p| pod(&p)).collect();
     pods.sort_by(|a, b| b.health.cmp(&a.health).then_with(|| a.name.cmp(&b.name)));
     pods
 }
@@ -26,7 +26,7 @@ const CANNOT_START: [&str; 9] = [
     "Unschedulable",
 ];
 
-/// The first pod of the wanted version that cannot start.
+/// The first pod that cannot start.
 pub struct Stuck {
     pub pod: Text,
     pub reason: String,
@@ -34,10 +34,9 @@ pub struct Stuck {
     pub message: String,
 }
 
-pub fn stuck(f: &Facts<'_>) -> Option<Stuck> {
-    let set = f.set(f.current())?;
-    pods(f.objects, &set.object.meta.uid).into_iter().find_map(|pod| {
-        let (reason, message) = told(&pod).filter(|_| pod.health == PodHealth::Failing)?;
+pub fn stuck(pods: &[Pod]) -> Option<Stuck> {
+    pods.iter().find_map(|pod| {
+        let (reason, message) = told(pod).filter(|_| pod.health == PodHealth::Failing)?;
         Some(Stuck { pod: pod.name.clone(), reason: reason.into(), message: message.into() })
     })
 }

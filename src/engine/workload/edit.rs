@@ -7,9 +7,6 @@ use crate::{
     object::Object,
 };
 
-/// What tells one state of a release from another.
-const RELEASE: [&str; 4] = ["/status/currentPodHash", "/status/stableRS", "/status/abort", "/status/promoteFull"];
-
 /// A JSON Patch over one object, quoting what was read from it.
 pub struct Edit<'a> {
     object: &'a Object,
@@ -38,10 +35,9 @@ impl<'a> Edit<'a> {
         self.test(path, value)
     }
 
-    /// The same release in the same state: finishing, aborting or replacing it changes one of these, although its
-    /// spec may stay as it was. Only for the Rollout itself.
-    pub fn same_release(self) -> Self {
-        RELEASE.iter().fold(self, |edit, path| edit.same(path))
+    /// Only if all of these are still as they were read: what tells one state of a release from another.
+    pub fn all_same(self, paths: &[&str]) -> Self {
+        paths.iter().fold(self, |edit, path| edit.same(path))
     }
 
     pub fn test(mut self, path: &str, value: Value) -> Self {
