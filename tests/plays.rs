@@ -50,7 +50,7 @@ const AT_ONCE: usize = 6;
 const RUNS: usize = 3;
 
 /// Random plays at a time.
-const RANDOM: usize = 6;
+const RANDOM: u64 = 6;
 
 /// How often the rig may show another way before two differ.
 const ROUNDS: usize = 3;
@@ -199,15 +199,32 @@ async fn the_real_components_play_as_recorded() {
     if std::env::var("RECORD_PLAYS").is_ok() {
         return record(rig, &plays).await;
     }
+    let mut open = plays;
     let mut different = Vec::new();
-    let compare = |play: &Play, runs: Vec<Recording>| {
-        let golden = golden::read(&play.name).unwrap_or_else(|error| panic!("{error}"));
-        if let Err(report) = judge(&golden, &runs[0]) {
-            different.push(format!("{} is not as it was recorded\n{play}{report}", play.name));
+    // A busy machine makes even the real ones stray; what is different for good stays different.
+    for _ in 0..ROUNDS {
+        different.clear();
+        let compare = |play: &Play, runs: Vec<Recording>| different.extend(strays(play, &runs[0]).map(|report| (play.clone(), report)));
+        on_the_rig(rig, &open, 1, compare).await;
+        open = different.iter().map(|(play, _)| play.clone()).collect();
+        if open.is_empty() {
+            return;
         }
-    };
-    on_the_rig(rig, &plays, 1, compare).await;
-    assert!(different.is_empty(), "{} of {} plays\n{}", different.len(), plays.len(), different.join("\n"));
+    }
+    let reports: Vec<String> =
+        different.iter().map(|(play, report)| format!("{} is not as it was recorded\n{play}{report}", play.name)).collect();
+    panic!("{} plays\n{}", reports.len(), reports.join("\n"));
+}
+
+/// What in a run of the real components nobody has seen or explained.
+fn strays(play: &Play, run: &Recording) -> Option<String> {
+    let golden = golden::read(&play.name).unwrap_or_else(|error| panic!("{error}"));
+    let report = judge(&golden, run).err()?;
+    if run.stuck.is_none() && golden.explains(&project::tracks(run)) {
+        eprintln!("{} varied as is known of it", play.name);
+        return None;
+    }
+    Some(report)
 }
 
 async fn record(rig: &Rig, plays: &[Play]) {
@@ -222,15 +239,17 @@ async fn record(rig: &Rig, plays: &[Play]) {
     assert!(wrong.is_empty(), "{} plays are not recorded well\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Plays that nobody wrote. `SEEDS=17,4711` performs those again.
+/// Plays that nobody wrote. `SEEDS=17,4711` performs those, `SEEDS=new` some that nobody has seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_plays_go_the_same_way() {
     let Some(rig) = Rig::shared().await else { return };
     let given = std::env::var("SEEDS").ok();
-    let seeds: Vec<u64> = match &given {
+    let seeds: Vec<u64> = match given.as_deref() {
+        Some("new") => (0..RANDOM).map(|_| fastrand::u64(..100_000)).collect(),
         Some(seeds) => seeds.split(',').map(|seed| seed.trim().parse().expect("a number")).collect(),
-        None => (0..RANDOM).map(|_| fastrand::u64(..100_000)).collect(),
+        None => (1..=RANDOM).collect(),
     };
+    eprintln!("random plays {seeds:?}");
     let mut open: Vec<(Play, Golden)> = seeds.iter().map(|seed| (improvise::play(*seed), Golden::default())).collect();
     let mut different = Vec::new();
     // The real components, too, go one of several ways; what looks different is performed again.
@@ -244,7 +263,12 @@ async fn random_plays_go_the_same_way() {
         on_the_rig(rig, &plays, RUNS, learn).await;
         different.clear();
         open.retain(|(play, golden)| {
-            let Err(report) = any_timing(play, |recording| judge(golden, recording)) else { return false };
+            let like_the_real_ones = |recording: &Recording| match judge(golden, recording) {
+                Err(_) if recording.stuck.is_none() && golden.explains(&project::tracks(recording)) => Ok(()),
+                judged => judged,
+            };
+            // It has a runtime of its own.
+            let Err(report) = tokio::task::block_in_place(|| any_timing(play, like_the_real_ones)) else { return false };
             different.push(format!("{}\n{play}{report}", play.name));
             true
         });

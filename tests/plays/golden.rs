@@ -50,6 +50,14 @@ impl Golden {
         self
     }
 
+    /// Whether these tracks vary from what is known only as [`REASONS`] explain, and end as they should.
+    pub fn explains(&self, tracks: &[Track]) -> bool {
+        let states = |name: &str| tracks.iter().find(|track| track.name == name).map_or(&[][..], |track| &track.states);
+        let ends = |pattern: &Pattern| is_list(&pattern.name) || pattern.may_end(states(&pattern.name).last());
+        let known = tracks.iter().all(|track| self.pattern(&track.name).is_some());
+        known && self.patterns.iter().all(ends) && !format(&self.clone().merge(&[tracks.to_vec()])).contains(UNEXPLAINED)
+    }
+
     pub fn pattern(&self, name: &str) -> Option<&Pattern> {
         self.patterns.iter().find(|pattern| pattern.name == name)
     }
@@ -88,6 +96,13 @@ impl Pattern {
                 reachable.into_iter().filter(|at| self.items.get(*at).is_some_and(|item| item.state == *state)).map(|at| at + 1).collect();
         }
         places.iter().any(|place| self.items[*place..].iter().all(|item| item.optional))
+    }
+
+    /// Whether this can be the last state: the last that must be shown, or an optional one behind it.
+    fn may_end(&self, state: Option<&State>) -> bool {
+        let last = self.items.iter().rposition(|item| !item.optional);
+        let mut ends = self.items[last.unwrap_or(0)..].iter();
+        state.map_or(last.is_none(), |state| ends.any(|item| item.state == *state))
     }
 
     /// Places from which an item may come next: this one and those behind optional ones.
@@ -308,6 +323,18 @@ mod tests {
         for bad in ["abc", "bcd", "abcde", "abbd", ""] {
             assert!(!pattern.fits(&states(bad)), "{bad}");
         }
+    }
+
+    #[test]
+    fn only_explained_variations_with_the_right_end_are_explained() {
+        let counted = |name: char| State(BTreeMap::from([("replicas".to_owned(), name.to_string())]));
+        let sized = |name: &str, counts: &str| vec![Track { name: name.into(), states: counts.chars().map(counted).collect() }];
+        let golden = Golden::default().merge(&[sized("replicaset a", "1234")]);
+        assert!(golden.explains(&sized("replicaset a", "134")), "how many pods were ready when somebody looked");
+        assert!(!golden.explains(&sized("replicaset a", "123")), "another end");
+        assert!(!golden.explains(&sized("replicaset b", "1234")), "another object");
+        let golden = Golden::default().merge(&[sized("service", "1234")]);
+        assert!(!golden.explains(&sized("service", "134")), "no reason for it");
     }
 
     #[test]
