@@ -6,6 +6,7 @@
 
 pub mod argo;
 pub mod plan;
+pub mod survey;
 pub mod workload;
 
 use crate::{
@@ -13,6 +14,8 @@ use crate::{
     model::{EngineKind, Rollout, Text},
     object::{Object, Objects, Resource, Selection},
 };
+
+pub use survey::Part;
 
 pub use plan::{Change, Expectation, Goal, Patch, Plan, Progress, Refusal, Write};
 
@@ -22,8 +25,19 @@ pub trait Engine: Sync {
     /// The kind of object that stands for one rollout; watched over the whole fleet.
     fn root(&self) -> &'static Resource;
 
+    /// Other kinds to watch over the whole fleet: they say what is a rollout, or how one stands.
+    fn around(&self) -> &'static [&'static Resource] {
+        &[]
+    }
+
+    /// Whether an object of the root's kind is a rollout of this engine, seen together with the others of the fleet, and
+    /// which of those are a part of it and no rollouts themselves.
+    fn parts(&self, _root: &Object, _objects: &Objects) -> Option<Vec<Part>> {
+        Some(Vec::new())
+    }
+
     /// What else to watch while a rollout is open.
-    fn selections(&self, root: &Object) -> Vec<Selection>;
+    fn selections(&self, root: &Object, objects: &Objects) -> Vec<Selection>;
 
     /// Objects to model. Never fails: an object that cannot be understood is a rollout in phase unknown.
     fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout;
@@ -35,7 +49,7 @@ pub trait Engine: Sync {
     fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: crate::model::Time) -> Result<Plan, Refusal>;
 
     /// How far a plan's effect can be seen in the cluster's own words.
-    fn progress(&self, goal: &Goal, rollout: &Rollout, root: &Object) -> Progress;
+    fn progress(&self, goal: &Goal, rollout: &Rollout, root: &Object, objects: &Objects) -> Progress;
 
     /// Containers and images of the desired template, for the set-image prompt and the diff.
     fn containers(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)>;
@@ -47,12 +61,24 @@ pub trait Engine: Sync {
     fn diff(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<Change>;
 }
 
-/// Every engine rolltop knows. One is added by its file and a line here.
+/// Every engine rolltop knows, those with a controller of their own first: what one claims is no rollout for the next.
+/// One is added by its file and a line here.
 pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO];
 
-/// The engine whose root objects are of this kind.
-pub fn of_root(resource: &Resource) -> Option<&'static dyn Engine> {
-    ENGINES.iter().copied().find(|e| e.root() == resource)
+/// Kinds that are watched over the whole fleet.
+pub fn fleet_kinds() -> Vec<&'static Resource> {
+    let mut kinds: Vec<&'static Resource> = Vec::new();
+    for kind in ENGINES.iter().flat_map(|e| std::iter::once(e.root()).chain(e.around().iter().copied())) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// Whether objects of this kind are there for all rollouts, not for the open one alone.
+pub fn is_fleet_kind(resource: &Resource) -> bool {
+    ENGINES.iter().any(|e| e.root() == resource || e.around().contains(&resource))
 }
 
 /// The engine of a rollout.

@@ -3,9 +3,13 @@
 //! Text instead of a tree: a thousand rollouts stay in a few megabytes, the engine parses an object
 //! once per change into just the fields it needs, and a plan can quote the original value exactly.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::model::{Text, Time, Writer};
 
@@ -93,6 +97,23 @@ impl Object {
         serde_path_to_error::deserialize(&mut parser).map_err(|e| format!("{}: {}", e.path(), e.inner()))
     }
 
+    /// Its labels and annotations, as they are written.
+    pub fn marks(&self) -> (Option<&RawValue>, Option<&RawValue>) {
+        #[derive(Deserialize)]
+        struct Marked<'a> {
+            #[serde(borrow)]
+            metadata: Marks<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Marks<'a> {
+            #[serde(borrow)]
+            labels: Option<&'a RawValue>,
+            #[serde(borrow)]
+            annotations: Option<&'a RawValue>,
+        }
+        serde_json::from_str::<Marked<'_>>(&self.json).map_or((None, None), |read| (read.metadata.labels, read.metadata.annotations))
+    }
+
     /// The whole object, for plans that must quote a part of it.
     pub fn value(&self) -> serde_json::Value {
         serde_json::from_str(&self.json).unwrap_or(serde_json::Value::Null)
@@ -113,12 +134,40 @@ pub struct Selection {
 /// The objects at hand. Everything by uid, as names come back with another uid.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
-    kinds: HashMap<&'static Resource, HashMap<Text, Arc<Object>>>,
+    kinds: HashMap<&'static Resource, Kind>,
+}
+
+/// All objects of one kind.
+#[derive(Debug, Clone, Default)]
+struct Kind {
+    by_uid: HashMap<Text, Arc<Object>>,
+    /// Namespace, name, and the uid that was last seen under it.
+    names: BTreeMap<Text, BTreeMap<Text, Text>>,
+}
+
+impl Kind {
+    fn put(&mut self, object: Object) {
+        let Meta { namespace, name, uid, .. } = &object.meta;
+        self.names.entry(namespace.clone()).or_default().insert(name.clone(), uid.clone());
+        self.by_uid.insert(uid.clone(), Arc::new(object));
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<Arc<Object>> {
+        let object = self.by_uid.remove(uid)?;
+        if let Some(names) = self.names.get_mut(&object.meta.namespace) {
+            // A namesake may have come before this one went.
+            names.retain(|name, of| *name != object.meta.name || *of != *uid);
+            if names.is_empty() {
+                self.names.remove(&object.meta.namespace);
+            }
+        }
+        Some(object)
+    }
 }
 
 impl Objects {
     pub fn put(&mut self, object: Object) {
-        self.kinds.entry(object.resource).or_default().insert(object.meta.uid.clone(), Arc::new(object));
+        self.kinds.entry(object.resource).or_default().put(object);
     }
 
     pub fn remove(&mut self, resource: &'static Resource, uid: &str) -> Option<Arc<Object>> {
@@ -130,19 +179,26 @@ impl Objects {
     }
 
     pub fn iter(&self, resource: &'static Resource) -> impl Iterator<Item = &Arc<Object>> {
-        self.kinds.get(resource).into_iter().flat_map(HashMap::values)
+        self.kinds.get(resource).into_iter().flat_map(|kind| kind.by_uid.values())
+    }
+
+    /// Those of one namespace, by name.
+    pub fn within<'a>(&'a self, resource: &'static Resource, namespace: &str) -> impl Iterator<Item = &'a Arc<Object>> {
+        let names = self.kinds.get(resource).and_then(|kind| Some((kind, kind.names.get(namespace)?)));
+        names.into_iter().flat_map(|(kind, names)| names.values().filter_map(|uid| kind.by_uid.get(uid)))
     }
 
     pub fn count(&self, resource: &'static Resource) -> usize {
-        self.kinds.get(resource).map_or(0, HashMap::len)
+        self.kinds.get(resource).map_or(0, |kind| kind.by_uid.len())
     }
 
     pub fn uid(&self, resource: &'static Resource, uid: &str) -> Option<&Arc<Object>> {
-        self.kinds.get(resource)?.get(uid)
+        self.kinds.get(resource)?.by_uid.get(uid)
     }
 
     pub fn named(&self, resource: &'static Resource, namespace: &str, name: &str) -> Option<&Arc<Object>> {
-        self.iter(resource).find(|o| o.meta.name == name && o.meta.namespace == namespace)
+        let kind = self.kinds.get(resource)?;
+        kind.by_uid.get(kind.names.get(namespace)?.get(name)?)
     }
 
     pub fn owned_by<'a>(&'a self, resource: &'static Resource, uid: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {

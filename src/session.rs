@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     cluster::{self, Connection, DetailWatch, Reader, Scope},
     config::Config,
-    engine::ENGINES,
+    engine,
     intent::Command,
     model::{LinkState, Source, Text, Time},
     msg::{Body, Msg},
@@ -46,8 +46,7 @@ impl Session {
         let (focus, focus_rx) = watch::channel(None);
         let reader = connection.reader();
         let mut tasks = tokio::task::JoinSet::new();
-        let roots = ENGINES.iter().map(|e| e.root()).collect();
-        tasks.spawn(cluster::watch_fleet(reader.clone(), roots, wanted.scope.clone(), tx.clone()));
+        tasks.spawn(cluster::watch_fleet(reader.clone(), engine::fleet_kinds(), wanted.scope.clone(), tx.clone()));
         tasks.spawn(introduce(reader.clone(), tx.clone()));
         if let Some(settings) = sampler {
             tasks.spawn(sample(settings, reader.clone(), targets_rx, focus_rx, tx.clone()));
@@ -56,7 +55,8 @@ impl Session {
     }
 
     /// Watches what belongs to the open rollout, instead of what was watched before.
-    pub fn watch(&mut self, epoch: u64, selections: Vec<Selection>) {
+    pub fn watch(&mut self, epoch: u64, mut selections: Vec<Selection>) {
+        selections.retain(|selection| !engine::is_fleet_kind(selection.resource));
         self.detail = Some(cluster::watch_detail(&self.reader, epoch, selections, self.tx.clone()));
     }
 

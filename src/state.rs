@@ -21,6 +21,7 @@ use std::{
 };
 
 use crate::{
+    engine::survey::Survey,
     intent::Command,
     model::{Id, Links, Rollout, Text, Time, metrics::RolloutMetrics},
     msg::Identity,
@@ -54,6 +55,8 @@ pub struct State {
     pub identity: Option<Result<Identity, Text>>,
     pub links: Links,
     pub objects: Objects,
+    /// Who is a rollout and what belongs to whom, by namespace.
+    pub surveys: HashMap<Text, Survey>,
     /// All rollouts by uid.
     pub rollouts: BTreeMap<Text, Known>,
     /// Uids in the order of the fleet screen, filter applied.
@@ -118,6 +121,7 @@ impl State {
             identity: None,
             links: Links::default(),
             objects: Objects::default(),
+            surveys: HashMap::new(),
             rollouts: BTreeMap::new(),
             order: Vec::new(),
             metrics: HashMap::new(),

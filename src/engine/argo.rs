@@ -26,7 +26,7 @@ pub mod template;
 pub mod tracks;
 
 use crate::{
-    engine::{Change, Engine, Goal, Plan, Progress, Refusal, workload::owner},
+    engine::{Change, Engine, Goal, Part, Plan, Progress, Refusal, workload::owner},
     intent::Intent,
     model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
     object::{Object, Objects, Resource, Selection, kinds},
@@ -49,7 +49,13 @@ impl Engine for Argo {
         &kinds::ROLLOUT
     }
 
-    fn selections(&self, root: &Object) -> Vec<Selection> {
+    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
+        let nothing = Objects::default();
+        let workload = Facts::read(root, &nothing).ok().and_then(|f| Some((f.workload()?.0, f.ro.spec.workload_ref?.name)));
+        Some(workload.into_iter().map(|(resource, name)| Part { resource, name: name.into() }).collect())
+    }
+
+    fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
         let nothing = Objects::default();
         Facts::read(root, &nothing).map(|f| selections::selections(&f)).unwrap_or_default()
     }
@@ -69,7 +75,7 @@ impl Engine for Argo {
         plan::plan(&f, rollout, intent, now)
     }
 
-    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object) -> Progress {
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, _: &Objects) -> Progress {
         let nothing = Objects::default();
         Facts::read(root, &nothing).map_or(Progress::Nothing, |f| progress::progress(&f, goal))
     }

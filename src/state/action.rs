@@ -245,7 +245,7 @@ pub fn rehearsed(state: &mut State, number: u64, findings: Findings, at: Time, e
         let version = |o: &crate::object::Object| o.meta.resource_version.parse::<u64>().ok();
         let newer = state.objects.uid(root.resource, &root.meta.uid).is_some_and(|have| version(&root) > version(have));
         let uid = root.meta.uid.clone();
-        if newer && let Some(engine) = engine::of_root(root.resource) {
+        if newer && let Some(engine) = state.rollouts.get(&uid).and_then(|k| engine::of(k.rollout.engine)) {
             state.objects.put(root);
             super::ingest::remodel(state, engine, &uid, at, effects);
         }
@@ -377,7 +377,7 @@ fn track(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effec
     let Some(root) = state.objects.uid(engine.root(), &known.rollout.id.uid) else { return };
     let sent_only = matches!(card.stage, Stage::Sent { .. });
     let before = card.stage.clone();
-    match engine.progress(&plan.expect.goal, &known.rollout, root) {
+    match engine.progress(&plan.expect.goal, &known.rollout, root, &state.objects) {
         Progress::Done if !sent_only => card.stage = Stage::Done { at: now },
         Progress::Diverted(said) if !sent_only => card.stage = Stage::Diverted { said },
         Progress::Observed if matches!(card.stage, Stage::Accepted { .. }) => card.stage = Stage::Observed { at: now },

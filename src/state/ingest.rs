@@ -1,10 +1,13 @@
 //! Messages from the sources: objects become models, answers find their card.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use super::{Effect, Known, Screen, State, action, filter};
 use crate::{
-    engine::{self, Engine},
+    engine::{self, ENGINES, Engine, survey},
     model::{Notice, Phase, Rollout, Severity, Text, Time, metrics::RolloutMetrics},
     msg::{Body, Msg},
     object::{Object, Resource, kinds},
@@ -75,16 +78,50 @@ fn snapshot(state: &mut State, resource: &'static Resource, scope: u32, objects:
     for uid in gone {
         deleted(state, resource, &uid, at, effects);
     }
-    let root = engine::of_root(resource).is_some();
-    for object in objects {
-        if root {
-            applied(state, object, scope, at, effects);
-        } else {
-            keep(state, object, scope);
-        }
+    if !engine::is_fleet_kind(resource) {
+        objects.into_iter().for_each(|object| keep(state, object, scope));
+        return remodel_open(state, at, effects);
     }
-    if !root {
-        remodel_open(state, at, effects);
+    let mut reshaped = BTreeSet::new();
+    let mut touched = Vec::new();
+    for object in objects {
+        if is_reshaped(state, &object) {
+            reshaped.insert(object.meta.namespace.clone());
+        }
+        touched.push(object.meta.uid.clone());
+        keep(state, object, scope);
+    }
+    reshaped.iter().for_each(|namespace| survey(state, namespace, at, effects));
+    touched.iter().for_each(|uid| touch(state, resource, uid, at, effects));
+}
+
+fn is_reshaped(state: &State, object: &Object) -> bool {
+    state.objects.uid(object.resource, &object.meta.uid).is_none_or(|before| survey::is_reshaped(before, object))
+}
+
+/// Finds out anew who is a rollout in a namespace, and models those for whom that changed.
+fn survey(state: &mut State, namespace: &str, at: Time, effects: &mut Vec<Effect>) {
+    let now = survey::survey(ENGINES, namespace, &state.objects);
+    let before = state.surveys.insert(namespace.into(), now.clone()).unwrap_or_default();
+    if now.rollouts.is_empty() {
+        state.surveys.remove(namespace);
+    }
+    let gone: Vec<Text> = before.rollouts.keys().filter(|uid| !now.rollouts.contains_key(*uid)).cloned().collect();
+    gone.iter().for_each(|uid| end(state, uid, at, effects));
+    for uid in now.changed_since(&before) {
+        let engine = now.rollouts.get(&uid).and_then(|kind| engine::of(*kind));
+        engine.into_iter().for_each(|engine| remodel(state, engine, &uid, at, effects));
+    }
+}
+
+/// Models the rollout that an object of the fleet is, or is a part of.
+fn touch(state: &mut State, resource: &'static Resource, uid: &str, at: Time, effects: &mut Vec<Effect>) {
+    let Some(object) = state.objects.uid(resource, uid) else { return };
+    let Some(survey) = state.surveys.get(&object.meta.namespace) else { return };
+    let root = if survey.rollouts.contains_key(uid) { Some(object.meta.uid.clone()) } else { survey.owner(object).cloned() };
+    let engine = root.as_ref().and_then(|root| engine::of(*survey.rollouts.get(root)?));
+    if let (Some(root), Some(engine)) = (root, engine) {
+        remodel(state, engine, &root, at, effects);
     }
 }
 
@@ -94,21 +131,29 @@ fn keep(state: &mut State, object: Object, scope: u32) {
 }
 
 fn applied(state: &mut State, object: Object, scope: u32, at: Time, effects: &mut Vec<Effect>) {
-    let resource = object.resource;
-    let uid = object.meta.uid.clone();
+    let Object { resource, meta, .. } = &object;
+    let (resource, uid, namespace) = (*resource, meta.uid.clone(), meta.namespace.clone());
+    let reshaped = engine::is_fleet_kind(resource).then(|| is_reshaped(state, &object));
     keep(state, object, scope);
-    match engine::of_root(resource) {
-        Some(engine) => remodel(state, engine, &uid, at, effects),
-        None => remodel_open(state, at, effects),
+    match reshaped {
+        None => return remodel_open(state, at, effects),
+        Some(true) => survey(state, &namespace, at, effects),
+        Some(false) => {}
     }
+    touch(state, resource, &uid, at, effects);
 }
 
 fn deleted(state: &mut State, resource: &'static Resource, uid: &str, at: Time, effects: &mut Vec<Effect>) {
-    state.objects.remove(resource, uid);
+    let object = state.objects.remove(resource, uid);
     state.streams.remove(uid);
-    if engine::of_root(resource).is_none() {
-        return remodel_open(state, at, effects);
+    match object {
+        Some(object) if engine::is_fleet_kind(resource) => survey(state, &object.meta.namespace, at, effects),
+        _ => remodel_open(state, at, effects),
     }
+}
+
+/// A rollout is one no more: its root is gone, or has become a part of another.
+fn end(state: &mut State, uid: &str, at: Time, effects: &mut Vec<Effect>) {
     state.unsorted = true;
     measure(effects);
     state.metrics.remove(uid);
@@ -332,7 +377,7 @@ pub fn forget_detail(state: &mut State) {
         &kinds::DEPLOYMENT,
         &kinds::POD_TEMPLATE,
     ];
-    for resource in DETAIL {
+    for resource in DETAIL.into_iter().filter(|resource| !engine::is_fleet_kind(resource)) {
         let gone: Vec<Text> = state.objects.iter(resource).map(|o| o.meta.uid.clone()).collect();
         for uid in gone {
             state.streams.remove(&uid);

@@ -144,7 +144,7 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
     let Some(engine) = state.rollouts.get(uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
     let Some(root) = state.objects.uid(engine.root(), uid) else { return };
     state.epoch += 1;
-    effects.push(Effect::Watch { epoch: state.epoch, selections: engine.selections(root) });
+    effects.push(Effect::Watch { epoch: state.epoch, selections: engine.selections(root, &state.objects) });
     state.view.screen = Screen::Rollout(uid.into());
     state.view.pane = None;
     state.view.zoom = None;

@@ -409,9 +409,11 @@ fn a_filter_takes_letters_that_are_keys_elsewhere() {
 }
 
 #[test]
-fn the_set_of_engines_covers_what_a_state_can_hold() {
-    assert_eq!(ENGINES.len(), 1);
-    assert!(crate::engine::of_root(&kinds::ROLLOUT).is_some());
+fn every_engine_is_found_by_its_kind_and_its_roots_are_watched() {
+    for engine in ENGINES {
+        assert!(crate::engine::of(engine.kind()).is_some_and(|found| found.root() == engine.root()));
+        assert!(crate::engine::fleet_kinds().contains(&engine.root()));
+    }
 }
 
 #[test]

@@ -410,7 +410,8 @@ fn the_timeline_is_in_order_and_about_this_rollout() {
 fn selections_name_what_is_needed() {
     use rolltop::engine::{Engine, argo::ARGO};
     let of = |name: &str| {
-        ARGO.selections(&scene(name).root)
+        let scene = scene(name);
+        ARGO.selections(&scene.root, &scene.objects)
             .into_iter()
             .map(|s| format!("{} {} {}", s.resource.kind, s.labels.unwrap_or_default(), s.fields.unwrap_or_default()))
             .collect::<Vec<_>>()

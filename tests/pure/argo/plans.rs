@@ -445,7 +445,7 @@ fn a_basic_canary_says_how_many_pods() {
 // ── the effect ──────────────────────────────────────────────────────────────────────────────────
 
 fn progress(goal: &Goal, scene: &Scene) -> Progress {
-    ARGO.progress(goal, &scene.model(), &scene.root)
+    ARGO.progress(goal, &scene.model(), &scene.root, &scene.objects)
 }
 
 #[test]
