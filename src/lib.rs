@@ -25,6 +25,12 @@
 //!   series, and each rollout is read by its own router.
 //! - A plan's conditions pin the release, not only the field it changes: finishing or aborting a release
 //!   leaves its spec as it was.
+//! - An engine says which objects are rollouts and which are parts of one ([`engine::survey`]); engines are asked in
+//!   the order of their table, so that one workload is shown once.
+//! - All tasks tell the time by [`clock`], which `rolltop demo --speed` scales; views and engines still get `now`.
+//! - [`demo`] is a cluster in the process: a store under an API server's rules, controllers over it in virtual time,
+//!   a traffic model and a Prometheus, all behind loopback HTTP. Nothing outside that room knows of it. Its token also
+//!   travels in the server's path, as Kubernetes' own clients send none where there is no TLS.
 //! - [`session`] joins the reading tasks once, for the screen ([`run`]) and for headless commands
 //!   ([`headless`]).
 

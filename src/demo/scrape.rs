@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     exposition::{Exposition, Gauge, Target},
     prometheus::{self, Sample, Tsdb},
-    routes::{Objects, Route, Routes},
+    routes::{Objects, Proxy, Route, Routes},
     sim::{Controller, Cx, Metrics, Samples},
     store::{Change, Key, Store},
     workloads::Workloads,
@@ -42,6 +42,10 @@ const COARSE_SCRAPE: TimeDelta = TimeDelta::seconds(15);
 
 /// Samples are kept this long.
 pub const RETENTION: Duration = Duration::from_secs(2 * 3_600);
+
+/// A version's proxies go with its pods, and what they counted with them. Nothing on a screen looks back so far, nor does a
+/// drill last so long.
+const FORGOTTEN: Duration = Duration::from_secs(30 * 60);
 
 /// Lets requests flow, and scrapes.
 pub struct Scraper {
@@ -96,6 +100,7 @@ impl Scraper {
         let (tick, every) = if cx.now < self.opening { (COARSE_TICK, COARSE_SCRAPE) } else { (TICK, self.every) };
         if self.scraped.is_none_or(|last| last + every <= cx.now) {
             self.scraped = Some(cx.now);
+            self.forget(cx.workloads);
             self.scrape(cx);
         }
         tick
@@ -127,6 +132,13 @@ impl Scraper {
                 cx.workloads.traffic.route(&route.workload(), route.tracks.clone());
                 self.routes.set(route);
             }
+        }
+    }
+
+    /// Not behind ingress-nginx: one controller counts all versions there, and outlives them.
+    fn forget(&self, workloads: &mut Workloads) {
+        for route in self.routes.iter().filter(|route| route.proxy == Proxy::Mesh) {
+            workloads.traffic.forget(&route.workload(), FORGOTTEN);
         }
     }
 

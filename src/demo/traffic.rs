@@ -226,6 +226,8 @@ struct Workload {
     /// When a version's pods first were ready; forgotten when none is left.
     ready_since: BTreeMap<String, Duration>,
     counters: BTreeMap<TrackId, Counters>,
+    /// When a version, by image tag, last was sent requests.
+    asked: BTreeMap<String, Duration>,
     /// The wander of the rate, in standard deviations.
     wander: f64,
     burst_until: Duration,
@@ -270,6 +272,15 @@ impl Model {
         self.workloads.remove(workload);
     }
 
+    /// Forgets versions that were sent nothing for `idle`, all tracks of an image tag at once: where several are shown
+    /// as one series, it ends instead of falling.
+    pub fn forget(&mut self, workload: &str, idle: Duration) {
+        let now = self.now;
+        let Some(workload) = self.workloads.get_mut(workload) else { return };
+        workload.asked.retain(|_, last| now.saturating_sub(*last) < idle);
+        workload.counters.retain(|id, _| workload.asked.contains_key(&id.tag));
+    }
+
     /// Lets `dt` pass.
     pub fn advance(&mut self, dt: Duration) {
         let mut left = dt;
@@ -308,6 +319,10 @@ impl Workload {
             let track = self.tracks[index].clone();
             let rate = rate * track.weight / weights;
             if rate > 0.0 {
+                match self.asked.get_mut(&track.id.tag) {
+                    Some(last) => *last = now,
+                    None => drop(self.asked.insert(track.id.tag.clone(), now)),
+                }
                 let answers = self.answers(&track, rate, now);
                 let counters = self.counters.entry(track.id).or_default();
                 answers.iter().for_each(|answer| answer.draw(rate * dt.as_secs_f64(), counters, rng));
@@ -494,6 +509,21 @@ mod tests {
         let after = totals(&model);
         assert_eq!(before["v2"], after["v2"]);
         assert!(after["v1"] > before["v1"]);
+    }
+
+    #[test]
+    fn versions_without_requests_are_forgotten_with_all_their_tracks() {
+        let idle = Duration::from_secs(60);
+        let mut model = ran(|_| (), 10);
+        model.route(SHOP, vec![track(Role::Stable, "v2", 1.0, 3)]);
+        model.advance(idle - Duration::from_secs(1));
+        model.forget(SHOP, idle);
+        assert_eq!(model.counters(SHOP).count(), 3);
+        model.advance(Duration::from_secs(2));
+        model.forget(SHOP, idle);
+        // The canary's counters stay as long as its version serves as the stable one.
+        let left: Vec<_> = model.counters(SHOP).map(|(id, _)| (id.role, id.tag.as_str())).collect();
+        assert_eq!(left, [(Role::Stable, "v2"), (Role::Canary, "v2")]);
     }
 
     #[test]

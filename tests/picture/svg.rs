@@ -5,7 +5,7 @@ use std::fmt::Write;
 use vt100::{Cell, Color, Screen};
 
 /// Pixels of one cell.
-const CELL: (f64, f64) = (8.4, 18.0);
+const CELL: (f64, f64) = (8.4, 17.0);
 const MARGIN: f64 = 12.0;
 const BACK: &str = "#14161b";
 const FRONT: &str = "#d7dae0";
@@ -60,7 +60,11 @@ fn run(style: &Style, text: &str, row: u16, start: u16, end: u16, svg: &mut Stri
     let (x, y) = (MARGIN + f64::from(start) * CELL.0, MARGIN + f64::from(row) * CELL.1);
     let width = f64::from(end - start) * CELL.0;
     if style.back != BACK {
-        let _ = writeln!(svg, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"{}\"/>", CELL.1, style.back);
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"{}\" shape-rendering=\"crispEdges\"/>",
+            CELL.1, style.back
+        );
     }
     if text.trim().is_empty() {
         return;
