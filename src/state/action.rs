@@ -10,7 +10,7 @@ use crate::{
     guard::{self, Ground},
     intent::{Intent, Verb},
     journal,
-    model::{Notice, Rollout, Source, Text, Time},
+    model::{Notice, Rollout, Source, Strategy, Text, Time},
     msg::{Check, Findings, Outcome},
     timeline::{Entry, Origin},
 };
@@ -25,10 +25,9 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         return;
     };
     match verb {
-        // The earlier versions are only watched while the rollout is open.
-        Verb::Undo if !known.rollout.detailed && state.view.screen == super::Screen::Fleet => {
+        verb if state.view.screen == super::Screen::Fleet && needs_details(&known.rollout, verb) => {
             super::input::open(state, &known.rollout.id.uid, now, effects);
-            state.view.pending = Some(Verb::Undo);
+            state.view.pending = Some(verb);
         }
         Verb::Undo => ask_revision(state, &known, now, effects),
         Verb::SetImage => ask_container(state, &known, now, effects),
@@ -38,6 +37,16 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
             }
         }
     }
+}
+
+/// The earlier versions are only watched while the rollout is open: whether there is one to go back to shows there.
+fn needs_details(rollout: &Rollout, verb: Verb) -> bool {
+    let goes_back = match verb {
+        Verb::Undo => true,
+        Verb::Flip => rollout.strategy == Strategy::BlueGreen && !rollout.in_flight(),
+        _ => false,
+    };
+    goes_back && !rollout.detailed
 }
 
 /// Goes on with a verb that had to wait for the rollout's details.

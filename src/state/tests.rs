@@ -19,6 +19,8 @@ use crate::{
 const ROUTER_PAUSED: &str = include_str!("../../tests/fixtures/argo/canary-router-paused-at-step.json");
 const ABORTED: &str = include_str!("../../tests/fixtures/argo/canary-router-aborted.json");
 
+const FLIPPED: &str = include_str!("../../tests/fixtures/argo/bluegreen-promoted-scale-down-delay.json");
+
 fn at(seconds: i64) -> Time {
     Time::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
 }
@@ -608,4 +610,24 @@ fn the_property_above_can_fail() {
     approve_of(&mut state);
     assert_eq!(acts(&press(&mut state, "y", at(2))), 1);
     assert!(Duration::from_secs(2) > crate::guard::READING_TIME);
+}
+
+#[test]
+fn a_flip_back_from_the_fleet_looks_for_the_old_pods_before_it_answers() {
+    let mut state = state(FLIPPED, Mode::Interactive);
+    press(&mut state, "esc", at(1));
+    press(&mut state, "s", at(1));
+    update::settle(&mut state, at(1));
+    assert!(state.view.screen == Screen::Fleet && state.subject().is_some_and(|k| !k.rollout.detailed));
+    press(&mut state, "f", at(2));
+    assert!(state.card.is_none(), "answered without having looked");
+    assert!(state.view.screen != Screen::Fleet);
+    for value in items(FLIPPED) {
+        if let Some(object) = object(&value) {
+            send(&mut state, Body::Applied { source: Source::Detail, scope: 0, object: Box::new(object) });
+        }
+    }
+    let card = state.card.as_ref().unwrap();
+    assert_eq!(card.intent, crate::intent::Intent::Flip);
+    assert!(card.plan.is_some(), "{:?}", card.stage);
 }

@@ -205,6 +205,11 @@ static EXTRA: &[Extra] = &[
     (PromoteFull, |f| !f.in_flight(), NOTHING_IN_FLIGHT),
     (
         Flip,
+        |f| nothing_to_flip(f) && f.sets.is_empty(),
+        ("whether the old pods are still there is not loaded yet", "open the rollout first", None),
+    ),
+    (
+        Flip,
         nothing_to_flip,
         ("there is no other side to flip to: the old pods are gone or not ready", "undo takes a full rollout", Some(Undo)),
     ),
