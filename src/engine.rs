@@ -9,6 +9,8 @@ pub mod plan;
 pub mod survey;
 pub mod workload;
 
+use std::collections::BTreeSet;
+
 use crate::{
     intent::Intent,
     model::{EngineKind, Rollout, Text},
@@ -67,18 +69,17 @@ pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO];
 
 /// Kinds that are watched over the whole fleet.
 pub fn fleet_kinds() -> Vec<&'static Resource> {
-    let mut kinds: Vec<&'static Resource> = Vec::new();
-    for kind in ENGINES.iter().flat_map(|e| std::iter::once(e.root()).chain(e.around().iter().copied())) {
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    kinds
+    watched().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Whether objects of this kind are there for all rollouts, not for the open one alone.
 pub fn is_fleet_kind(resource: &Resource) -> bool {
-    ENGINES.iter().any(|e| e.root() == resource || e.around().contains(&resource))
+    watched().any(|kind| kind == resource)
+}
+
+/// With repetitions: engines share kinds.
+fn watched() -> impl Iterator<Item = &'static Resource> {
+    ENGINES.iter().flat_map(|e| std::iter::once(e.root()).chain(e.around().iter().copied()))
 }
 
 /// The engine of a rollout.

@@ -98,7 +98,7 @@ impl Object {
     }
 
     /// Its labels and annotations, as they are written.
-    pub fn marks(&self) -> (Option<&RawValue>, Option<&RawValue>) {
+    pub fn marks(&self) -> (Option<&str>, Option<&str>) {
         #[derive(Deserialize)]
         struct Marked<'a> {
             #[serde(borrow)]
@@ -111,7 +111,8 @@ impl Object {
             #[serde(borrow)]
             annotations: Option<&'a RawValue>,
         }
-        serde_json::from_str::<Marked<'_>>(&self.json).map_or((None, None), |read| (read.metadata.labels, read.metadata.annotations))
+        let Ok(Marked { metadata }) = serde_json::from_str::<Marked<'_>>(&self.json) else { return (None, None) };
+        (metadata.labels.map(RawValue::get), metadata.annotations.map(RawValue::get))
     }
 
     /// The whole object, for plans that must quote a part of it.
@@ -176,6 +177,10 @@ impl Objects {
 
     pub fn clear(&mut self, resource: &'static Resource) {
         self.kinds.remove(resource);
+    }
+
+    pub fn kinds(&self) -> impl Iterator<Item = &'static Resource> {
+        self.kinds.keys().copied()
     }
 
     pub fn iter(&self, resource: &'static Resource) -> impl Iterator<Item = &Arc<Object>> {

@@ -34,14 +34,20 @@ impl Survey {
         self.parts.get(&Part { resource: object.resource, name: object.meta.name.clone() })
     }
 
+    /// The rollout that an object is or is a part of, and what drives it.
+    pub fn root_of(&self, object: &Object) -> Option<(Text, EngineKind)> {
+        let uid = if self.rollouts.contains_key(&object.meta.uid) { &object.meta.uid } else { self.owner(object)? };
+        Some((uid.clone(), *self.rollouts.get(uid)?))
+    }
+
     /// Rollouts that were none before, were driven by something else, or had other parts.
-    pub fn changed_since(&self, before: &Self) -> Vec<Text> {
+    pub fn changed_since(&self, before: &Self) -> Vec<(Text, EngineKind)> {
         let mut changed: BTreeSet<Text> =
             self.rollouts.iter().filter(|(uid, kind)| before.rollouts.get(*uid) != Some(*kind)).map(|(uid, _)| uid.clone()).collect();
         let differs = |(part, root): &(&Part, &Text), other: &Self| other.parts.get(*part) != Some(*root);
         changed.extend(self.parts.iter().filter(|entry| differs(entry, before)).map(|(_, root)| root.clone()));
         changed.extend(before.parts.iter().filter(|entry| differs(entry, self)).map(|(_, root)| root.clone()));
-        changed.into_iter().collect()
+        changed.into_iter().filter_map(|uid| Some((uid.clone(), *self.rollouts.get(&uid)?))).collect()
     }
 }
 
@@ -66,14 +72,10 @@ pub fn survey(engines: &[&'static dyn Engine], namespace: &str, objects: &Object
 /// Status changes a hundred times while a release moves; who belongs to whom does not.
 pub fn is_reshaped(before: &Object, after: &Object) -> bool {
     // Kinds without a generation, such as Services, change rarely.
-    let marks = |object: &Object| {
-        let (labels, annotations) = object.marks();
-        (labels.map(|raw| raw.get().to_owned()), annotations.map(|raw| raw.get().to_owned()))
-    };
     after.meta.generation == 0
         || before.meta.generation != after.meta.generation
         || before.meta.owner != after.meta.owner
-        || marks(before) != marks(after)
+        || before.marks() != after.marks()
 }
 
 #[cfg(test)]
@@ -123,13 +125,13 @@ mod tests {
         objects.put(rollout("plain", &json!({})));
         let nobody = Survey::default();
         let alone = survey(&[&ARGO], "shop", &objects);
-        assert_eq!(alone.changed_since(&nobody), [Text::from("uid of plain")]);
+        assert_eq!(alone.changed_since(&nobody), [("uid of plain".into(), EngineKind::Argo)]);
         assert!(alone.changed_since(&alone).is_empty());
         objects.put(rollout("web", &json!({"workloadRef": {"kind": "Deployment", "name": "api"}})));
         let both = survey(&[&ARGO], "shop", &objects);
-        assert_eq!(both.changed_since(&alone), [Text::from("uid of web")]);
+        assert_eq!(both.changed_since(&alone), [("uid of web".into(), EngineKind::Argo)]);
         objects.put(rollout("web", &json!({"workloadRef": {"kind": "Deployment", "name": "other"}})));
-        assert_eq!(survey(&[&ARGO], "shop", &objects).changed_since(&both), [Text::from("uid of web")]);
+        assert_eq!(survey(&[&ARGO], "shop", &objects).changed_since(&both), [("uid of web".into(), EngineKind::Argo)]);
     }
 
     #[test]

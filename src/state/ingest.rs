@@ -1,16 +1,17 @@
 //! Messages from the sources: objects become models, answers find their card.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 use super::{Effect, Known, Screen, State, action, filter};
 use crate::{
     engine::{self, ENGINES, Engine, survey},
-    model::{Notice, Phase, Rollout, Severity, Text, Time, metrics::RolloutMetrics},
+    model::{EngineKind, Notice, Phase, Rollout, Severity, Text, Time, metrics::RolloutMetrics},
     msg::{Body, Msg},
-    object::{Object, Resource, kinds},
+    object::{Object, Resource},
     timeline::{self, Entry, Origin},
     verdict,
 };
@@ -75,54 +76,63 @@ fn snapshot(state: &mut State, resource: &'static Resource, scope: u32, objects:
         .map(|o| o.meta.uid.clone())
         .filter(|uid| !present.contains(uid) && state.streams.get(uid).copied().unwrap_or(scope) == scope)
         .collect();
-    for uid in gone {
-        deleted(state, resource, &uid, at, effects);
-    }
-    if !engine::is_fleet_kind(resource) {
-        objects.into_iter().for_each(|object| keep(state, object, scope));
-        return remodel_open(state, at, effects);
-    }
-    let mut reshaped = BTreeSet::new();
+    let is_fleet = engine::is_fleet_kind(resource);
+    let mut reshaped: BTreeSet<Text> =
+        gone.iter().filter_map(|uid| forget(state, resource, uid)).map(|o| o.meta.namespace.clone()).collect();
     let mut touched = Vec::new();
     for object in objects {
-        if is_reshaped(state, &object) {
+        if is_fleet && is_reshaped(state, &object) {
             reshaped.insert(object.meta.namespace.clone());
         }
         touched.push(object.meta.uid.clone());
         keep(state, object, scope);
     }
-    reshaped.iter().for_each(|namespace| survey(state, namespace, at, effects));
-    touched.iter().for_each(|uid| touch(state, resource, uid, at, effects));
+    match is_fleet {
+        true => fleet_changed(state, resource, &touched, &reshaped, at, effects),
+        false => remodel_open(state, at, effects),
+    }
 }
 
 fn is_reshaped(state: &State, object: &Object) -> bool {
     state.objects.uid(object.resource, &object.meta.uid).is_none_or(|before| survey::is_reshaped(before, object))
 }
 
-/// Finds out anew who is a rollout in a namespace, and models those for whom that changed.
-fn survey(state: &mut State, namespace: &str, at: Time, effects: &mut Vec<Effect>) {
-    let now = survey::survey(ENGINES, namespace, &state.objects);
-    let before = state.surveys.insert(namespace.into(), now.clone()).unwrap_or_default();
-    if now.rollouts.is_empty() {
-        state.surveys.remove(namespace);
+/// Models, each once, the rollouts that these objects are or are parts of, and those to whom the survey of a namespace
+/// brought something new.
+fn fleet_changed(
+    state: &mut State,
+    resource: &'static Resource,
+    touched: &[Text],
+    reshaped: &BTreeSet<Text>,
+    at: Time,
+    effects: &mut Vec<Effect>,
+) {
+    let mut roots = BTreeMap::new();
+    for namespace in reshaped {
+        roots.extend(survey(state, namespace, at, effects));
     }
-    let gone: Vec<Text> = before.rollouts.keys().filter(|uid| !now.rollouts.contains_key(*uid)).cloned().collect();
-    gone.iter().for_each(|uid| end(state, uid, at, effects));
-    for uid in now.changed_since(&before) {
-        let engine = now.rollouts.get(&uid).and_then(|kind| engine::of(*kind));
-        engine.into_iter().for_each(|engine| remodel(state, engine, &uid, at, effects));
+    let root_of = |uid: &Text| {
+        let object = state.objects.uid(resource, uid)?;
+        state.surveys.get(&object.meta.namespace)?.root_of(object)
+    };
+    roots.extend(touched.iter().filter_map(root_of));
+    for (uid, kind) in roots {
+        engine::of(kind).into_iter().for_each(|engine| remodel(state, engine, &uid, at, effects));
     }
 }
 
-/// Models the rollout that an object of the fleet is, or is a part of.
-fn touch(state: &mut State, resource: &'static Resource, uid: &str, at: Time, effects: &mut Vec<Effect>) {
-    let Some(object) = state.objects.uid(resource, uid) else { return };
-    let Some(survey) = state.surveys.get(&object.meta.namespace) else { return };
-    let root = if survey.rollouts.contains_key(uid) { Some(object.meta.uid.clone()) } else { survey.owner(object).cloned() };
-    let engine = root.as_ref().and_then(|root| engine::of(*survey.rollouts.get(root)?));
-    if let (Some(root), Some(engine)) = (root, engine) {
-        remodel(state, engine, &root, at, effects);
+/// Finds out anew who is a rollout in a namespace, ends those that are none any more, and gives those for whom it changed.
+fn survey(state: &mut State, namespace: &str, at: Time, effects: &mut Vec<Effect>) -> Vec<(Text, EngineKind)> {
+    let now = survey::survey(ENGINES, namespace, &state.objects);
+    let before = state.surveys.remove(namespace).unwrap_or_default();
+    for uid in before.rollouts.keys().filter(|uid| !now.rollouts.contains_key(*uid)) {
+        end(state, uid, at, effects);
     }
+    let changed = now.changed_since(&before);
+    if !now.rollouts.is_empty() {
+        state.surveys.insert(namespace.into(), now);
+    }
+    changed
 }
 
 fn keep(state: &mut State, object: Object, scope: u32) {
@@ -130,25 +140,28 @@ fn keep(state: &mut State, object: Object, scope: u32) {
     state.objects.put(object);
 }
 
+fn forget(state: &mut State, resource: &'static Resource, uid: &str) -> Option<Arc<Object>> {
+    state.streams.remove(uid);
+    state.objects.remove(resource, uid)
+}
+
 fn applied(state: &mut State, object: Object, scope: u32, at: Time, effects: &mut Vec<Effect>) {
-    let Object { resource, meta, .. } = &object;
-    let (resource, uid, namespace) = (*resource, meta.uid.clone(), meta.namespace.clone());
-    let reshaped = engine::is_fleet_kind(resource).then(|| is_reshaped(state, &object));
-    keep(state, object, scope);
-    match reshaped {
-        None => return remodel_open(state, at, effects),
-        Some(true) => survey(state, &namespace, at, effects),
-        Some(false) => {}
+    let resource = object.resource;
+    if !engine::is_fleet_kind(resource) {
+        keep(state, object, scope);
+        return remodel_open(state, at, effects);
     }
-    touch(state, resource, &uid, at, effects);
+    let reshaped = is_reshaped(state, &object).then(|| object.meta.namespace.clone());
+    let uid = object.meta.uid.clone();
+    keep(state, object, scope);
+    fleet_changed(state, resource, &[uid], &reshaped.into_iter().collect(), at, effects);
 }
 
 fn deleted(state: &mut State, resource: &'static Resource, uid: &str, at: Time, effects: &mut Vec<Effect>) {
-    let object = state.objects.remove(resource, uid);
-    state.streams.remove(uid);
-    match object {
-        Some(object) if engine::is_fleet_kind(resource) => survey(state, &object.meta.namespace, at, effects),
-        _ => remodel_open(state, at, effects),
+    let gone = forget(state, resource, uid).filter(|_| engine::is_fleet_kind(resource));
+    match gone {
+        Some(object) => fleet_changed(state, resource, &[], &[object.meta.namespace.clone()].into(), at, effects),
+        None => remodel_open(state, at, effects),
     }
 }
 
@@ -365,22 +378,10 @@ fn backfilled(state: &mut State, uid: &str, filled: RolloutMetrics) {
 
 /// Forgets what was only watched for the open rollout.
 pub fn forget_detail(state: &mut State) {
-    const DETAIL: [&Resource; 10] = [
-        &kinds::REPLICA_SET,
-        &kinds::POD,
-        &kinds::ANALYSIS_RUN,
-        &kinds::EXPERIMENT,
-        &kinds::SERVICE,
-        &kinds::EVENT,
-        &kinds::INGRESS,
-        &kinds::VIRTUAL_SERVICE,
-        &kinds::DEPLOYMENT,
-        &kinds::POD_TEMPLATE,
-    ];
-    for resource in DETAIL.into_iter().filter(|resource| !engine::is_fleet_kind(resource)) {
-        let gone: Vec<Text> = state.objects.iter(resource).map(|o| o.meta.uid.clone()).collect();
-        for uid in gone {
-            state.streams.remove(&uid);
+    let kinds: Vec<_> = state.objects.kinds().filter(|resource| !engine::is_fleet_kind(resource)).collect();
+    for resource in kinds {
+        for object in state.objects.iter(resource) {
+            state.streams.remove(&object.meta.uid);
         }
         state.objects.clear(resource);
     }

@@ -60,6 +60,7 @@ dto! {
     CanaryScale { weight: Option<Int>, replicas: Option<Int>, match_traffic_weight: bool, }
     ExperimentStep { templates: Vec<Named>, analyses: Vec<TemplateRef>, }
     Named { name: String, }
+
     Status {
         phase: String,
         message: String,
@@ -103,6 +104,7 @@ dto! {
         pre_promotion_analysis_run_status: Option<RunStatus>,
         post_promotion_analysis_run_status: Option<RunStatus>,
     }
+
     AnalysisRun { metadata: Metadata, spec: RunSpec, status: AnalysisRunStatus, }
     RunSpec { metrics: Vec<Metric>, args: Vec<Arg>, }
     Arg { name: String, value: Option<IntOrText>, value_from: Option<ValueFrom>, }
@@ -130,6 +132,7 @@ dto! {
         measurements: Vec<Measurement>,
     }
     Measurement { phase: String, message: String, started_at: Stamp, finished_at: Stamp, value: IntOrText, }
+
     Experiment { metadata: Metadata, spec: ExperimentSpec, status: ExperimentStatus, }
     ExperimentSpec { templates: Vec<ExperimentTemplate>, }
     ExperimentTemplate { name: String, replicas: Option<Int>, }

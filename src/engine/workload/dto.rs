@@ -42,6 +42,7 @@ dto! {
         last_update_time: Stamp,
         last_transition_time: Stamp,
     }
+
     ReplicaSet { metadata: Metadata, spec: ReplicaSetSpec, status: ReplicaSetStatus, }
     ReplicaSetSpec { replicas: Option<Int>, template: Template, }
     ReplicaSetStatus { replicas: Int, ready_replicas: Int, available_replicas: Int, conditions: Vec<Condition>, }
@@ -49,6 +50,7 @@ dto! {
     PodSpec { containers: Vec<Container>, init_containers: Vec<Container>, node_name: String, readiness_gates: Vec<Gate>, }
     Gate { condition_type: String, }
     Container { name: String, image: String, restart_policy: String, }
+
     Pod { metadata: Metadata, spec: PodSpec, status: PodStatus, }
     PodStatus {
         phase: String,
@@ -63,6 +65,7 @@ dto! {
     Waiting { reason: String, message: String, }
     Running { started_at: Stamp, }
     Terminated { exit_code: Int, signal: Int, reason: String, finished_at: Stamp, }
+
     Service { spec: ServiceSpec, }
     ServiceSpec { selector: Words, }
 }
