@@ -12,6 +12,9 @@ mod scenarios;
 // Argo Rollouts.
 #[path = "pure/argo.rs"]
 mod argo;
+// Plain Deployments.
+#[path = "pure/deployment.rs"]
+mod deployment;
 #[path = "pure/sample.rs"]
 mod sample;
 #[path = "pure/ui.rs"]

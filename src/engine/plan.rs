@@ -72,6 +72,14 @@ pub enum Goal {
         hash: Text,
         from: Text,
     },
+    /// The controller works on a spec newer than this generation.
+    Seen {
+        after: i64,
+    },
+    /// A spec newer than this generation is rolled out to the last pod.
+    Rolled {
+        after: i64,
+    },
 }
 
 /// What should be seen afterwards, and how long that may take.

@@ -1,9 +1,12 @@
 //! What engines over Kubernetes' own workloads share: pods and their troubles, pod templates and images, the marks of
 //! GitOps owners, and patches that quote what was read.
 
+pub mod bare;
+pub mod containers;
 pub mod dto;
 pub mod edit;
 pub mod image;
 pub mod owner;
 pub mod pods;
+pub mod selector;
 pub mod template;

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "argo/kit.rs"]
-mod kit;
+pub mod kit;
 #[path = "argo/law.rs"]
 mod law;
 #[path = "argo/picture.rs"]

@@ -1,0 +1,124 @@
+//! Plain Deployments: rolling updates by the controller every cluster has.
+//!
+//! There are no steps and no router: pods are replaced one after the other, and who gets the new version follows from
+//! how many of them are ready. The way back is a roll in the other direction.
+//!
+//! The Deployment alone is enough for a line in the fleet; ReplicaSets and pods, when at hand, sharpen every number.
+
+pub mod dto;
+pub mod facts;
+pub mod law;
+pub mod notices;
+pub mod plan;
+pub mod progress;
+pub mod status;
+pub mod tracks;
+
+use crate::{
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal,
+        workload::{bare, containers, owner, selector, template},
+    },
+    intent::Intent,
+    model::{EngineKind, Rollout, Strategy, Text, Time},
+    object::{Object, Objects, Resource, Selection, kinds},
+};
+use facts::{Facts, HASH_LABEL};
+
+/// The engine of `apps/v1` Deployments that nobody else drives.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deployment;
+
+pub static DEPLOYMENT: Deployment = Deployment;
+
+impl Engine for Deployment {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Deployment
+    }
+
+    fn root(&self) -> &'static Resource {
+        &kinds::DEPLOYMENT
+    }
+
+    /// One that a controller owns is that controller's to show.
+    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
+        root.meta.owner.is_none().then(Vec::new)
+    }
+
+    fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
+        let nothing = Objects::default();
+        Facts::read(root, &nothing).map(|f| selections(&f)).unwrap_or_default()
+    }
+
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match Facts::read(root, objects) {
+            Ok(f) => model(context, &f),
+            Err(error) => bare::unreadable(EngineKind::Deployment, context, root, &error),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
+        if f.root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&f, rollout, intent, now)
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, _: &Objects) -> Progress {
+        let nothing = Objects::default();
+        Facts::read(root, &nothing).map_or(Progress::Nothing, |f| progress::progress(&f, goal))
+    }
+
+    fn containers(&self, _: &Rollout, root: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        root.value().pointer("/spec/template").map(containers::all).unwrap_or_default()
+    }
+
+    fn revisions(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        Facts::read(root, objects).map(|f| tracks::revisions(&f)).unwrap_or_default()
+    }
+
+    fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
+        Facts::read(root, objects).map(|f| diff(&f)).unwrap_or_default()
+    }
+}
+
+fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    Rollout {
+        strategy: Strategy::Rolling,
+        phase: status::phase(f),
+        phase_detail: status::detail(f),
+        started: tracks::started(f),
+        unobserved: !f.observed(),
+        replicas: f.replicas(),
+        tracks: tracks::tracks(f),
+        wait: status::wait(f),
+        next: status::next(f),
+        way_back: status::way_back(f),
+        notices: notices::notices(f),
+        owner: owner::owner(f.root, &f.dep.metadata),
+        detailed: !f.sets.is_empty(),
+        ..bare::rollout(EngineKind::Deployment, context, f.root)
+    }
+}
+
+fn selections(f: &Facts<'_>) -> Vec<Selection> {
+    let mut terms = selector::terms(&f.dep.spec.selector);
+    terms.push(HASH_LABEL.into());
+    let labels = Some(terms.join(","));
+    let namespace = || f.root.meta.namespace.to_string();
+    let by_labels = |resource| Selection { resource, namespace: namespace(), labels: labels.clone(), fields: None, optional: false };
+    let of_root = Some(format!("involvedObject.uid={}", f.root.meta.uid));
+    vec![
+        by_labels(&kinds::REPLICA_SET),
+        by_labels(&kinds::POD),
+        Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true },
+    ]
+}
+
+/// The wanted template against that of the version before.
+fn diff(f: &Facts<'_>) -> Vec<Change> {
+    let new = f.root.value().pointer("/spec/template").cloned();
+    let both = f.previous().and_then(facts::Set::template).zip(new);
+    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+}

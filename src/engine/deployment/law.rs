@@ -1,0 +1,80 @@
+//! Which action makes sense when. What is not allowed is refused with a reason and the better command.
+
+use super::{
+    facts::Facts,
+    status::{Situation as S, situation},
+};
+use crate::{
+    engine::Refusal,
+    intent::Verb::{self, Abort, Flip, Pause, Promote, Restart, Resume, Retry, SetImage, Undo},
+};
+
+/// Why not, what instead in words, and the command that does it.
+type No = (&'static str, &'static str, Option<Verb>);
+
+pub struct Row {
+    pub when: S,
+    pub allow: &'static [Verb],
+    no: No,
+    but: &'static [(Verb, No)],
+}
+
+const fn row(when: S, allow: &'static [Verb], no: No, but: &'static [(Verb, No)]) -> Row {
+    Row { when, allow, no, but }
+}
+
+const NO_STEPS: No = ("a rolling update has no steps: the controller goes on by itself", "pause it to look closer, or abort", Some(Pause));
+const PAUSED: No = ("a rolling update has no steps to promote: it is paused", "resume lets the roll go on", Some(Resume));
+const NOT_PAUSED: No = ("it is not paused", "it goes on by itself", None);
+const NOTHING_IN_FLIGHT: No = ("nothing is in flight: one version serves everybody", "set an image, restart or undo to begin a roll", None);
+const UNDO_INSTEAD: No = ("nothing is in flight that could be aborted", "undo goes back to an earlier revision", Some(Undo));
+const ALREADY_PAUSED: No = ("it is paused already", "resume lets it go on", Some(Resume));
+const RESTART_PAUSED: No = ("while it is paused a restart would wait, and nothing would say so", "resume first", Some(Resume));
+const NO_RETRY: No = ("nothing was aborted: the controller never stops trying", "restart replaces all pods, undo goes back", Some(Undo));
+const NO_FLIP: No =
+    ("there is no switch between two sides: pods are replaced one after the other", "undo goes back to an earlier revision", Some(Undo));
+
+pub static LAW: &[Row] = &[
+    row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
+    row(S::Unobserved, &[], ("the controller has not seen the newest change", "wait until the controller has acted", None), &[]),
+    row(
+        S::PausedMidway,
+        &[Resume, Abort, Undo, SetImage],
+        PAUSED,
+        &[(Pause, ALREADY_PAUSED), (Restart, RESTART_PAUSED), (Retry, NO_RETRY), (Flip, NO_FLIP)],
+    ),
+    row(
+        S::PausedIdle,
+        &[Resume, Undo, SetImage],
+        NOTHING_IN_FLIGHT,
+        &[(Pause, ALREADY_PAUSED), (Restart, RESTART_PAUSED), (Abort, UNDO_INSTEAD), (Flip, NO_FLIP)],
+    ),
+    row(
+        S::DeadlineExceeded,
+        &[Pause, Abort, Undo, Restart, SetImage],
+        NO_STEPS,
+        &[
+            (Resume, NOT_PAUSED),
+            (Promote, ("its new pods do not get ready: there is nothing to promote", "abort, or set another image", Some(Abort))),
+            (Retry, NO_RETRY),
+            (Flip, NO_FLIP),
+        ],
+    ),
+    row(S::CannotCreate, &[Pause, Abort, Undo, Restart, SetImage], NO_STEPS, &[(Resume, NOT_PAUSED), (Retry, NO_RETRY), (Flip, NO_FLIP)]),
+    row(S::Rolling, &[Pause, Abort, Undo, Restart, SetImage], NO_STEPS, &[(Resume, NOT_PAUSED), (Retry, NO_RETRY), (Flip, NO_FLIP)]),
+    row(S::Short, &[Pause, Undo, Restart, SetImage], NOTHING_IN_FLIGHT, &[(Resume, NOT_PAUSED), (Abort, UNDO_INSTEAD), (Flip, NO_FLIP)]),
+    row(S::Complete, &[Pause, Undo, Restart, SetImage], NOTHING_IN_FLIGHT, &[(Resume, NOT_PAUSED), (Abort, UNDO_INSTEAD), (Flip, NO_FLIP)]),
+];
+
+/// # Errors
+/// Why the verb makes no sense here.
+pub fn check(f: &Facts<'_>, verb: Verb) -> Result<S, Refusal> {
+    let here = situation(f);
+    let Some(row) = LAW.iter().find(|r| r.when == here) else { return Err(Refusal::because("nothing is known of this state")) };
+    if row.allow.contains(&verb) {
+        return Ok(here);
+    }
+    let (reason, instead, better) = row.but.iter().find(|(v, _)| *v == verb).map_or(row.no, |(_, no)| *no);
+    // Never the way that is closed as well.
+    Err(Refusal::because(reason).instead(instead, better.filter(|v| row.allow.contains(v))))
+}

@@ -1,0 +1,79 @@
+//! Recorded scenes with a Deployment as their root.
+
+use std::{fs, path::Path};
+
+use rolltop::{
+    engine::{Engine, Patch, Plan, Refusal, deployment::DEPLOYMENT},
+    intent::Intent,
+    model::Rollout,
+    object::{Object, Objects, kinds},
+};
+use serde_json::Value;
+
+use crate::argo::kit::{now, object};
+
+pub const NAMES: [&str; 4] = ["deadline-exceeded", "paused-mid-roll", "pods-failing", "progressing"];
+
+pub struct Scene {
+    pub root: Object,
+    pub objects: Objects,
+}
+
+pub fn list(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/deployment/{name}.json"));
+    let list: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    list["items"].as_array().unwrap().clone()
+}
+
+pub fn root(items: &mut [Value]) -> &mut Value {
+    items.iter_mut().find(|i| i["kind"] == "Deployment").unwrap()
+}
+
+pub fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Vec<Value> {
+    let mut items = list(name);
+    change(root(&mut items));
+    items
+}
+
+impl Scene {
+    pub fn of(items: &[Value]) -> Self {
+        let mut objects = Objects::default();
+        items.iter().filter_map(object).for_each(|o| objects.put(o));
+        let root = Object::clone(objects.iter(&kinds::DEPLOYMENT).next().unwrap());
+        Self { root, objects }
+    }
+
+    /// As the fleet sees it.
+    pub fn alone(items: &[Value]) -> Self {
+        Self::of(&items.iter().filter(|i| i["kind"] == "Deployment").cloned().collect::<Vec<_>>())
+    }
+
+    pub fn model(&self) -> Rollout {
+        DEPLOYMENT.normalise("test", &self.root, &self.objects)
+    }
+
+    pub fn plan(&self, intent: &Intent) -> Result<Plan, Refusal> {
+        DEPLOYMENT.plan(&self.model(), &self.root, &self.objects, intent, now())
+    }
+}
+
+/// As the API server does it: a test for `null` passes for an absent member, not for one with an absent parent, and every
+/// change of the spec is a new generation.
+pub fn apply(items: &[Value], plan: &Plan) -> Result<Vec<Value>, String> {
+    let mut items = items.to_vec();
+    let target = root(&mut items);
+    let before = target.clone();
+    let Patch::Json(ops) = &plan.writes[0].patch;
+    let absent = |op: &Value| {
+        let path = op["path"].as_str().unwrap();
+        let parent = path.rsplit_once('/').unwrap().0;
+        op["op"] == "test" && op["value"].is_null() && before.pointer(path).is_none() && before.pointer(parent).is_some()
+    };
+    let ops: Vec<Value> = ops.iter().filter(|op| !absent(op)).cloned().collect();
+    let patch: json_patch::Patch = serde_json::from_value(Value::Array(ops)).unwrap();
+    json_patch::patch(target, &patch).map_err(|e| e.to_string())?;
+    if target["spec"] != before["spec"] {
+        target["metadata"]["generation"] = (before["metadata"]["generation"].as_i64().unwrap() + 1).into();
+    }
+    Ok(items)
+}

@@ -1,0 +1,101 @@
+//! What a person must read from each recorded scene.
+
+use rolltop::{
+    engine::{Engine, deployment::DEPLOYMENT},
+    intent::Verb,
+    model::{Phase as P, Role, Strategy, WaitFor as W},
+};
+use serde_json::json;
+
+use super::kit::{NAMES, Scene, changed, list};
+
+/// Scene; phase; who is waited for; part of the detail; the way back; share of the new side by ready pods; part of a notice.
+type Case = (&'static str, P, Option<W>, &'static str, Option<Verb>, Option<f64>, &'static str);
+
+const CASES: &[Case] = &[
+    (
+        "progressing",
+        P::Progressing,
+        Some(W::Pods),
+        "2 of 4 pods are new, 3 old",
+        Some(Verb::Abort),
+        Some(0.4),
+        "up to 1 more and 1 fewer than 4",
+    ),
+    ("paused-mid-roll", P::Paused, Some(W::Human), "paused: 2 of 4", Some(Verb::Abort), Some(0.4), "2 new and 3 old pods serve"),
+    ("deadline-exceeded", P::Failing, Some(W::Human), "no progress for 4 s", Some(Verb::Abort), Some(0.0), "Unschedulable"),
+    ("pods-failing", P::Healthy, None, "rolled out", Some(Verb::Undo), None, "4 pods of the wanted version failed"),
+];
+
+#[test]
+fn every_scene_reads_like_this() {
+    for (name, phase, wait, detail, back, share, notice) in CASES {
+        let ro = Scene::of(&list(name)).model();
+        assert_eq!((ro.phase, ro.strategy), (*phase, Strategy::Rolling), "{name}");
+        assert_eq!(ro.wait.as_ref().map(|w| w.who), *wait, "{name}");
+        assert!(ro.phase_detail.contains(detail), "{name}: {}", ro.phase_detail);
+        assert_eq!(ro.way_back.action, *back, "{name}");
+        assert_eq!(ro.new_side().and_then(|t| t.traffic.replica_share), *share, "{name}");
+        assert!(ro.notices.iter().any(|n| n.text.contains(notice)), "{name}: {:?}", ro.notices);
+        assert!(ro.steps.items.is_empty() && ro.detailed, "{name}");
+    }
+}
+
+/// Without ReplicaSets the phase is the same, and the shares add up.
+#[test]
+fn the_fleet_says_the_same() {
+    for name in NAMES {
+        let items = list(name);
+        let (near, far) = (Scene::of(&items).model(), Scene::alone(&items).model());
+        assert_eq!((near.phase, &near.phase_detail), (far.phase, &far.phase_detail), "{name}");
+        assert_eq!(near.in_flight(), far.in_flight(), "{name}");
+        assert_eq!(near.ready().1, far.ready().1, "{name}");
+        for ro in [near, far] {
+            let sum: f64 = ro.tracks.iter().filter_map(|t| t.traffic.replica_share).sum();
+            assert!((sum - 1.0).abs() < 1e-9, "{name}: {:?}", ro.tracks);
+        }
+    }
+}
+
+#[test]
+fn sides_are_replica_sets() {
+    let ro = Scene::of(&list("progressing")).model();
+    let (new, old) = (ro.new_side().unwrap(), ro.old_side().unwrap());
+    assert_eq!((&*new.hash, new.desired, new.ready, new.available, new.revision.as_deref()), ("696884665b", 2, 2, 0, Some("2")));
+    assert_eq!((&*old.hash, old.ready, old.role(), &*old.images[0]), ("d6485b74f", 3, Role::Stable, "app:v1"));
+}
+
+/// A completed roll reads NewReplicaSetAvailable right after a patch as well: the generation tells.
+#[test]
+fn a_patch_that_was_not_seen_is_not_healthy() {
+    let ro = Scene::of(&changed("pods-failing", |d| d["metadata"]["generation"] = 9.into())).model();
+    assert!(ro.unobserved && ro.phase == P::Progressing, "{ro:?}");
+}
+
+#[test]
+fn changes_made_while_paused_wait() {
+    let items = changed("pods-failing", |d| {
+        d["spec"]["paused"] = true.into();
+        d["spec"]["template"]["spec"]["containers"][0]["image"] = "app:v3".into();
+        d["status"].as_object_mut().unwrap().remove("updatedReplicas");
+    });
+    let ro = Scene::of(&items).model();
+    assert_eq!(ro.phase, P::Paused);
+    assert!(ro.notices.iter().any(|n| n.text.contains("changes waiting")), "{:?}", ro.notices);
+    assert!(ro.new_side().is_none(), "no pod has the waiting change: {:?}", ro.tracks);
+}
+
+#[test]
+fn recreate_says_downtime() {
+    let ro = Scene::of(&changed("progressing", |d| d["spec"]["strategy"] = json!({"type": "Recreate"}))).model();
+    assert!(ro.notices.iter().any(|n| n.text.contains("users get nothing")), "{:?}", ro.notices);
+}
+
+#[test]
+fn what_a_controller_owns_is_no_rollout() {
+    let free = Scene::of(&list("progressing"));
+    assert!(DEPLOYMENT.parts(&free.root, &free.objects).is_some());
+    let owner = json!([{"kind": "Canary", "name": "d1", "uid": "c", "controller": true}]);
+    let owned = Scene::of(&changed("progressing", |d| d["metadata"]["ownerReferences"] = owner));
+    assert!(DEPLOYMENT.parts(&owned.root, &owned.objects).is_none());
+}
