@@ -72,6 +72,10 @@ pub enum Goal {
         hash: Text,
         from: Text,
     },
+    /// No pods are left on this side, which has no users.
+    Empty {
+        side: Text,
+    },
 }
 
 /// What should be seen afterwards, and how long that may take.
