@@ -5,6 +5,7 @@
 //! normalisation, not a fleet of them.
 
 pub mod argo;
+pub mod bluegreen;
 pub mod deployment;
 pub mod plan;
 pub mod survey;
@@ -66,7 +67,7 @@ pub trait Engine: Sync {
 
 /// Every engine rolltop knows, those with a controller of their own first: what one claims is no rollout for the next.
 /// One is added by its file and a line here.
-pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO, &deployment::DEPLOYMENT];
+pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO, &bluegreen::BLUE_GREEN, &deployment::DEPLOYMENT];
 
 /// Kinds that are watched over the whole fleet.
 pub fn fleet_kinds() -> Vec<&'static Resource> {

@@ -21,10 +21,11 @@ pub enum Verb {
     Restart,
     SetImage,
     Flip,
+    ScaleDown,
 }
 
 impl Verb {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Promote,
         Self::PromoteFull,
         Self::Skip,
@@ -36,6 +37,7 @@ impl Verb {
         Self::Restart,
         Self::SetImage,
         Self::Flip,
+        Self::ScaleDown,
     ];
 
     pub fn name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Verb {
             Self::Restart => "restart",
             Self::SetImage => "set-image",
             Self::Flip => "flip",
+            Self::ScaleDown => "scale-down",
         }
     }
 
@@ -82,6 +85,8 @@ pub enum Intent {
         image: Text,
     },
     Flip,
+    /// The side without users to no pods.
+    ScaleDown,
 }
 
 impl Intent {
@@ -98,6 +103,7 @@ impl Intent {
             Self::Restart => Verb::Restart,
             Self::SetImage { .. } => Verb::SetImage,
             Self::Flip => Verb::Flip,
+            Self::ScaleDown => Verb::ScaleDown,
         }
     }
 }
@@ -215,6 +221,7 @@ pub const COMMANDS: &[Row] = &[
     row_act(Command::PauseOrResume, "pause", &["space"], "pause, or resume a manual pause", Reversible),
     act(Verb::Abort, "abort", &["a"], "abort: all traffic back to the old version", Reversible),
     act(Verb::Flip, "flip", &["f"], "flip blue-green, or flip back while the old pods live", Grave),
+    act(Verb::ScaleDown, "scale-down", &["x"], "scale down the old side of a blue-green: users have left it", Grave),
     act(Verb::Retry, "retry", &["r"], "retry an aborted rollout from its first step", Reversible),
     act(Verb::Undo, "undo", &["u"], "undo: back to the stable version's template", Reversible),
     act(Verb::Restart, "restart", &["R"], "restart all pods, a few at a time", Grave),

@@ -3,6 +3,8 @@
 // A test that cannot go on should say where.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "pure/bluegreen.rs"]
+mod bluegreen;
 #[path = "pure/config.rs"]
 mod config;
 #[path = "pure/readme.rs"]

@@ -80,6 +80,10 @@ pub enum Goal {
     Rolled {
         after: i64,
     },
+    /// No pods are left on this side, which has no users.
+    Empty {
+        side: Text,
+    },
 }
 
 /// What should be seen afterwards, and how long that may take.

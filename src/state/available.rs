@@ -41,6 +41,7 @@ pub fn plain(verb: Verb) -> Option<Intent> {
         Verb::Undo => Intent::Undo { to: None },
         Verb::Restart => Intent::Restart,
         Verb::Flip => Intent::Flip,
+        Verb::ScaleDown => Intent::ScaleDown,
         Verb::SetImage => return None,
     })
 }

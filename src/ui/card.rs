@@ -119,6 +119,7 @@ fn verb_words(verb: Verb) -> &'static str {
         Verb::Restart => "Restart",
         Verb::SetImage => "Set an image of",
         Verb::Flip => "Flip",
+        Verb::ScaleDown => "Scale down the old side of",
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{engine::Refusal, intent::Verb};
 
 use Situation as S;
-use Verb::{Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, SetImage, Skip, Undo};
+use Verb::{Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, ScaleDown, SetImage, Skip, Undo};
 
 /// Why not, what instead in words, and the command that does it.
 type No = (&'static str, &'static str, Option<Verb>);
@@ -35,6 +35,7 @@ const USE_PROMOTE: No = ("nothing runs here that could be skipped: it is paused"
 const DECIDE: No = ("an analysis could not decide", "promote to accept it, or abort", Some(Promote));
 const NOTHING_PAUSED: No = ("nothing waits for a promotion: it would skip the step in progress", "skip, if that is meant", Some(Skip));
 const NOTHING_WAITS: No = ("nothing waits for a promotion", "it goes on by itself", None);
+pub const CONTROLLER_SCALES: No = ("the controller removes the old pods by itself", "wait: scaleDownDelaySeconds says how long", None);
 const NOTHING_IN_FLIGHT: No = ("nothing is in flight: one version serves everybody", "set an image or undo to begin a release", None);
 
 pub static LAW: &[Row] = &[
@@ -203,6 +204,7 @@ static EXTRA: &[Extra] = &[
     (Skip, no_step_left, ("there is no step to skip", "it finishes by itself", None)),
     (Pause, |f| f.ro.spec.paused, ("it is manually paused already", "resume", Some(Resume))),
     (PromoteFull, |f| !f.in_flight(), NOTHING_IN_FLIGHT),
+    (ScaleDown, |_| true, CONTROLLER_SCALES),
     (
         Flip,
         |f| nothing_to_flip(f) && f.sets.is_empty(),

@@ -22,7 +22,8 @@ pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
         Goal::Template { hash, not } => template(f, hash.as_deref(), not.as_deref()),
         Goal::Restarting => restarting(f),
         Goal::Active { hash, from } => active(f, hash, from),
-        Goal::Seen { .. } | Goal::Rolled { .. } => Progress::Nothing,
+        // Goals of other engines.
+        _ => Progress::Nothing,
     }
 }
 

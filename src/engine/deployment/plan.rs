@@ -38,9 +38,7 @@ pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Res
         Intent::Restart => ask.restart(now),
         Intent::SetImage { container, image } => ask.set_image(container, image)?,
         // The law lets none of these through.
-        Intent::Promote | Intent::PromoteFull | Intent::Skip | Intent::Retry | Intent::Flip => {
-            return Err(Refusal::because("a Deployment knows no such action"));
-        }
+        _ => return Err(Refusal::because("a Deployment knows no such action")),
     };
     Ok(ask.finish(draft, intent))
 }

@@ -44,6 +44,7 @@ fn intent(verb: Verb) -> Intent {
         Verb::Restart => Intent::Restart,
         Verb::SetImage => Intent::SetImage { container: "app".into(), image: "app:v9".into() },
         Verb::Flip => Intent::Flip,
+        Verb::ScaleDown => Intent::ScaleDown,
     }
 }
 

@@ -1,0 +1,204 @@
+//! Blue-green by Service selector: two Deployments, and one label in a selector that decides who serves.
+//!
+//! ```text
+//!  Service, Deployments ─▶ detect (Pair) ─▶ version (which is new) ─▶ Facts ─┬▶ picture ─▶ Rollout
+//!                                                                           └▶ plan ─▶ Plan | Refusal
+//! ```
+//! No controller stands behind it: nothing moves unless somebody flips.
+
+pub mod detect;
+pub mod dto;
+pub mod facts;
+pub mod picture;
+pub mod plan;
+pub mod version;
+
+use crate::{
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal,
+        workload::{owner, template},
+    },
+    intent::Intent,
+    model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
+    object::{Object, Objects, Resource, Selection, kinds},
+};
+use facts::Facts;
+
+/// The engine of Services that decide between two Deployments.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BlueGreen;
+
+pub static BLUE_GREEN: BlueGreen = BlueGreen;
+
+impl Engine for BlueGreen {
+    fn kind(&self) -> EngineKind {
+        EngineKind::BlueGreen
+    }
+
+    fn root(&self) -> &'static Resource {
+        &kinds::SERVICE
+    }
+
+    fn around(&self) -> &'static [&'static Resource] {
+        static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
+        &AROUND
+    }
+
+    fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
+        let pair = detect::decides(root, objects)?;
+        let part = |side: &detect::Side<'_>| Part { resource: &kinds::DEPLOYMENT, name: side.name().clone() };
+        Some(vec![part(&pair.live), part(&pair.idle)])
+    }
+
+    fn selections(&self, root: &Object, objects: &Objects) -> Vec<Selection> {
+        Facts::read(root, objects).map(|f| selections(&f)).unwrap_or_default()
+    }
+
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match Facts::read(root, objects) {
+            Ok(f) => model(context, &f),
+            Err(error) => unreadable(context, root, &error),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::because)?;
+        if f.root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&f, rollout, intent)
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
+        Facts::read(root, objects).map_or(Progress::Nothing, |f| progress(&f, goal))
+    }
+
+    /// Those of the side without users: that is where a new version goes.
+    fn containers(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        Facts::read(root, objects).map(|f| plan::containers(f.idle())).unwrap_or_default()
+    }
+
+    fn revisions(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        Vec::new()
+    }
+
+    fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
+        Facts::read(root, objects).map(|f| diff(&f)).unwrap_or_default()
+    }
+}
+
+fn id(context: &str, root: &Object) -> Id {
+    Id {
+        context: context.into(),
+        namespace: root.meta.namespace.as_str().into(),
+        kind: root.resource.kind.into(),
+        name: root.meta.name.as_str().into(),
+        uid: root.meta.uid.as_str().into(),
+    }
+}
+
+fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    let (phase, words) = picture::phase(f);
+    let tracks = picture::tracks(f);
+    Rollout {
+        id: id(context, f.root),
+        engine: EngineKind::BlueGreen,
+        strategy: Strategy::BlueGreen,
+        router: Some("service".into()),
+        phase,
+        phase_detail: words.into(),
+        started: if f.in_flight() { version::rolled_out(f.idle()) } else { None },
+        generation: f.root.meta.generation,
+        unobserved: f.live().unobserved() || f.idle().unobserved(),
+        replicas: f.live().wanted(),
+        detailed: tracks.iter().any(|t| !t.pods.is_empty()),
+        tracks,
+        steps: picture::steps(f),
+        wait: picture::wait(f, phase),
+        next: picture::next(f),
+        way_back: picture::way_back(f),
+        analyses: Vec::new(),
+        experiments: Vec::new(),
+        notices: picture::notices(f),
+        owner: owner::owner(f.root, &f.pair.service.metadata),
+        writers: f.root.meta.writers.clone(),
+        subject: Subject { stable_service: Some(f.root.meta.name.clone()), ..Subject::default() },
+    }
+}
+
+/// A Service that has just lost a side is still a line on the screen until the next survey.
+fn unreadable(context: &str, root: &Object, error: &str) -> Rollout {
+    Rollout {
+        id: id(context, root),
+        engine: EngineKind::BlueGreen,
+        strategy: Strategy::BlueGreen,
+        router: None,
+        phase: Phase::Unknown,
+        phase_detail: error.into(),
+        started: None,
+        generation: root.meta.generation,
+        unobserved: false,
+        replicas: 0,
+        tracks: Vec::new(),
+        steps: Steps::default(),
+        wait: None,
+        next: Next::default(),
+        way_back: WayBack::default(),
+        analyses: Vec::new(),
+        experiments: Vec::new(),
+        notices: vec![Notice { severity: Severity::Warning, text: error.into() }],
+        owner: None,
+        writers: root.meta.writers.clone(),
+        subject: Subject::default(),
+        detailed: false,
+    }
+}
+
+/// ReplicaSets and pods of both sides, by what their labels have in common.
+fn selections(f: &Facts<'_>) -> Vec<Selection> {
+    let namespace = f.root.meta.namespace.to_string();
+    let selector = &f.pair.service.spec.selector.0;
+    let mut terms: Vec<String> = selector.iter().filter(|(k, _)| **k != f.pair.key).map(|(k, v)| format!("{k}={v}")).collect();
+    terms.push(format!("{} in ({},{})", f.pair.key, f.live().value, f.idle().value));
+    let labels = Some(terms.join(","));
+    let both = [&kinds::REPLICA_SET, &kinds::POD].map(|resource| Selection {
+        resource,
+        namespace: namespace.clone(),
+        labels: labels.clone(),
+        fields: None,
+        optional: false,
+    });
+    let events = Selection {
+        resource: &kinds::EVENT,
+        namespace,
+        labels: None,
+        fields: Some(format!("involvedObject.uid={}", f.root.meta.uid)),
+        optional: true,
+    };
+    both.into_iter().chain([events]).collect()
+}
+
+fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
+    match goal {
+        Goal::Active { hash, from } => match () {
+            () if **hash == *f.live().value && f.live().ready() > 0 => Progress::Done,
+            () if **hash == *f.live().value => Progress::Observed,
+            () if **from == *f.live().value => Progress::Nothing,
+            () => Progress::Diverted(format!("users were sent to {} meanwhile", f.live().value).into()),
+        },
+        Goal::Empty { side } if **side == *f.live().value => Progress::Diverted(format!("users were sent to {side} meanwhile").into()),
+        Goal::Empty { .. } => match (f.idle().wanted(), f.idle().existing()) {
+            (0, 0) => Progress::Done,
+            (0, _) => Progress::Observed,
+            _ => Progress::Nothing,
+        },
+        _ => Progress::Nothing,
+    }
+}
+
+/// What users have against what stands beside it, in the order of a release.
+fn diff(f: &Facts<'_>) -> Vec<Change> {
+    let (old, new) = if f.old_is_idle() { (f.idle(), f.live()) } else { (f.live(), f.idle()) };
+    let of = |side: &detect::Side<'_>| side.object.value().pointer("/spec/template").cloned().unwrap_or_default();
+    template::differences(&of(old), &of(new))
+}
