@@ -5,6 +5,7 @@
 //! normalisation, not a fleet of them.
 
 pub mod argo;
+pub mod flagger;
 pub mod plan;
 pub mod survey;
 pub mod workload;
@@ -63,7 +64,7 @@ pub trait Engine: Sync {
 
 /// Every engine rolltop knows, those with a controller of their own first: what one claims is no rollout for the next.
 /// One is added by its file and a line here.
-pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO];
+pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO, &flagger::FLAGGER];
 
 /// Kinds that are watched over the whole fleet.
 pub fn fleet_kinds() -> Vec<&'static Resource> {

@@ -12,6 +12,9 @@ mod scenarios;
 // Argo Rollouts.
 #[path = "pure/argo.rs"]
 mod argo;
+// Flagger.
+#[path = "pure/flagger.rs"]
+mod flagger;
 #[path = "pure/sample.rs"]
 mod sample;
 #[path = "pure/ui.rs"]

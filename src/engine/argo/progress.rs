@@ -22,6 +22,8 @@ pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
         Goal::Template { hash, not } => template(f, hash.as_deref(), not.as_deref()),
         Goal::Restarting => restarting(f),
         Goal::Active { hash, from } => active(f, hash, from),
+        // No verb of this engine asks for it.
+        Goal::Analysed => Progress::Nothing,
     }
 }
 
