@@ -7,6 +7,7 @@
 pub mod argo;
 pub mod bluegreen;
 pub mod deployment;
+pub mod flagger;
 pub mod plan;
 pub mod survey;
 pub mod workload;
@@ -67,7 +68,7 @@ pub trait Engine: Sync {
 
 /// Every engine rolltop knows, those with a controller of their own first: what one claims is no rollout for the next.
 /// One is added by its file and a line here.
-pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO, &bluegreen::BLUE_GREEN, &deployment::DEPLOYMENT];
+pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO, &flagger::FLAGGER, &bluegreen::BLUE_GREEN, &deployment::DEPLOYMENT];
 
 /// Kinds that are watched over the whole fleet.
 pub fn fleet_kinds() -> Vec<&'static Resource> {

@@ -83,6 +83,8 @@ impl EngineKind {
 pub enum Strategy {
     Canary,
     BlueGreen,
+    /// Users are told apart by header or cookie, not by chance.
+    AbTest,
     Rolling,
     Unknown,
 }
@@ -92,6 +94,7 @@ impl Strategy {
         match self {
             Self::Canary => "canary",
             Self::BlueGreen => "blue-green",
+            Self::AbTest => "a/b test",
             Self::Rolling => "rolling",
             Self::Unknown => "unknown strategy",
         }

@@ -42,6 +42,7 @@ pub mod kinds {
     use super::Resource;
 
     pub static ROLLOUT: Resource = Resource::new("argoproj.io", "v1alpha1", "Rollout", "rollouts");
+    pub static CANARY: Resource = Resource::new("flagger.app", "v1beta1", "Canary", "canaries");
     pub static ANALYSIS_RUN: Resource = Resource::new("argoproj.io", "v1alpha1", "AnalysisRun", "analysisruns");
     pub static EXPERIMENT: Resource = Resource::new("argoproj.io", "v1alpha1", "Experiment", "experiments");
     pub static REPLICA_SET: Resource = Resource::new("apps", "v1", "ReplicaSet", "replicasets");
@@ -52,6 +53,7 @@ pub mod kinds {
     pub static POD_TEMPLATE: Resource = Resource::new("", "v1", "PodTemplate", "podtemplates");
     pub static INGRESS: Resource = Resource::new("networking.k8s.io", "v1", "Ingress", "ingresses");
     pub static VIRTUAL_SERVICE: Resource = Resource::new("networking.istio.io", "v1", "VirtualService", "virtualservices");
+    pub static HTTP_ROUTE: Resource = Resource::new("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
 }
 
 /// A controller reference.

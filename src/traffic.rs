@@ -2,6 +2,7 @@
 //!
 //! Status fields are what a controller believes it did. One file per router, all in [`ROUTERS`].
 
+pub mod gateway_api;
 pub mod ingress_nginx;
 pub mod istio;
 
@@ -15,7 +16,7 @@ pub struct Split<'a> {
     pub namespace: &'a str,
     /// Name of the Rollout: part of the names of what its controller generates.
     pub rollout: &'a str,
-    /// The router's own part of `spec.strategy.canary.trafficRouting`.
+    /// The router's own part of `spec.strategy.canary.trafficRouting`, or what another engine writes in its place.
     pub config: &'a Value,
     pub canary_service: &'a str,
     pub stable_service: &'a str,
@@ -35,7 +36,7 @@ pub struct Router {
     pub canary_share: fn(&Split<'_>, &Objects) -> Option<f64>,
 }
 
-pub static ROUTERS: &[&Router] = &[&ingress_nginx::ROUTER, &istio::ROUTER];
+pub static ROUTERS: &[&Router] = &[&ingress_nginx::ROUTER, &istio::ROUTER, &gateway_api::ROUTER];
 
 /// The router of this key, if its objects can be read.
 pub fn router(key: &str) -> Option<&'static Router> {

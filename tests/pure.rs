@@ -17,6 +17,9 @@ mod argo;
 // Plain Deployments.
 #[path = "pure/deployment.rs"]
 mod deployment;
+// Flagger.
+#[path = "pure/flagger.rs"]
+mod flagger;
 #[path = "pure/sample.rs"]
 mod sample;
 #[path = "pure/ui.rs"]

@@ -67,6 +67,8 @@ pub enum Goal {
         not: Option<Text>,
     },
     Restarting,
+    /// The controller checks releases again.
+    Analysed,
     /// Users are on this hash; `from` was the wanted one when the plan was made.
     Active {
         hash: Text,

@@ -7,6 +7,9 @@ use crate::object::{Objects, Selection, kinds};
 
 pub static ROUTER: Router = Router { key: "nginx", selections, canary_share };
 
+/// Key under which an engine names the canary Ingresses themselves.
+pub const NAMED: &str = "rolltop/canaryIngresses";
+
 /// Longest name of an object; Argo cuts generated names there.
 const LONGEST_NAME: usize = 253;
 
@@ -23,6 +26,15 @@ pub fn canary_ingress(rollout: &str, stable: &str) -> String {
     format!("{rollout}-{stable}-canary").chars().take(LONGEST_NAME).collect()
 }
 
+/// All canary Ingresses of a release: those named outright (Flagger's rule is another one), or Argo's names.
+fn canary_ingresses(split: &Split<'_>) -> Vec<String> {
+    let named = texts(split.config.get(NAMED));
+    if !named.is_empty() {
+        return named;
+    }
+    stable_ingresses(split.config).iter().map(|stable| canary_ingress(split.rollout, stable)).collect()
+}
+
 fn selections(split: &Split<'_>) -> Vec<Selection> {
     let one = |name: String| Selection {
         resource: &kinds::INGRESS,
@@ -31,15 +43,15 @@ fn selections(split: &Split<'_>) -> Vec<Selection> {
         fields: Some(format!("metadata.name={name}")),
         optional: true,
     };
-    stable_ingresses(split.config).iter().map(|stable| one(canary_ingress(split.rollout, stable))).collect()
+    canary_ingresses(split).into_iter().map(one).collect()
 }
 
 fn canary_share(split: &Split<'_>, objects: &Objects) -> Option<f64> {
     let prefix = split.config.get("annotationPrefix").and_then(Value::as_str).unwrap_or("nginx.ingress.kubernetes.io");
-    stable_ingresses(split.config)
+    canary_ingresses(split)
         .iter()
-        .filter_map(|stable| {
-            let ingress = objects.named(&kinds::INGRESS, split.namespace, &canary_ingress(split.rollout, stable))?;
+        .filter_map(|name| {
+            let ingress = objects.named(&kinds::INGRESS, split.namespace, name)?;
             share_of(&ingress.value(), prefix)
         })
         .reduce(f64::max)
