@@ -12,7 +12,7 @@ pub mod plan;
 pub mod survey;
 pub mod workload;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     intent::Intent,
@@ -27,15 +27,21 @@ pub use plan::{Change, Expectation, Goal, Patch, Plan, Progress, Refusal, Write}
 pub trait Engine: Sync {
     fn kind(&self) -> EngineKind;
 
-    /// The kind of object that stands for one rollout; watched over the whole fleet.
-    fn root(&self) -> &'static Resource;
+    /// The kinds of object that can stand for one rollout; watched over the whole fleet.
+    fn roots(&self) -> &'static [&'static Resource];
+
+    /// Whether the cluster has a controller of this engine's own. Where it has none, an object whose parts belong to
+    /// another rollout is no rollout.
+    fn is_controlled(&self) -> bool {
+        false
+    }
 
     /// Other kinds to watch over the whole fleet: they say what is a rollout, or how one stands.
     fn around(&self) -> &'static [&'static Resource] {
         &[]
     }
 
-    /// Whether an object of the root's kind is a rollout of this engine, seen together with the others of the fleet, and
+    /// Whether an object of a root's kind is a rollout of this engine, seen together with the others of the fleet, and
     /// which of those are a part of it and no rollouts themselves.
     fn parts(&self, _root: &Object, _objects: &Objects) -> Option<Vec<Part>> {
         Some(Vec::new())
@@ -82,7 +88,12 @@ pub fn is_fleet_kind(resource: &Resource) -> bool {
 
 /// With repetitions: engines share kinds.
 fn watched() -> impl Iterator<Item = &'static Resource> {
-    ENGINES.iter().flat_map(|e| std::iter::once(e.root()).chain(e.around().iter().copied()))
+    ENGINES.iter().flat_map(|e| e.roots().iter().chain(e.around()).copied())
+}
+
+/// The object that a rollout of this engine stands on, while it is there.
+pub fn root<'a>(engine: &dyn Engine, objects: &'a Objects, uid: &str) -> Option<&'a Arc<Object>> {
+    engine.roots().iter().find_map(|kind| objects.uid(kind, uid))
 }
 
 /// The engine of a rollout.

@@ -13,7 +13,7 @@ use crate::{
     engine::{Engine, Plan, Refusal},
     intent::{Danger, Intent, Verb},
     model::{
-        Links, Notice, Severity, Source, Text, Time,
+        Links, Notice, Rollout, Severity, Source, Text, Time,
         metrics::{Reading, RolloutMetrics},
     },
     msg::Check,
@@ -118,7 +118,7 @@ pub fn objections(ground: &Ground<'_>, known: &Known, plan: &Plan) -> Vec<Notice
     let verb = plan.intent.verb();
     let mut found: Vec<Notice> = plan.warnings.iter().filter(|w| w.severity == Severity::Danger).cloned().collect();
     let mut object = |text: String| found.push(Notice { severity: Severity::Danger, text: text.into() });
-    if !verb.moves_forward() {
+    if !moves_forward(&plan.intent, &known.rollout) {
         return found;
     }
     if ground.verdict.is == Advice::Abort {
@@ -143,6 +143,17 @@ pub fn objections(ground: &Ground<'_>, known: &Known, plan: &Plan) -> Vec<Notice
     found
 }
 
+/// Whether more users may meet the new version.
+pub fn moves_forward(intent: &Intent, rollout: &Rollout) -> bool {
+    match intent {
+        Intent::SetWeight { percent } => {
+            let applied = rollout.new_side().and_then(|t| t.traffic.applied);
+            applied.is_none_or(|share| f64::from(*percent) / 100.0 > share)
+        }
+        other => other.verb().moves_forward(),
+    }
+}
+
 /// The new side fails this many times as often as the old one, and at least this share: not to be promoted
 /// without a second thought. A blunt rule, until the sequential test judges.
 const TIMES: f64 = 3.0;
@@ -158,7 +169,7 @@ fn plainly_worse(metrics: Option<&RolloutMetrics>) -> Option<String> {
 
 /// Verbs that bring more users to the new version on the strength of its metrics.
 fn needs_metrics(verb: Verb) -> bool {
-    matches!(verb, Verb::Promote | Verb::PromoteFull | Verb::Skip | Verb::Flip)
+    matches!(verb, Verb::Promote | Verb::PromoteFull | Verb::Skip | Verb::Flip | Verb::SetWeight)
 }
 
 /// Why the metrics cannot speak for the new version now.

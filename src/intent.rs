@@ -22,10 +22,12 @@ pub enum Verb {
     SetImage,
     Flip,
     ScaleDown,
+    SetWeight,
+    Scale,
 }
 
 impl Verb {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Promote,
         Self::PromoteFull,
         Self::Skip,
@@ -38,6 +40,8 @@ impl Verb {
         Self::SetImage,
         Self::Flip,
         Self::ScaleDown,
+        Self::SetWeight,
+        Self::Scale,
     ];
 
     pub fn name(self) -> &'static str {
@@ -54,13 +58,15 @@ impl Verb {
             Self::SetImage => "set-image",
             Self::Flip => "flip",
             Self::ScaleDown => "scale-down",
+            Self::SetWeight => "set-weight",
+            Self::Scale => "scale",
         }
     }
 
     /// Whether more users may meet the new version: such a step needs fresh evidence.
-    /// The way back never does.
+    /// The way back never does; for a weight it depends on the number.
     pub fn moves_forward(self) -> bool {
-        matches!(self, Self::Promote | Self::PromoteFull | Self::Skip | Self::Resume | Self::Retry | Self::SetImage | Self::Flip)
+        matches!(self, Self::Promote | Self::PromoteFull | Self::Skip | Self::Resume | Self::Retry | Self::SetImage | Self::Flip | Self::SetWeight)
     }
 }
 
@@ -87,6 +93,14 @@ pub enum Intent {
     Flip,
     /// The side without users to no pods.
     ScaleDown,
+    /// The new side's share of the users, 0 to 100.
+    SetWeight {
+        percent: u8,
+    },
+    /// The whole workload to this many pods.
+    Scale {
+        replicas: u32,
+    },
 }
 
 impl Intent {
@@ -104,6 +118,8 @@ impl Intent {
             Self::SetImage { .. } => Verb::SetImage,
             Self::Flip => Verb::Flip,
             Self::ScaleDown => Verb::ScaleDown,
+            Self::SetWeight { .. } => Verb::SetWeight,
+            Self::Scale { .. } => Verb::Scale,
         }
     }
 }
@@ -222,6 +238,8 @@ pub const COMMANDS: &[Row] = &[
     act(Verb::Abort, "abort", &["a"], "abort: all traffic back to the old version", Reversible),
     act(Verb::Flip, "flip", &["f"], "flip blue-green, or flip back while the old pods live", Grave),
     act(Verb::ScaleDown, "scale-down", &["x"], "scale down the old side of a blue-green: users have left it", Grave),
+    act(Verb::SetWeight, "set-weight", &["w"], "set the new side's share of the users, where no controller sets it", Grave),
+    act(Verb::Scale, "scale", &[], "scale the workload to a number of pods", Grave),
     act(Verb::Retry, "retry", &["r"], "retry an aborted rollout from its first step", Reversible),
     act(Verb::Undo, "undo", &["u"], "undo: back to the stable version's template", Reversible),
     act(Verb::Restart, "restart", &["R"], "restart all pods, a few at a time", Grave),

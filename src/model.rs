@@ -60,6 +60,9 @@ pub enum EngineKind {
     BlueGreen,
     Split,
     Ratio,
+    Kruise,
+    Knative,
+    KServe,
 }
 
 impl EngineKind {
@@ -73,6 +76,9 @@ impl EngineKind {
             Self::BlueGreen => "bluegreen",
             Self::Split => "split",
             Self::Ratio => "ratio",
+            Self::Kruise => "kruise",
+            Self::Knative => "knative",
+            Self::KServe => "kserve",
         }
     }
 }

@@ -47,12 +47,17 @@ pub mod kinds {
     pub static EXPERIMENT: Resource = Resource::new("argoproj.io", "v1alpha1", "Experiment", "experiments");
     pub static REPLICA_SET: Resource = Resource::new("apps", "v1", "ReplicaSet", "replicasets");
     pub static DEPLOYMENT: Resource = Resource::new("apps", "v1", "Deployment", "deployments");
+    pub static STATEFUL_SET: Resource = Resource::new("apps", "v1", "StatefulSet", "statefulsets");
+    pub static DAEMON_SET: Resource = Resource::new("apps", "v1", "DaemonSet", "daemonsets");
+    pub static CONTROLLER_REVISION: Resource = Resource::new("apps", "v1", "ControllerRevision", "controllerrevisions");
+    pub static AUTOSCALER: Resource = Resource::new("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
     pub static POD: Resource = Resource::new("", "v1", "Pod", "pods");
     pub static SERVICE: Resource = Resource::new("", "v1", "Service", "services");
     pub static EVENT: Resource = Resource::new("", "v1", "Event", "events");
     pub static POD_TEMPLATE: Resource = Resource::new("", "v1", "PodTemplate", "podtemplates");
     pub static INGRESS: Resource = Resource::new("networking.k8s.io", "v1", "Ingress", "ingresses");
     pub static VIRTUAL_SERVICE: Resource = Resource::new("networking.istio.io", "v1", "VirtualService", "virtualservices");
+    pub static DESTINATION_RULE: Resource = Resource::new("networking.istio.io", "v1", "DestinationRule", "destinationrules");
     pub static HTTP_ROUTE: Resource = Resource::new("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
 }
 

@@ -40,13 +40,19 @@ pub struct Argo;
 
 pub static ARGO: Argo = Argo;
 
+static ROOTS: [&Resource; 1] = [&kinds::ROLLOUT];
+
 impl Engine for Argo {
     fn kind(&self) -> EngineKind {
         EngineKind::Argo
     }
 
-    fn root(&self) -> &'static Resource {
-        &kinds::ROLLOUT
+    fn is_controlled(&self) -> bool {
+        true
+    }
+
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
     }
 
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {

@@ -30,13 +30,15 @@ pub struct BlueGreen;
 
 pub static BLUE_GREEN: BlueGreen = BlueGreen;
 
+static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
+
 impl Engine for BlueGreen {
     fn kind(&self) -> EngineKind {
         EngineKind::BlueGreen
     }
 
-    fn root(&self) -> &'static Resource {
-        &kinds::SERVICE
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
     }
 
     fn around(&self) -> &'static [&'static Resource] {

@@ -31,13 +31,15 @@ pub struct Deployment;
 
 pub static DEPLOYMENT: Deployment = Deployment;
 
+static ROOTS: [&Resource; 1] = [&kinds::DEPLOYMENT];
+
 impl Engine for Deployment {
     fn kind(&self) -> EngineKind {
         EngineKind::Deployment
     }
 
-    fn root(&self) -> &'static Resource {
-        &kinds::DEPLOYMENT
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
     }
 
     /// One that a controller owns is that controller's to show.

@@ -35,13 +35,19 @@ pub struct Flagger;
 
 pub static FLAGGER: Flagger = Flagger;
 
+static ROOTS: [&Resource; 1] = [&kinds::CANARY];
+
 impl Engine for Flagger {
     fn kind(&self) -> EngineKind {
         EngineKind::Flagger
     }
 
-    fn root(&self) -> &'static Resource {
-        &kinds::CANARY
+    fn is_controlled(&self) -> bool {
+        true
+    }
+
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
     }
 
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {

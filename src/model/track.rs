@@ -9,6 +9,8 @@ use super::{Text, Time};
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Canary,
+    /// The version that a rolling update brings.
+    New,
     Preview,
     Active,
     Stable,
@@ -20,6 +22,7 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Self::Canary => "canary",
+            Self::New => "new",
             Self::Preview => "preview",
             Self::Active => "active",
             Self::Stable => "stable",

@@ -31,6 +31,7 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         }
         Verb::Undo => ask_revision(state, &known, now, effects),
         Verb::SetImage => ask_container(state, &known, now, effects),
+        Verb::SetWeight | Verb::Scale => ask_number(state, &known, verb, now, effects),
         verb => {
             if let Some(intent) = available::plain(verb) {
                 open(state, intent, now, effects);
@@ -69,7 +70,7 @@ fn ask_revision(state: &mut State, known: &Known, now: Time, effects: &mut Vec<E
 /// Asks the engine of a rollout about its root object; nothing when either is gone.
 fn with_engine<T: Default>(state: &State, rollout: &Rollout, ask: impl FnOnce(&dyn Engine, &crate::object::Object) -> T) -> T {
     let Some(engine) = engine::of(rollout.engine) else { return T::default() };
-    state.objects.uid(engine.root(), &rollout.id.uid).map(|root| ask(engine, root)).unwrap_or_default()
+    engine::root(engine, &state.objects, &rollout.id.uid).map(|root| ask(engine, root)).unwrap_or_default()
 }
 
 fn ask_container(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
@@ -83,6 +84,20 @@ fn ask_container(state: &mut State, known: &Known, now: Time, effects: &mut Vec<
             state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Container, input: String::new(), selected: 0, choices }));
         }
     }
+}
+
+/// How much, or how many; the refusal at once where no number would do.
+fn ask_number(state: &mut State, known: &Known, verb: Verb, now: Time, effects: &mut Vec<Effect>) {
+    if available::probe(state, known, verb, now).is_err() {
+        return available::probes(verb).into_iter().take(1).for_each(|intent| open(state, intent, now, effects));
+    }
+    let share = known.rollout.new_side().and_then(|t| t.traffic.applied);
+    let (kind, input) = match verb {
+        Verb::SetWeight => (PromptKind::Weight, share.map(|s| format!("{:.0}", s * 100.0)).unwrap_or_default()),
+        _ => (PromptKind::Replicas, known.rollout.replicas.to_string()),
+    };
+    ask_about(state);
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind, input, selected: super::input::FILLED_IN, choices: Vec::new() }));
 }
 
 fn ask_about(state: &mut State) {
@@ -108,7 +123,7 @@ pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<
         return;
     }
     let chosen = prompt.choices.get(prompt.selected).map(|(_, value)| value.clone());
-    match (prompt.kind, chosen) {
+    match (prompt.kind.clone(), chosen) {
         (PromptKind::Undo, Some(hash)) => open(state, Intent::Undo { to: Some(hash) }, now, effects),
         (PromptKind::Container, Some(container)) => {
             let Some(known) = state.subject().cloned() else { return };
@@ -119,8 +134,25 @@ pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<
             let image = Text::from(prompt.input.trim());
             open(state, Intent::SetImage { container, image }, now, effects);
         }
+        (PromptKind::Weight, _) => match percent(&prompt.input) {
+            Some(percent) => open(state, Intent::SetWeight { percent }, now, effects),
+            None => ask_again(state, prompt, "a weight is a whole number from 0 to 100", now),
+        },
+        (PromptKind::Replicas, _) => match prompt.input.trim().parse() {
+            Ok(replicas) => open(state, Intent::Scale { replicas }, now, effects),
+            Err(_) => ask_again(state, prompt, "replicas are a whole number", now),
+        },
         _ => {}
     }
+}
+
+fn percent(input: &str) -> Option<u8> {
+    input.trim().trim_end_matches('%').trim_end().parse().ok().filter(|percent| *percent <= 100)
+}
+
+fn ask_again(state: &mut State, prompt: Prompt, why: &'static str, now: Time) {
+    state.note = Some((now, why.into()));
+    state.view.overlay = Some(Overlay::Prompt(prompt));
 }
 
 /// Opens a card for an intent, or shows why there is none.
@@ -184,8 +216,8 @@ fn fill(state: &State, known: &Known, card: &mut Card, plan: Plan, now: Time, ef
     card.overridden = false;
     card.typed = guard::asks_for_name(&state.settings, &plan).then(String::new);
     speak(state, known, card, &plan, now);
-    if let Some(engine) = engine::of(known.rollout.engine) {
-        effects.push(Effect::Rehearse { card: card.number, plan: Box::new(plan.clone()), root: engine.root() });
+    if let Some(root) = engine::of(known.rollout.engine).and_then(|e| engine::root(e, &state.objects, &known.rollout.id.uid)) {
+        effects.push(Effect::Rehearse { card: card.number, plan: Box::new(plan.clone()), root: root.resource });
     }
     card.plan = Some(plan);
 }
@@ -202,7 +234,7 @@ fn speak(state: &State, known: &Known, card: &mut Card, plan: &Plan, now: Time) 
         now,
     };
     card.objections = guard::objections(&ground, known, plan);
-    if plan.intent.verb().moves_forward() {
+    if guard::moves_forward(&plan.intent, &known.rollout) {
         card.objections.extend(guard::doubts(&card.dry_run, "the dry run"));
         card.objections.extend(guard::doubts(&card.rights, "the rights"));
     }
@@ -383,7 +415,7 @@ fn track(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effec
         return;
     };
     let Some(engine) = engine::of(known.rollout.engine) else { return };
-    let Some(root) = state.objects.uid(engine.root(), &known.rollout.id.uid) else { return };
+    let Some(root) = engine::root(engine, &state.objects, &known.rollout.id.uid) else { return };
     let sent_only = matches!(card.stage, Stage::Sent { .. });
     let before = card.stage.clone();
     match engine.progress(&plan.expect.goal, &known.rollout, root, &state.objects) {

@@ -15,7 +15,7 @@ use crate::{
 pub fn plan(state: &State, known: &Known, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
     let engine = engine::of(known.rollout.engine).ok_or_else(|| Refusal::because("no engine drives this"))?;
     let gone = || Refusal::because("this rollout no longer exists").instead("press esc to go back to the fleet", None);
-    let root = state.objects.uid(engine.root(), &known.rollout.id.uid).ok_or_else(gone)?;
+    let root = engine::root(engine, &state.objects, &known.rollout.id.uid).ok_or_else(gone)?;
     let ground = Ground {
         mode: state.mode,
         frozen: state.frozen.is_some(),
@@ -42,8 +42,33 @@ pub fn plain(verb: Verb) -> Option<Intent> {
         Verb::Restart => Intent::Restart,
         Verb::Flip => Intent::Flip,
         Verb::ScaleDown => Intent::ScaleDown,
-        Verb::SetImage => return None,
+        Verb::SetImage | Verb::SetWeight | Verb::Scale => return None,
     })
+}
+
+/// Intents that tell whether a verb can be asked for at all: of a number, two that cannot both be there already.
+pub fn probes(verb: Verb) -> Vec<Intent> {
+    match verb {
+        Verb::SetImage => vec![Intent::SetImage { container: Text::default(), image: Text::default() }],
+        Verb::SetWeight => [0, 100].map(|percent| Intent::SetWeight { percent }).into(),
+        Verb::Scale => [1, 2].map(|replicas| Intent::Scale { replicas }).into(),
+        verb => plain(verb).into_iter().collect(),
+    }
+}
+
+/// Whether any of them has a plan.
+///
+/// # Errors
+/// Why not even the first has one.
+pub fn probe(state: &State, known: &Known, verb: Verb, now: Time) -> Result<(), Refusal> {
+    let mut refused = None;
+    for intent in probes(verb) {
+        match plan(state, known, &intent, now) {
+            Ok(_) => return Ok(()),
+            Err(refusal) => _ = refused.get_or_insert(refusal),
+        }
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 /// Which of the two the one key means now.
@@ -74,10 +99,9 @@ pub fn availability(state: &State, command: Command, now: Time) -> Result<(), Te
         _ => return Ok(()),
     };
     let known = state.subject().ok_or_else(|| Text::from("no rollout is selected"))?;
-    // Set image asks for its words first; whether it may be done at all shows with any.
-    let intent = plain(verb).unwrap_or(Intent::SetImage { container: Text::default(), image: Text::default() });
-    match plan(state, known, &intent, now) {
-        Err(refusal) if verb != Verb::SetImage || state.mode == Mode::Watch => Err(refusal.reason),
-        _ => Ok(()),
+    match probe(state, known, verb, now) {
+        // Set image asks for its words first; what is wrong with none shows nothing.
+        Err(_) if verb == Verb::SetImage && state.mode != Mode::Watch => Ok(()),
+        other => other.map_err(|refusal| refusal.reason),
     }
 }

@@ -186,7 +186,7 @@ fn remodel_open(state: &mut State, at: Time, effects: &mut Vec<Effect>) {
     let Some(engine) = state.rollouts.get(&uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
     remodel(state, engine, &uid, at, effects);
     action::resume(state, at, effects);
-    if let Some(root) = state.objects.uid(engine.root(), &uid) {
+    if let Some(root) = engine::root(engine, &state.objects, &uid) {
         let events = timeline::from_events(root, &state.objects);
         merge_events(state, events);
     }
@@ -194,7 +194,7 @@ fn remodel_open(state: &mut State, at: Time, effects: &mut Vec<Effect>) {
 
 /// Makes one rollout's model anew from the objects at hand.
 pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effects: &mut Vec<Effect>) {
-    let Some(root) = state.objects.uid(engine.root(), uid).cloned() else { return };
+    let Some(root) = engine::root(engine, &state.objects, uid).cloned() else { return };
     let mut rollout = engine.normalise(&state.context, &root, &state.objects);
     let before = state.rollouts.get(uid);
     let unobserved_since = rollout.unobserved.then(|| before.and_then(|k| k.unobserved_since).unwrap_or(at));

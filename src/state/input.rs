@@ -142,7 +142,7 @@ fn open_selected(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
 /// Opens a rollout's screen and begins to watch what belongs to it.
 pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) {
     let Some(engine) = state.rollouts.get(uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
-    let Some(root) = state.objects.uid(engine.root(), uid) else { return };
+    let Some(root) = engine::root(engine, &state.objects, uid) else { return };
     state.epoch += 1;
     effects.push(Effect::Watch { epoch: state.epoch, selections: engine.selections(root, &state.objects) });
     state.view.screen = Screen::Rollout(uid.into());
@@ -222,7 +222,7 @@ fn zoom(state: &mut State, pane: Option<Pane>, effects: &mut Vec<Effect>) {
 fn diff(state: &mut State, effects: &mut Vec<Effect>) {
     let made = state.open().and_then(|known| {
         let engine = engine::of(known.rollout.engine)?;
-        let root = state.objects.uid(engine.root(), &known.rollout.id.uid)?;
+        let root = engine::root(engine, &state.objects, &known.rollout.id.uid)?;
         Some(engine.diff(&known.rollout, root, &state.objects))
     });
     if let Some(made) = made {

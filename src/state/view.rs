@@ -85,6 +85,10 @@ pub enum PromptKind {
     Container,
     /// Which image for this container: typed.
     Image { container: Text },
+    /// Which share for the new side, percent: typed.
+    Weight,
+    /// How many pods: typed.
+    Replicas,
 }
 
 /// Time windows of the charts. The last is "since the rollout started".

@@ -119,6 +119,8 @@ fn verb_words(verb: Verb) -> &'static str {
         Verb::Restart => "Restart",
         Verb::SetImage => "Set an image of",
         Verb::Flip => "Flip",
+        Verb::SetWeight => "Set the weight of",
+        Verb::Scale => "Scale",
         Verb::ScaleDown => "Scale down the old side of",
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{engine::Refusal, intent::Verb};
 
 use Situation as S;
-use Verb::{Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, ScaleDown, SetImage, Skip, Undo};
+use Verb::{Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, Scale, ScaleDown, SetImage, SetWeight, Skip, Undo};
 
 /// Why not, what instead in words, and the command that does it.
 type No = (&'static str, &'static str, Option<Verb>);
@@ -35,7 +35,9 @@ const USE_PROMOTE: No = ("nothing runs here that could be skipped: it is paused"
 const DECIDE: No = ("an analysis could not decide", "promote to accept it, or abort", Some(Promote));
 const NOTHING_PAUSED: No = ("nothing waits for a promotion: it would skip the step in progress", "skip, if that is meant", Some(Skip));
 const NOTHING_WAITS: No = ("nothing waits for a promotion", "it goes on by itself", None);
-pub const CONTROLLER_SCALES: No = ("the controller removes the old pods by itself", "wait: scaleDownDelaySeconds says how long", None);
+const CONTROLLER_SCALES: No = ("the controller removes the old pods by itself", "wait: scaleDownDelaySeconds says how long", None);
+const STEPS_WEIGH: No = ("the controller sets the weight that its steps ask for", "promote goes to the next step, abort to 0", Some(Promote));
+const SCALED_ELSEWHERE: No = ("its pods are counted by its own spec or an autoscaler", "kubectl scale rollout does it", None);
 const NOTHING_IN_FLIGHT: No = ("nothing is in flight: one version serves everybody", "set an image or undo to begin a release", None);
 
 pub static LAW: &[Row] = &[
@@ -205,6 +207,8 @@ static EXTRA: &[Extra] = &[
     (Pause, |f| f.ro.spec.paused, ("it is manually paused already", "resume", Some(Resume))),
     (PromoteFull, |f| !f.in_flight(), NOTHING_IN_FLIGHT),
     (ScaleDown, |_| true, CONTROLLER_SCALES),
+    (SetWeight, |_| true, STEPS_WEIGH),
+    (Scale, |_| true, SCALED_ELSEWHERE),
     (
         Flip,
         |f| nothing_to_flip(f) && f.sets.is_empty(),
