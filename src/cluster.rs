@@ -41,7 +41,7 @@ pub use reader::{ReadError, Reader};
 pub use trouble::Trouble;
 
 use crate::{
-    model::{Source, Text},
+    model::{LinkState, Source, Text},
     msg::{Body, Msg},
     object::{Resource, Selection, kinds},
 };
@@ -104,7 +104,13 @@ async fn everywhere(reader: Reader, root: &'static Resource, slot: Slot) {
         let target = Target { resource: root, namespace: None, labels: None, fields: None, scope: 0 };
         let Some(refusal) = Stream::new(reader.clone(), target, slot).run(OnForbidden::Return).await else { return };
         slot = hub.slot(root.qualified(), true);
-        let names = readable(&reader, root).await;
+        // Without rights a kind that does not exist is refused like one that does: no question in every namespace for that.
+        let refusal = match reader.serves(root).await {
+            Ok(false) => Trouble::new(LinkState::CrdMissing { kind: root.kind.into() }, ""),
+            _ => refusal,
+        };
+        let is_served = !matches!(refusal.state, LinkState::CrdMissing { .. });
+        let names = if is_served { readable(&reader, root).await } else { Vec::new() };
         if !names.is_empty() {
             return each_alone(&reader, root, slot, &names).await;
         }

@@ -9,6 +9,7 @@ pub mod bluegreen;
 pub mod deployment;
 pub mod flagger;
 pub mod plan;
+pub mod rights;
 pub mod survey;
 pub mod workload;
 
@@ -20,6 +21,7 @@ use crate::{
     object::{Object, Objects, Resource, Selection},
 };
 
+pub use rights::Right;
 pub use survey::Part;
 
 pub use plan::{Change, Expectation, Goal, Patch, Plan, Progress, Refusal, Write};
@@ -38,6 +40,16 @@ pub trait Engine: Sync {
 
     /// Other kinds to watch over the whole fleet: they say what is a rollout, or how one stands.
     fn around(&self) -> &'static [&'static Resource] {
+        &[]
+    }
+
+    /// Further kinds that [`selections`](Self::selections) may name, besides those that every engine watches.
+    fn details(&self) -> &'static [&'static Resource] {
+        &[]
+    }
+
+    /// What its plans may write.
+    fn writes(&self) -> &'static [Right] {
         &[]
     }
 
@@ -76,9 +88,10 @@ pub trait Engine: Sync {
 /// One is added by its file and a line here.
 pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO, &flagger::FLAGGER, &bluegreen::BLUE_GREEN, &deployment::DEPLOYMENT];
 
-/// Kinds that are watched over the whole fleet.
+/// Kinds that are watched over the whole fleet, those of the first engines first.
 pub fn fleet_kinds() -> Vec<&'static Resource> {
-    watched().collect::<BTreeSet<_>>().into_iter().collect()
+    let mut seen = BTreeSet::new();
+    watched().filter(|kind| seen.insert(*kind)).collect()
 }
 
 /// Whether objects of this kind are there for all rollouts, not for the open one alone.

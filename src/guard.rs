@@ -1,4 +1,4 @@
-//! The one door to writing: intent + rollout + mode + freshness + rights → refusal, or a card, or an
+//! The one right to writing: intent + rollout + mode + freshness + rights → refusal, or a card, or an
 //! approved plan.
 //!
 //! [`Approved`] has no public constructor besides [`approve`], and `approve` asks for a [`Grant`], which
@@ -110,7 +110,12 @@ pub fn consider(
             return Err(Refusal::because(*reason).instead(*instead, None));
         }
     }
-    engine.plan(&known.rollout, root, objects, intent, ground.now)
+    let plan = engine.plan(&known.rollout, root, objects, intent, ground.now)?;
+    match plan.writes.iter().all(|write| engine.writes().iter().any(|right| right.lets(write))) {
+        true => Ok(plan),
+        // The rights people were given, and what they were told it may touch, are these.
+        false => Err(Refusal::because("this would write where its engine has no business: please report it")),
+    }
 }
 
 /// What speaks against a plan so loudly that it must be overridden by hand.

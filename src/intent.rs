@@ -66,7 +66,10 @@ impl Verb {
     /// Whether more users may meet the new version: such a step needs fresh evidence.
     /// The way back never does; for a weight it depends on the number.
     pub fn moves_forward(self) -> bool {
-        matches!(self, Self::Promote | Self::PromoteFull | Self::Skip | Self::Resume | Self::Retry | Self::SetImage | Self::Flip | Self::SetWeight)
+        matches!(
+            self,
+            Self::Promote | Self::PromoteFull | Self::Skip | Self::Resume | Self::Retry | Self::SetImage | Self::Flip | Self::SetWeight
+        )
     }
 }
 

@@ -81,6 +81,23 @@ impl EngineKind {
             Self::KServe => "kserve",
         }
     }
+
+    /// As its users call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Argo => "Argo Rollouts",
+            Self::Flagger => "Flagger",
+            Self::Deployment => "Deployments",
+            Self::StatefulSet => "StatefulSets",
+            Self::DaemonSet => "DaemonSets",
+            Self::BlueGreen => "Blue-green by a Service",
+            Self::Split => "Weights on a route",
+            Self::Ratio => "Two Deployments behind a Service",
+            Self::Kruise => "OpenKruise Rollouts",
+            Self::Knative => "Knative Serving",
+            Self::KServe => "KServe",
+        }
+    }
 }
 
 /// How the new version takes over.

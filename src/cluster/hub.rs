@@ -46,6 +46,8 @@ struct Board {
     probe_retry: Option<Time>,
     /// What is true of the source as a whole, such as that only some namespaces are watched.
     remarks: BTreeMap<&'static str, Text>,
+    /// Whether a kind that is not installed is the usual case.
+    of_many_engines: bool,
 }
 
 #[derive(Clone)]
@@ -65,7 +67,8 @@ struct Sent {
 
 impl Hub {
     pub fn new(source: Source, epoch: u64, tx: mpsc::Sender<Msg>, pace: Pace) -> Arc<Self> {
-        Arc::new(Self { source, epoch, tx, pace, board: Mutex::default(), sent: tokio::sync::Mutex::default(), dirty: Notify::new() })
+        let board = Board { of_many_engines: source == Source::Fleet, ..Board::default() };
+        Arc::new(Self { source, epoch, tx, pace, board: Mutex::new(board), sent: tokio::sync::Mutex::default(), dirty: Notify::new() })
     }
 
     pub fn source(&self) -> Source {
@@ -199,21 +202,39 @@ impl Board {
             .values()
             .filter(counted)
             .max_by_key(|e| (rank(&e.state), std::cmp::Reverse(e.retry_at)))
-            .or_else(|| self.slots.values().next())
+            // All are withheld: the first of those that say most.
+            .or_else(|| self.slots.values().min_by_key(|e| std::cmp::Reverse(rank(&e.state))))
     }
 
     fn details(&self) -> Text {
+        let withheld: Vec<&str> =
+            self.slots.values().filter(|e| matches!(e.state, LinkState::Forbidden { .. })).map(|e| &*e.name).collect();
         let of_slot = |e: &Entry| match &e.state {
-            LinkState::Forbidden { .. } => Some(format!("no right to read {}", e.name)),
+            LinkState::Forbidden { .. } => None,
+            // No cluster has every engine's kinds.
+            LinkState::CrdMissing { .. } if self.of_many_engines => None,
             LinkState::CrdMissing { .. } => Some(format!("no {}", e.name)),
             _ if e.detail.is_empty() => None,
             _ => Some(format!("{}: {}", e.name, e.detail)),
         };
-        let mut lines: Vec<String> =
-            self.remarks.values().map(ToString::to_string).chain(self.slots.values().filter_map(of_slot)).collect();
+        let mut lines: Vec<String> = self
+            .remarks
+            .values()
+            .map(ToString::to_string)
+            .chain(listed(&withheld))
+            .chain(self.slots.values().filter_map(of_slot))
+            .collect();
         lines.dedup();
         lines.join("; ").into()
     }
+}
+
+/// `no right to read a, b and 3 more`.
+fn listed(withheld: &[&str]) -> Option<String> {
+    const NAMED: usize = 3;
+    let (named, more) = withheld.split_at(withheld.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    (!named.is_empty()).then(|| format!("no right to read {}{more}", named.join(", ")))
 }
 
 fn is_withheld(state: &LinkState) -> bool {
@@ -318,11 +339,21 @@ mod tests {
             (vec![("a", false, Live), ("b", false, forbidden())], forbidden()),
             (vec![("a", true, missing())], missing()),
             (vec![("a", true, missing()), ("b", true, Live)], Live),
+            (vec![("a", true, missing()), ("b", true, forbidden())], forbidden()),
         ] {
             assert_eq!(board(&slots).link().state, state, "{slots:?}");
         }
         let mut b = board(&[("pods", false, Live), ("experiments", true, missing()), ("ingresses", true, forbidden())]);
-        assert_eq!(b.link().detail, "no experiments; no right to read ingresses");
+        assert_eq!(b.link().detail, "no right to read ingresses; no experiments");
+        b.of_many_engines = true;
+        assert_eq!(b.link().detail, "no right to read ingresses", "no cluster has every engine");
+    }
+
+    #[test]
+    fn a_long_list_of_what_is_withheld_is_counted() {
+        let slots: Vec<_> = ["a", "b", "c", "d", "e"].into_iter().map(|name| (name, true, forbidden())).collect();
+        let mut b = board(&[vec![("live", false, LinkState::Live)], slots].concat());
+        assert_eq!(b.link().detail, "no right to read a, b, c and 2 more");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub mod template;
 pub mod tracks;
 
 use crate::{
-    engine::{Change, Engine, Goal, Part, Plan, Progress, Refusal, workload::owner},
+    engine::{Change, Engine, Goal, Part, Plan, Progress, Refusal, Right, workload::owner},
     intent::Intent,
     model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
     object::{Object, Objects, Resource, Selection, kinds},
@@ -42,6 +42,18 @@ pub static ARGO: Argo = Argo;
 
 static ROOTS: [&Resource; 1] = [&kinds::ROLLOUT];
 
+static DETAILS: [&Resource; 7] = [
+    &kinds::ANALYSIS_RUN,
+    &kinds::EXPERIMENT,
+    &kinds::DEPLOYMENT,
+    &kinds::POD_TEMPLATE,
+    &kinds::INGRESS,
+    &kinds::VIRTUAL_SERVICE,
+    &kinds::HTTP_ROUTE,
+];
+
+static WRITES: [Right; 3] = [Right::patch(&kinds::ROLLOUT), Right::patch_status(&kinds::ROLLOUT), Right::patch(&kinds::DEPLOYMENT)];
+
 impl Engine for Argo {
     fn kind(&self) -> EngineKind {
         EngineKind::Argo
@@ -55,10 +67,17 @@ impl Engine for Argo {
         &ROOTS
     }
 
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         let nothing = Objects::default();
-        let workload = Facts::read(root, &nothing).ok().and_then(|f| Some((f.workload()?.0, f.ro.spec.workload_ref?.name)));
-        Some(workload.into_iter().map(|(resource, name)| Part { resource, name: name.into() }).collect())
+        Some(Facts::read(root, &nothing).map(|f| selections::parts(&f)).unwrap_or_default())
     }
 
     fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {

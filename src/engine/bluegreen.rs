@@ -15,7 +15,7 @@ pub mod version;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal,
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{owner, template},
     },
     intent::Intent,
@@ -32,6 +32,8 @@ pub static BLUE_GREEN: BlueGreen = BlueGreen;
 
 static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
 
+static WRITES: [Right; 2] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)];
+
 impl Engine for BlueGreen {
     fn kind(&self) -> EngineKind {
         EngineKind::BlueGreen
@@ -44,6 +46,10 @@ impl Engine for BlueGreen {
     fn around(&self) -> &'static [&'static Resource] {
         static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
         &AROUND
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
     }
 
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {

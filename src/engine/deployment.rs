@@ -16,7 +16,7 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal,
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner, selector, template},
     },
     intent::Intent,
@@ -33,6 +33,8 @@ pub static DEPLOYMENT: Deployment = Deployment;
 
 static ROOTS: [&Resource; 1] = [&kinds::DEPLOYMENT];
 
+static WRITES: [Right; 1] = [Right::patch(&kinds::DEPLOYMENT)];
+
 impl Engine for Deployment {
     fn kind(&self) -> EngineKind {
         EngineKind::Deployment
@@ -43,6 +45,10 @@ impl Engine for Deployment {
     }
 
     /// One that a controller owns is that controller's to show.
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal,
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{owner, template},
     },
     intent::Intent,
@@ -37,6 +37,10 @@ pub static FLAGGER: Flagger = Flagger;
 
 static ROOTS: [&Resource; 1] = [&kinds::CANARY];
 
+static DETAILS: [&Resource; 4] = [&kinds::DEPLOYMENT, &kinds::INGRESS, &kinds::VIRTUAL_SERVICE, &kinds::HTTP_ROUTE];
+
+static WRITES: [Right; 3] = [Right::patch(&kinds::CANARY), Right::patch_status(&kinds::CANARY), Right::patch(&kinds::DEPLOYMENT)];
+
 impl Engine for Flagger {
     fn kind(&self) -> EngineKind {
         EngineKind::Flagger
@@ -48,6 +52,14 @@ impl Engine for Flagger {
 
     fn roots(&self) -> &'static [&'static Resource] {
         &ROOTS
+    }
+
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
     }
 
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {

@@ -116,9 +116,19 @@ fn fleet_changed(
         state.surveys.get(&object.meta.namespace)?.root_of(object)
     };
     roots.extend(touched.iter().filter_map(root_of));
+    roots.extend(open_beside(state, resource, touched));
     for (uid, kind) in roots {
         engine::of(kind).into_iter().for_each(|engine| remodel(state, engine, &uid, at, effects));
     }
+}
+
+/// The open rollout, when one of these objects lies in its namespace: it may read what belongs to another, such as a route
+/// that two of them share.
+fn open_beside(state: &State, resource: &'static Resource, touched: &[Text]) -> Option<(Text, EngineKind)> {
+    let Screen::Rollout(uid) = &state.view.screen else { return None };
+    let open = &state.rollouts.get(uid)?.rollout;
+    let beside = |uid: &Text| state.objects.uid(resource, uid).is_some_and(|o| *o.meta.namespace == *open.id.namespace);
+    touched.iter().any(beside).then(|| (uid.clone(), open.engine))
 }
 
 /// Finds out anew who is a rollout in a namespace, ends those that are none any more, and gives those for whom it changed.

@@ -108,7 +108,7 @@ fn tally(ctx: &Ctx<'_>, width: usize) -> line::Words {
 fn filter(ctx: &Ctx<'_>) -> line::Words {
     let text = &ctx.view.filter.text;
     if !ctx.view.filtering && ctx.view.filter.is_empty() {
-        return line::Words::default();
+        return line::words(withheld(ctx).unwrap_or_default(), ctx.ink.warn);
     }
     let mut out = Writer::new().put(format!("/{text}"), ctx.ink.strong);
     if ctx.view.filtering {
@@ -118,6 +118,12 @@ fn filter(ctx: &Ctx<'_>) -> line::Words {
         out.push(format!("  {term}: is no field"), ctx.ink.warn);
     }
     out.put(format!("  {} shown ", ctx.state.order.len()), ctx.ink.dim).line()
+}
+
+/// What the picture lacks though the server answers: kinds that may not be read, namespaces that are not watched.
+fn withheld(ctx: &Ctx<'_>) -> Option<String> {
+    let link = ctx.state.links.get(Source::Fleet);
+    (link.is_live() && !link.detail.is_empty()).then(|| link.detail.to_string())
 }
 
 /// A cell's text and style.
@@ -426,7 +432,12 @@ fn nothing(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
         (0, _) if link.synced.is_none() => ("Listing rollouts".into(), "connected; the first list is on its way".into()),
         (0, _) => (
             format!("No rollouts in {}", ctx.state.scope),
-            "the list is complete and empty. Another namespace: -n NAME, all of them: -A, another cluster: --context NAME".into(),
+            match withheld(ctx) {
+                Some(what) => format!("of what may be read: {what}"),
+                None => {
+                    "the list is complete and empty. Another namespace: -n NAME, all of them: -A, another cluster: --context NAME".into()
+                }
+            },
         ),
         (n, false) => {
             (format!("None of {} matches /{}", format::plural(n, "rollout"), ctx.view.filter.text), "Esc clears the filter".into())

@@ -140,7 +140,12 @@ impl Both {
         let rig = Rig::start(Options::api_only()).await.unwrap();
         // The requests bring roles of their own.
         let admin = rig.api(Identity::Admin);
-        for (kind, name) in [("roles", "viewer"), ("roles", "oncall"), ("rolebindings", "viewer"), ("rolebindings", "oncall")] {
+        for (kind, name) in [
+            ("roles", "rolltop-viewer"),
+            ("roles", "rolltop-oncall"),
+            ("rolebindings", "rolltop-viewer"),
+            ("rolebindings", "rolltop-oncall"),
+        ] {
             admin.delete(&format!("/apis/rbac.authorization.k8s.io/v1/cluster{kind}/{name}")).await.unwrap();
         }
         let embedded = Embedded::start().await;

@@ -36,7 +36,8 @@ const DECIDE: No = ("an analysis could not decide", "promote to accept it, or ab
 const NOTHING_PAUSED: No = ("nothing waits for a promotion: it would skip the step in progress", "skip, if that is meant", Some(Skip));
 const NOTHING_WAITS: No = ("nothing waits for a promotion", "it goes on by itself", None);
 const CONTROLLER_SCALES: No = ("the controller removes the old pods by itself", "wait: scaleDownDelaySeconds says how long", None);
-const STEPS_WEIGH: No = ("the controller sets the weight that its steps ask for", "promote goes to the next step, abort to 0", Some(Promote));
+const STEPS_WEIGH: No =
+    ("the controller sets the weight that its steps ask for", "promote goes to the next step, abort to 0", Some(Promote));
 const SCALED_ELSEWHERE: No = ("its pods are counted by its own spec or an autoscaler", "kubectl scale rollout does it", None);
 const NOTHING_IN_FLIGHT: No = ("nothing is in flight: one version serves everybody", "set an image or undo to begin a release", None);
 

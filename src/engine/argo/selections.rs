@@ -4,7 +4,10 @@ use super::{
     dto,
     facts::{Facts, HASH_LABEL},
 };
-use crate::object::{Resource, Selection, kinds};
+use crate::{
+    engine::Part,
+    object::{Resource, Selection, kinds},
+};
 
 pub fn selections(f: &Facts<'_>) -> Vec<Selection> {
     let mut all = vec![
@@ -21,6 +24,12 @@ pub fn selections(f: &Facts<'_>) -> Vec<Selection> {
         all.push(named(f, kind, &reference.name));
     }
     all
+}
+
+/// What belongs to the Rollout by name: its Services, its routes, and the workload that holds its template.
+pub fn parts(f: &Facts<'_>) -> Vec<Part> {
+    let named = |s: Selection| Some(Part { resource: s.resource, name: s.fields?.strip_prefix("metadata.name=")?.into() });
+    selections(f).into_iter().filter(|s| *s.namespace == *f.root.meta.namespace).filter_map(named).collect()
 }
 
 fn plain(f: &Facts<'_>, resource: &'static Resource, fields: Option<String>) -> Selection {

@@ -45,7 +45,20 @@ fn intent(verb: Verb) -> Intent {
         Verb::SetImage => Intent::SetImage { container: "app".into(), image: "app:v9".into() },
         Verb::Flip => Intent::Flip,
         Verb::ScaleDown => Intent::ScaleDown,
+        Verb::SetWeight => Intent::SetWeight { percent: 50 },
+        Verb::Scale => Intent::Scale { replicas: 3 },
     }
+}
+
+/// What belongs to other engines is refused whatever the state, with a reason of its own where nothing else is the matter.
+#[test]
+fn no_state_lets_the_verbs_of_other_engines_through() {
+    for verb in [Verb::ScaleDown, Verb::SetWeight, Verb::Scale] {
+        assert!(scene("canary-paused-at-step").plan(&intent(verb)).is_err(), "{verb:?}");
+        assert!(LAW.iter().all(|row| !row.allow.contains(&verb)), "{verb:?}");
+    }
+    let weight = scene("canary-paused-at-step").plan(&intent(Verb::SetWeight)).unwrap_err();
+    assert!(weight.reason.contains("steps"), "{}", weight.reason);
 }
 
 fn row(scene: &Scene) -> String {
