@@ -8,6 +8,7 @@ pub mod argo;
 pub mod bluegreen;
 pub mod deployment;
 pub mod flagger;
+pub mod gitops;
 pub mod plan;
 pub mod rights;
 pub mod survey;

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 
 use crate::{
     act::Writer,
-    engine::{Engine, Plan, Refusal},
+    engine::{Engine, Plan, Refusal, gitops},
     intent::{Danger, Intent, Verb},
     model::{
         Links, Notice, Rollout, Severity, Source, Text, Time,
@@ -110,7 +110,8 @@ pub fn consider(
             return Err(Refusal::because(*reason).instead(*instead, None));
         }
     }
-    let plan = engine.plan(&known.rollout, root, objects, intent, ground.now)?;
+    let mut plan = engine.plan(&known.rollout, root, objects, intent, ground.now)?;
+    plan.warnings.extend(gitops::warning(&plan, &known.rollout, objects));
     match plan.writes.iter().all(|write| engine.writes().iter().any(|right| right.lets(write))) {
         true => Ok(plan),
         // The rights people were given, and what they were told it may touch, are these.

@@ -168,6 +168,9 @@ pub struct Owner {
     /// `argocd`, `flux-kustomize` or `flux-helm`.
     pub kind: &'static str,
     pub name: Text,
+    /// Where its own object is, when the mark says so.
+    #[serde(skip)]
+    pub namespace: Option<Text>,
 }
 
 /// One entry of `managedFields`, reduced to who and when.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ENGINES, Engine, plan::Write};
+use super::{ENGINES, Engine, gitops, plan::Write};
 use crate::object::{Resource, kinds};
 
 /// One kind of request an engine's plans make.
@@ -82,7 +82,10 @@ impl Role {
 
 /// What reading takes.
 pub fn viewer() -> Role {
-    let mut sections = vec![("For whatever drives a release", read(COMMON.into_iter()))];
+    let mut sections = vec![
+        ("For whatever drives a release", read(COMMON.into_iter())),
+        ("Who owns an object, and when a change is taken back: Argo CD, Flux", read(gitops::KINDS.into_iter())),
+    ];
     for engine in ENGINES {
         // Whole for each engine: any section can be left out.
         let mut seen = BTreeSet::from(COMMON);

@@ -2,7 +2,7 @@
 
 use super::{Effect, Key, Overlay, Pane, Screen, State, WINDOWS, action, available, ingest, view};
 use crate::{
-    engine,
+    engine::{self, gitops},
     intent::{COMMANDS, Command, palette_rows},
     model::{Text, Time},
 };
@@ -144,7 +144,9 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
     let Some(engine) = state.rollouts.get(uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
     let Some(root) = engine::root(engine, &state.objects, uid) else { return };
     state.epoch += 1;
-    effects.push(Effect::Watch { epoch: state.epoch, selections: engine.selections(root, &state.objects) });
+    let owner = state.rollouts.get(uid).and_then(|known| known.rollout.owner.as_ref());
+    let selections = engine.selections(root, &state.objects).into_iter().chain(owner.and_then(gitops::selection)).collect();
+    effects.push(Effect::Watch { epoch: state.epoch, selections });
     state.view.screen = Screen::Rollout(uid.into());
     state.view.pane = None;
     state.view.zoom = None;

@@ -169,7 +169,7 @@ pub fn canary() -> Rollout {
     r.next = Next { at: None, what: "nothing until someone promotes; then weight 50 %, pause 10m".into() };
     r.way_back = WayBack { action: Some(Verb::Abort), seconds: Some(3), until: None, what: "abort, ≈ 3 s".into() };
     r.analyses = vec![success_rate(), latency_analysis()];
-    r.owner = Some(Owner { kind: "argocd", name: "shop".into() });
+    r.owner = Some(Owner { kind: "argocd", name: "shop".into(), namespace: None });
     r
 }
 

@@ -20,14 +20,16 @@ const AMBIGUOUS: &str = "app.kubernetes.io/instance";
 
 pub fn owner(object: &Object, metadata: &Metadata) -> Option<Owner> {
     if let Some(app) = tracked(object, metadata.annotation(TRACKING_ID)) {
-        return Some(Owner { kind: "argocd", name: app.into() });
+        return Some(Owner { kind: "argocd", name: app.into(), namespace: None });
     }
     let by_label = LABELS.iter().find(|(key, _)| !metadata.label(key).is_empty());
     if let Some((key, kind)) = by_label {
-        return Some(Owner { kind, name: metadata.label(key).into() });
+        let namespace = key.strip_suffix("/name").map(|group| metadata.label(&format!("{group}/namespace")));
+        let namespace = namespace.filter(|name| !name.is_empty()).map(Into::into);
+        return Some(Owner { kind, name: metadata.label(key).into(), namespace });
     }
     let app = metadata.label(AMBIGUOUS);
-    (!app.is_empty() && written_by_argocd(&object.meta)).then(|| Owner { kind: "argocd", name: app.into() })
+    (!app.is_empty() && written_by_argocd(&object.meta)).then(|| Owner { kind: "argocd", name: app.into(), namespace: None })
 }
 
 /// `<app>:<group>/<Kind>:<namespace>/<name>`; one that names another object came along with a copy.
