@@ -6,6 +6,7 @@ use crate::model::Time;
 
 pub mod analysis;
 pub mod argo;
+pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
@@ -20,6 +21,8 @@ pub mod objects;
 pub mod orphans;
 pub mod pods;
 pub mod replica_set;
+pub mod revisions;
+pub mod stateful_set;
 
 /// All controllers, to be given to [`Sim::new`](super::sim::Sim::new).
 pub fn all() -> Vec<Box<dyn Controller>> {
@@ -27,6 +30,8 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::new(events::Expiry),
         Box::<deployment::Deployments>::default(),
         Box::<replica_set::ReplicaSets>::default(),
+        Box::<stateful_set::StatefulSets>::default(),
+        Box::<daemon_set::DaemonSets>::default(),
         Box::<kubelet::Kubelet>::default(),
         Box::<endpoints::Endpoints>::default(),
         Box::<argo::Rollouts>::default(),

@@ -133,6 +133,7 @@ fn create_owned(
     }
     defaults::fill(kind, &mut object);
     drop_nulls(&mut object);
+    defaults::count_templates(kind, None, &mut object);
     match managed {
         Some(managed) => managed.write(&mut object),
         None if write.is_tracked(kind) => track_creation(kind, &mut object, write),
@@ -286,6 +287,7 @@ fn merged(kind: &Kind, before: &Value, mut object: Value, write: Write<'_>) -> V
     defaults::fill(kind, &mut object);
     keep_address(kind, before, &mut object);
     drop_nulls(&mut object);
+    defaults::count_templates(kind, Some(before), &mut object);
     object
 }
 

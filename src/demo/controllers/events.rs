@@ -52,6 +52,8 @@ fn reporter(kind: &str) -> &'static str {
     match kind {
         "ReplicaSet" => "replicaset-controller",
         "Deployment" => "deployment-controller",
+        "StatefulSet" => "statefulset-controller",
+        "DaemonSet" => "daemonset-controller",
         "Rollout" | "AnalysisRun" | "Experiment" => "rollouts-controller",
         "Pod" => "kubelet",
         "Node" => "node-controller",

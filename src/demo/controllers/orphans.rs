@@ -39,13 +39,19 @@ impl Orphans {
 
     /// Gives those that match, and are neither over nor on their way out, to `owner`.
     pub fn adopt(&self, cx: &mut Cx<'_>, kind: &str, owner: &Value) {
+        self.adopt_named(cx, kind, owner, |_| true);
+    }
+
+    /// The same for those with a fitting name.
+    pub fn adopt_named(&self, cx: &mut Cx<'_>, kind: &str, owner: &Value, fits: impl Fn(&str) -> bool) {
         if !owner["metadata"]["deletionTimestamp"].is_null() {
             return;
         }
         let is_over = |object: &Value| {
             !object["metadata"]["deletionTimestamp"].is_null() || matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
         };
-        for mut orphan in self.matching(cx.store, kind, owner).into_iter().filter(|orphan| !is_over(orphan)) {
+        let fits = |orphan: &Value| orphan["metadata"]["name"].as_str().is_some_and(&fits);
+        for mut orphan in self.matching(cx.store, kind, owner).into_iter().filter(|orphan| !is_over(orphan) && fits(orphan)) {
             let mut owners = orphan["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
             owners.push(controlled_by(owner));
             orphan["metadata"]["ownerReferences"] = owners.into();

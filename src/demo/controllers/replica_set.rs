@@ -180,7 +180,7 @@ fn delete_pod(cx: &mut Cx<'_>, set: &Set, key: &Key) -> Result<(), Refusal> {
 }
 
 /// A pod as the template of its owner describes it.
-fn new_pod(owner: &Value) -> Value {
+pub fn new_pod(owner: &Value) -> Value {
     let template = &owner["spec"]["template"];
     let mut metadata = json!({
         "generateName": format!("{}-", owner["metadata"]["name"].as_str().unwrap_or_default()),

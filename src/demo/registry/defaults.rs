@@ -50,6 +50,20 @@ pub fn on_create(kind: &Kind, object: &mut Value) {
     }
 }
 
+/// DaemonSets count the templates they had, in an annotation that nobody else can write.
+pub fn count_templates(kind: &Kind, before: Option<&Value>, object: &mut Value) {
+    const COUNT: &str = "deprecated.daemonset.template.generation";
+    if (kind.group.as_str(), kind.kind.as_str()) != ("apps", "DaemonSet") {
+        return;
+    }
+    let count = |before: &Value| before["metadata"]["annotations"][COUNT].as_str().and_then(|count| count.parse::<i64>().ok());
+    let count = match before {
+        None => 1,
+        Some(before) => count(before).unwrap_or(1) + i64::from(before["spec"]["template"] != object["spec"]["template"]),
+    };
+    object["metadata"]["annotations"][COUNT] = count.to_string().into();
+}
+
 fn new_pod(pod: &mut Value) {
     let spec = &mut pod["spec"];
     set(spec, "priority", 0);

@@ -122,6 +122,39 @@ fn a_version_that_never_gets_ready_misses_its_deadline_and_an_undo_mends_it() {
 }
 
 #[test]
+fn each_revision_keeps_the_cause_it_was_made_for() {
+    let mut sim = sim();
+    let mut object = deployment("web", 2);
+    let annotations = json!({"kubernetes.io/change-cause": "first", "kubectl.kubernetes.io/last-applied-configuration": "{}", "team": "a"});
+    object["metadata"]["annotations"] = annotations;
+    create(&mut sim, DEPLOYMENTS, object);
+    run(&mut sim, 3.0);
+    patch(
+        &mut sim,
+        DEPLOYMENTS,
+        "web",
+        &json!({"metadata": {"annotations": {"kubernetes.io/change-cause": "second"}}, "spec": {"template": pod_template("web", "v2")}}),
+    );
+    run(&mut sim, 5.0);
+    let causes = |sim: &Sim| -> Vec<(i64, String)> {
+        let sets = list(sim, REPLICA_SETS).into_iter().map(Set::new);
+        let mut causes: Vec<_> = sets
+            .map(|set| {
+                assert_eq!((set.annotation("team"), set.annotation("kubectl.kubernetes.io/last-applied-configuration")), (Some("a"), None));
+                (set.count(history::REVISION).unwrap(), set.annotation("kubernetes.io/change-cause").unwrap().to_owned())
+            })
+            .collect();
+        causes.sort();
+        causes
+    };
+    assert_eq!(causes(&sim), [(1, "first".into()), (2, "second".into())]);
+    // An undo that leaves the annotation alone relabels the old revision, as the real one does.
+    set_image(&mut sim, "v1");
+    run(&mut sim, 5.0);
+    assert_eq!(causes(&sim), [(2, "second".into()), (3, "second".into())]);
+}
+
+#[test]
 fn recreate_never_runs_two_versions() {
     let mut sim = sim();
     let mut object = deployment("web", 3);

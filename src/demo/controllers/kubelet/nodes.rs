@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{super::objects, status::Addresses};
+use super::{
+    super::{daemon_set, objects},
+    status::Addresses,
+};
 use crate::{
     demo::{
         registry::{self, Write, stamp, stamp_micro},
@@ -44,6 +47,11 @@ impl Nodes {
     pub fn pick(&mut self, store: &Store, pod: &Value) -> Result<String, String> {
         if self.nodes.is_empty() {
             self.learn(store);
+        }
+        // Daemons go where they are sent, and do not wait for a node to be in order.
+        let sent = daemon_set::pinned(pod).filter(|sent| self.nodes.iter().any(|node| node.name == *sent));
+        if let Some(node) = sent {
+            return Ok(node);
         }
         let wanted = pod["spec"]["nodeSelector"].as_object();
         let fits = |node: &&Node| wanted.is_none_or(|wanted| objects::all_equal(wanted, &node.labels));
