@@ -11,6 +11,10 @@ mod blue_green;
 mod canary;
 #[path = "suite/clients.rs"]
 pub mod clients;
+#[path = "suite/deployment.rs"]
+mod deployment;
+#[path = "suite/flagger.rs"]
+mod flagger;
 #[path = "suite/hostile.rs"]
 mod hostile;
 #[path = "suite/metrics.rs"]
@@ -25,9 +29,13 @@ mod races;
 mod rights;
 #[path = "suite/selftest.rs"]
 mod selftest;
+#[path = "suite/service_blue_green.rs"]
+mod service_blue_green;
 #[path = "suite/status.rs"]
 mod status;
 #[path = "suite/traps.rs"]
 mod traps;
 #[path = "suite/watch_mode.rs"]
 mod watch_mode;
+#[path = "suite/workloads.rs"]
+pub mod workloads;

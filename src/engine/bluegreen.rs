@@ -9,6 +9,7 @@
 pub mod detect;
 pub mod dto;
 pub mod facts;
+pub mod idle;
 pub mod picture;
 pub mod plan;
 pub mod version;
@@ -16,10 +17,10 @@ pub mod version;
 use crate::{
     engine::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
-        workload::{owner, template},
+        workload::{autoscaler, bare, owner, template},
     },
     intent::Intent,
-    model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
+    model::{EngineKind, Notice, Rollout, Severity, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
 use facts::Facts;
@@ -31,7 +32,7 @@ pub struct BlueGreen;
 pub static BLUE_GREEN: BlueGreen = BlueGreen;
 
 static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
-
+static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
 static WRITES: [Right; 2] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)];
 
 impl Engine for BlueGreen {
@@ -43,13 +44,17 @@ impl Engine for BlueGreen {
         &ROOTS
     }
 
-    fn around(&self) -> &'static [&'static Resource] {
-        static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
-        &AROUND
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
     }
 
     fn writes(&self) -> &'static [Right] {
         &WRITES
+    }
+
+    fn around(&self) -> &'static [&'static Resource] {
+        static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
+        &AROUND
     }
 
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
@@ -69,12 +74,12 @@ impl Engine for BlueGreen {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
         let f = Facts::read(root, objects).map_err(Refusal::because)?;
         if f.root.meta.uid != *rollout.id.uid {
             return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
         }
-        plan::plan(&f, rollout, intent)
+        plan::plan(&f, rollout, intent, now)
     }
 
     fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
@@ -95,29 +100,17 @@ impl Engine for BlueGreen {
     }
 }
 
-fn id(context: &str, root: &Object) -> Id {
-    Id {
-        context: context.into(),
-        namespace: root.meta.namespace.as_str().into(),
-        kind: root.resource.kind.into(),
-        name: root.meta.name.as_str().into(),
-        uid: root.meta.uid.as_str().into(),
-    }
-}
-
 fn model(context: &str, f: &Facts<'_>) -> Rollout {
     let (phase, words) = picture::phase(f);
     let tracks = picture::tracks(f);
     Rollout {
-        id: id(context, f.root),
-        engine: EngineKind::BlueGreen,
         strategy: Strategy::BlueGreen,
         router: Some("service".into()),
         phase,
         phase_detail: words.into(),
         started: if f.in_flight() { version::rolled_out(f.idle()) } else { None },
-        generation: f.root.meta.generation,
-        unobserved: f.live().unobserved() || f.idle().unobserved(),
+        // A flip asks nothing of the controller of Deployments: it must not wait for one that looks away.
+        unobserved: false,
         replicas: f.live().wanted(),
         detailed: tracks.iter().any(|t| !t.pods.is_empty()),
         tracks,
@@ -125,40 +118,20 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         wait: picture::wait(f, phase),
         next: picture::next(f),
         way_back: picture::way_back(f),
-        analyses: Vec::new(),
-        experiments: Vec::new(),
         notices: picture::notices(f),
         owner: owner::owner(f.root, &f.pair.service.metadata),
-        writers: f.root.meta.writers.clone(),
         subject: Subject { stable_service: Some(f.root.meta.name.clone()), ..Subject::default() },
+        ..bare::rollout(EngineKind::BlueGreen, context, f.root)
     }
 }
 
 /// A Service that has just lost a side is still a line on the screen until the next survey.
 fn unreadable(context: &str, root: &Object, error: &str) -> Rollout {
     Rollout {
-        id: id(context, root),
-        engine: EngineKind::BlueGreen,
         strategy: Strategy::BlueGreen,
-        router: None,
-        phase: Phase::Unknown,
         phase_detail: error.into(),
-        started: None,
-        generation: root.meta.generation,
-        unobserved: false,
-        replicas: 0,
-        tracks: Vec::new(),
-        steps: Steps::default(),
-        wait: None,
-        next: Next::default(),
-        way_back: WayBack::default(),
-        analyses: Vec::new(),
-        experiments: Vec::new(),
         notices: vec![Notice { severity: Severity::Warning, text: error.into() }],
-        owner: None,
-        writers: root.meta.writers.clone(),
-        subject: Subject::default(),
-        detailed: false,
+        ..bare::rollout(EngineKind::BlueGreen, context, root)
     }
 }
 
@@ -183,7 +156,7 @@ fn selections(f: &Facts<'_>) -> Vec<Selection> {
         fields: Some(format!("involvedObject.uid={}", f.root.meta.uid)),
         optional: true,
     };
-    both.into_iter().chain([events]).collect()
+    both.into_iter().chain([events, autoscaler::selection(f.root)]).collect()
 }
 
 fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
@@ -200,7 +173,27 @@ fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
             (0, _) => Progress::Observed,
             _ => Progress::Nothing,
         },
+        Goal::Template { not: Some(before), .. } => match (*before == f.idle().template(), f.idle().unobserved()) {
+            (true, _) => Progress::Nothing,
+            (false, unseen) => {
+                if unseen {
+                    Progress::Observed
+                } else {
+                    Progress::Done
+                }
+            }
+        },
+        Goal::Scaled { name, from, to } => f.named(name).map_or(Progress::Nothing, |side| scaled(side, *from, *to)),
         _ => Progress::Nothing,
+    }
+}
+
+fn scaled(side: &detect::Side<'_>, from: u32, to: u32) -> Progress {
+    match side.wanted() {
+        wanted if wanted == from => Progress::Nothing,
+        wanted if wanted != to => Progress::Diverted(format!("an autoscaler or somebody else wants {wanted} pods by now").into()),
+        _ if side.existing() == to && side.ready() == to => Progress::Done,
+        _ => Progress::Observed,
     }
 }
 

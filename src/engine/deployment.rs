@@ -17,7 +17,7 @@ pub mod tracks;
 use crate::{
     engine::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
-        workload::{bare, containers, owner, selector, template},
+        workload::{autoscaler, bare, containers, owner, selector, template},
     },
     intent::Intent,
     model::{EngineKind, Rollout, Strategy, Text, Time},
@@ -32,7 +32,7 @@ pub struct Deployment;
 pub static DEPLOYMENT: Deployment = Deployment;
 
 static ROOTS: [&Resource; 1] = [&kinds::DEPLOYMENT];
-
+static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
 static WRITES: [Right; 1] = [Right::patch(&kinds::DEPLOYMENT)];
 
 impl Engine for Deployment {
@@ -44,11 +44,15 @@ impl Engine for Deployment {
         &ROOTS
     }
 
-    /// One that a controller owns is that controller's to show.
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
+    }
+
     fn writes(&self) -> &'static [Right] {
         &WRITES
     }
 
+    /// One that a controller owns is that controller's to show.
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }
@@ -73,9 +77,8 @@ impl Engine for Deployment {
         plan::plan(&f, rollout, intent, now)
     }
 
-    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, _: &Objects) -> Progress {
-        let nothing = Objects::default();
-        Facts::read(root, &nothing).map_or(Progress::Nothing, |f| progress::progress(&f, goal))
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
+        Facts::read(root, objects).map_or(Progress::Nothing, |f| progress::progress(&f, goal))
     }
 
     fn containers(&self, _: &Rollout, root: &Object, _: &Objects) -> Vec<(Text, Text)> {
@@ -97,7 +100,7 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         phase: status::phase(f),
         phase_detail: status::detail(f),
         started: tracks::started(f),
-        unobserved: !f.observed(),
+        unobserved: !f.recognised(),
         replicas: f.replicas(),
         tracks: tracks::tracks(f),
         wait: status::wait(f),
@@ -120,6 +123,7 @@ fn selections(f: &Facts<'_>) -> Vec<Selection> {
     vec![
         by_labels(&kinds::REPLICA_SET),
         by_labels(&kinds::POD),
+        autoscaler::selection(f.root),
         Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true },
     ]
 }

@@ -86,6 +86,12 @@ pub enum Goal {
     Empty {
         side: Text,
     },
+    /// This workload has as many pods as asked for.
+    Scaled {
+        name: Text,
+        from: u32,
+        to: u32,
+    },
 }
 
 /// What should be seen afterwards, and how long that may take.

@@ -16,6 +16,9 @@ use crate::{
 pub const MARK: &str = "rolltop.dev/blue-green";
 const NEVER: &str = "off";
 
+/// How long the side users have left is to be kept, such as `10m`.
+pub const SOAK: &str = "rolltop.dev/soak";
+
 /// Keys that people use for nothing but sides and versions.
 const KEYS: [&str; 12] = [
     "color",
@@ -90,7 +93,12 @@ pub fn is_aside(object: &Object, pair: &Pair<'_>) -> bool {
 }
 
 fn mark(service: &Service) -> Option<&str> {
-    let found = [service.metadata.label(MARK), service.metadata.annotation(MARK)];
+    told(service, MARK)
+}
+
+/// What a label or an annotation says, if it says anything.
+pub fn told<'s>(service: &'s Service, key: &str) -> Option<&'s str> {
+    let found = [service.metadata.label(key), service.metadata.annotation(key)];
     found.into_iter().find(|m| !m.is_empty())
 }
 
@@ -108,8 +116,8 @@ pub fn pair<'a>(root: &Object, objects: &'a Objects) -> Option<Pair<'a>> {
     if found.next().is_some() {
         return None;
     }
-    let told = mark(&service).is_some();
-    (told || is_alike(&live, &idle)).then_some(Pair { service, key, live, idle })
+    let marked = mark(&service).is_some();
+    (marked || is_alike(&live, &idle)).then_some(Pair { service, key, live, idle })
 }
 
 /// Keys of the selector that may decide, from the Service alone: most Services end here without a look at a Deployment.

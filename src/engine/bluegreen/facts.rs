@@ -1,6 +1,6 @@
 //! One pair of sides, and the questions every part of the engine asks.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, time::Duration};
 
 use super::{
     detect::{self, Pair, Side},
@@ -8,12 +8,17 @@ use super::{
 };
 use crate::{
     engine::workload::{
+        autoscaler::{self, Autoscaler},
         dto::{Condition, Int, ReplicaSet},
         pods,
+        template::{fingerprint, original},
     },
     model::{Pod, Text, Time},
     object::{Object, Objects, kinds},
 };
+
+/// Long enough for what only shows under load and after a while.
+const SOAK: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -56,6 +61,27 @@ impl<'a> Facts<'a> {
         self.new_is_idle() && self.idle().wanted() > 0
     }
 
+    /// How long the side users have left is kept before it may go without a second thought.
+    pub fn soak(&self) -> Duration {
+        let told = detect::told(&self.pair.service, detect::SOAK).and_then(|text| humantime::parse_duration(text).ok());
+        told.unwrap_or(SOAK)
+    }
+
+    /// Until when it is kept. The flip was the last write of the Service, or one before: never too early.
+    pub fn soaked(&self) -> Option<Time> {
+        let writers = self.root.meta.writers.iter().filter(|w| w.subresource.is_none());
+        writers.filter_map(|w| w.at).max()?.checked_add_signed(chrono::TimeDelta::from_std(self.soak()).ok()?)
+    }
+
+    pub fn autoscaler(&self, side: &Side<'_>) -> Option<Autoscaler> {
+        autoscaler::find(self.objects, side.object)
+    }
+
+    /// The side of this Deployment.
+    pub fn named(&self, deployment: &str) -> Option<&Side<'a>> {
+        [self.live(), self.idle()].into_iter().find(|side| **side.name() == *deployment)
+    }
+
     /// Other Services that users come through as well, and that a flip of this one leaves where they are.
     pub fn companions(&self) -> Vec<Text> {
         self.other_services_on(self.live())
@@ -90,6 +116,11 @@ impl Side<'_> {
 
     pub fn name(&self) -> &Text {
         &self.object.meta.name
+    }
+
+    /// What its wanted template is known by.
+    pub fn template(&self) -> Text {
+        self.object.value().pointer("/spec/template").map(|t| fingerprint(&original(t.clone()))).unwrap_or_default()
     }
 
     pub fn unobserved(&self) -> bool {

@@ -98,16 +98,22 @@ pub fn wait(f: &Facts<'_>, phase: Phase) -> Option<Wait> {
 
 pub fn next(f: &Facts<'_>) -> Next {
     let idle = f.idle();
+    if f.old_is_idle() && idle.wanted() > 0 {
+        let what = format!("nothing by itself: {} may go (x), {} has served for {}", idle.value, f.live().value, spoken(f.soak()));
+        return Next { at: f.soaked(), what: what.into() };
+    }
     let what = match () {
         () if f.in_flight() && idle.complete() => format!("nothing by itself: flip (f) sends all users to {}", idle.value),
         () if f.in_flight() => format!("{} becomes ready, then someone flips", idle.value),
-        () if f.old_is_idle() && idle.wanted() > 0 => {
-            format!("nothing by itself: scale {} down (x) once {} has proven itself", idle.value, f.live().value)
-        }
         () if f.new_is_idle() => format!("{} holds {} without pods: scale it up to release it", idle.value, idle.images()),
         () => String::from("nothing: both sides stay as they are"),
     };
     Next { at: None, what: what.into() }
+}
+
+/// `10m`, without the spaces of a sentence.
+pub fn spoken(soak: std::time::Duration) -> String {
+    humantime::format_duration(soak).to_string().replace(' ', "")
 }
 
 pub fn way_back(f: &Facts<'_>) -> WayBack {
@@ -151,6 +157,15 @@ pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
         add(Severity::Note, true, format!("{} counts as the new side: {}", new.value, why.words()));
     } else {
         add(Severity::Note, true, format!("both sides hold {}: nothing is being released", live.images()));
+    }
+    for side in [live, idle] {
+        add(Severity::Note, side.unobserved(), format!("the newest spec of Deployment {} has not been acted on", side.name()));
+        let auto = f.autoscaler(side);
+        add(
+            Severity::Note,
+            auto.is_some(),
+            auto.map(|a| format!("{} sets the number of pods of {}", a.range(), side.value)).unwrap_or_default(),
+        );
     }
     found.sort_by_key(|n| std::cmp::Reverse(n.severity));
     found

@@ -8,14 +8,15 @@ use super::{
     detect::Side,
     dto::{Ported, Service},
     facts::Facts,
+    idle, picture, version,
 };
 use crate::{
     engine::{
         Change, Expectation, Goal, Plan, Refusal, Write,
-        workload::{edit::Edit, owner},
+        workload::{edit::Edit, owner, rewrite::escaped},
     },
     intent::{Command, Danger, Intent, Verb, describe},
-    model::{Notice, Rollout, Severity, Text},
+    model::{Notice, Owner, Rollout, Severity, Text, Time},
 };
 
 /// The endpoints follow within milliseconds; the rest is for a busy cluster.
@@ -23,7 +24,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// # Errors
 /// Why it makes no sense now.
-pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, Refusal> {
+pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
     if f.root.meta.deleting.is_some() {
         return Err(Refusal::because("the Service is being deleted").instead("there is nothing left to steer", None));
     }
@@ -35,7 +36,10 @@ pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, R
         Intent::Abort if f.old_is_idle() => flip(f, rollout, intent),
         Intent::Abort => Err(Refusal::because("users are not on a new version: there is nothing to go back from")
             .instead("scale the new side down, if it is to go", Some(Verb::ScaleDown))),
-        Intent::ScaleDown => scale_down(f, rollout, intent),
+        Intent::ScaleDown => scale_down(f, rollout, intent, now),
+        Intent::Scale { replicas } => idle::scale(f, rollout, intent, *replicas),
+        Intent::SetImage { container, image } => idle::set_image(f, rollout, intent, container, image),
+        Intent::Restart => idle::restart(f, rollout, intent, now),
         other => Err(no_controller(other.verb())),
     }
 }
@@ -47,7 +51,8 @@ fn no_controller(verb: Verb) -> Refusal {
         Verb::Retry => ("nothing was aborted", "flip goes to the other side", Some(Verb::Flip)),
         Verb::PromoteFull | Verb::Skip => ("there are no steps to skip: a flip moves all users at once", "flip", Some(Verb::Flip)),
         Verb::Pause | Verb::Resume => ("nothing goes on by itself here, so nothing can be paused", "just do not flip", None),
-        _ => ("this is done on the Deployment of the side that is meant", "kubectl, or the pipeline that fills that side", None),
+        Verb::SetWeight => ("a Service sends all users to one side", "flip", Some(Verb::Flip)),
+        _ => ("a blue-green by Service knows no such action", "flip", Some(Verb::Flip)),
     };
     Refusal::because(reason).instead(instead, better)
 }
@@ -73,7 +78,7 @@ fn flip(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, Refus
     );
     let service = &f.root.meta.name;
     let mut warnings = flip_warnings(f, to, from);
-    warnings.extend(gitops(rollout, "the selector"));
+    warnings.extend(gitops(rollout.owner.as_ref(), "the selector"));
     warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
     Ok(Plan {
         intent: intent.clone(),
@@ -122,7 +127,7 @@ fn able_to_serve(to: &Side<'_>) -> Result<(), Refusal> {
 
 /// The whole selector is quoted: with another key in it the new value could select nobody.
 fn flip_write(f: &Facts<'_>, to: &Side<'_>) -> Write {
-    let path = format!("/spec/selector/{}", f.pair.key.replace('~', "~0").replace('/', "~1"));
+    let path = format!("/spec/selector/{}", escaped(&f.pair.key));
     Edit::main(f.root).same("/spec/selector").same(&path).set(&path, Value::String(to.value.clone())).write()
 }
 
@@ -142,6 +147,15 @@ fn flip_warnings(f: &Facts<'_>, to: &Side<'_>, from: &Side<'_>) -> Vec<Notice> {
         ready < from.ready(),
         format!("{} is smaller than {}: {ready} ready {} for the load of {}", to.value, from.value, plural(ready), from.ready()),
     );
+    warn(
+        Severity::Danger,
+        is_foreign(to, from),
+        format!("{} holds {}, which is no version of what {} holds: {}", to.value, to.images(), from.value, from.images()),
+    );
+    if let Some(auto) = f.autoscaler(to) {
+        let text = format!("{} lets {} grow to fewer pods than {} has ready: {}", auto.range(), to.value, from.value, from.ready());
+        warn(Severity::Danger, auto.max < from.ready(), text);
+    }
     let ports = missing_ports(to, &f.pair.service);
     warn(
         Severity::Danger,
@@ -154,6 +168,13 @@ fn flip_warnings(f: &Facts<'_>, to: &Side<'_>, from: &Side<'_>) -> Vec<Notice> {
     found
 }
 
+/// A container from a repository that the other side has nothing of.
+fn is_foreign(to: &Side<'_>, from: &Side<'_>) -> bool {
+    let repositories = |side| version::images(side).into_iter().map(version::repository).collect::<Vec<_>>();
+    let known = repositories(from);
+    repositories(to).iter().any(|r| !known.contains(r))
+}
+
 /// Ports the Service names and this side does not have.
 pub fn missing_ports(side: &Side<'_>, service: &Service) -> Vec<String> {
     let Ok(ported) = side.object.read::<Ported>() else { return Vec::new() };
@@ -164,7 +185,7 @@ pub fn missing_ports(side: &Side<'_>, service: &Service) -> Vec<String> {
 
 // ── the side without users ──────────────────────────────────────────────────────────────────────
 
-fn scale_down(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, Refusal> {
+fn scale_down(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
     let (live, idle) = (f.live(), f.idle());
     if idle.wanted() == 0 {
         return Err(Refusal::because(format!("{} is at 0 already, and users are on {}", idle.value, live.value)));
@@ -180,6 +201,20 @@ fn scale_down(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan,
     }
     let sentence = format!("Takes all {} pods of {} ({}) away: users are on {}.", idle.wanted(), idle.value, idle.images(), live.value);
     let mut warnings = Vec::new();
+    if let Some(left) = f.soaked().filter(|until| f.old_is_idle() && *until > now) {
+        let left = picture::spoken(Duration::from_secs((left - now).num_seconds().unsigned_abs()));
+        let text = format!(
+            "users are on {} for less than {}: {left} are left in which {} can be flipped back to",
+            live.value,
+            picture::spoken(f.soak()),
+            idle.value
+        );
+        warnings.push(Notice { severity: Severity::Danger, text: text.into() });
+    }
+    if let Some(auto) = f.autoscaler(idle) {
+        let text = format!("{} is switched off for as long as there are no pods", auto.called);
+        warnings.push(Notice { severity: Severity::Note, text: text.into() });
+    }
     if !live.complete() {
         let text =
             format!("{} is not complete: {} of {} pods ready, and this takes the fast way back", live.value, live.ready(), live.wanted());
@@ -189,7 +224,8 @@ fn scale_down(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan,
         let text = format!("{} holds the newer version, which users have not had yet", idle.value);
         warnings.push(Notice { severity: Severity::Warning, text: text.into() });
     }
-    warnings.extend(gitops(rollout, "the replica count"));
+    warnings.extend(gitops(owner_of(idle).as_ref(), "the replica count"));
+    warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
     let deployment = idle.name().clone();
     Ok(Plan {
         intent: intent.clone(),
@@ -215,27 +251,32 @@ fn scale_down(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan,
 
 /// Changes nothing: the server refuses it, and with it the write that follows, when somebody has flipped meanwhile.
 /// One patch cannot hold conditions on two objects.
-fn still_elsewhere(f: &Facts<'_>) -> Write {
+pub fn still_elsewhere(f: &Facts<'_>) -> Write {
     Edit::main(f.root).same("/spec/selector").write()
 }
 
 fn emptied(side: &Side<'_>) -> Write {
-    // Which side this is stands in its template: a generation holds both.
-    Edit::main(side.object).same("/metadata/generation").same("/spec/replicas").set("/spec/replicas", Value::from(0)).write()
+    // Which side this is stands in the labels of its pods.
+    Edit::main(side.object).same("/spec/template/metadata/labels").same("/spec/replicas").set("/spec/replicas", Value::from(0)).write()
 }
 
 // ── common ──────────────────────────────────────────────────────────────────────────────────────
 
-fn change(field: String, from: &str, to: &str) -> Change {
+pub fn change(field: String, from: &str, to: &str) -> Change {
     Change { field: field.into(), from: from.into(), to: to.into() }
 }
 
-fn danger(verb: Verb) -> Danger {
+pub fn danger(verb: Verb) -> Danger {
     describe(Command::Act(verb)).map_or(Danger::Grave, |row| row.danger)
 }
 
-fn gitops(rollout: &Rollout, field: &str) -> Option<Notice> {
-    let owner = owner::spoken(rollout.owner.as_ref()?);
+/// Who owns the Deployment of a side: not always who owns the Service.
+pub fn owner_of(side: &Side<'_>) -> Option<Owner> {
+    owner::owner(side.object, &side.dto.metadata)
+}
+
+pub fn gitops(owner: Option<&Owner>, field: &str) -> Option<Notice> {
+    let owner = owner::spoken(owner?);
     Some(Notice { severity: Severity::Warning, text: format!("{owner} owns it: {field} will be reverted to what Git says").into() })
 }
 

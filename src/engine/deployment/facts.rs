@@ -4,8 +4,12 @@ use serde_json::Value;
 
 use super::dto;
 use crate::{
-    engine::workload::pods::{self, Stuck},
-    model::{Pod, Time},
+    engine::workload::{
+        autoscaler::{self, Autoscaler},
+        pods::{self, Stuck},
+        template::{fingerprint, original},
+    },
+    model::{Pod, PodHealth, Text, Time},
     object::{Object, Objects, kinds},
 };
 
@@ -87,9 +91,11 @@ impl<'a> Facts<'a> {
         self.sets.iter().enumerate().filter(|(i, _)| Some(*i) != self.current).map(|(_, s)| s)
     }
 
-    /// The version users fall back to: while two are in play the newest that still has pods, else the revision before.
+    /// The version users fall back to: the one that serves most of them beside the wanted one, be there broken ones in
+    /// between; else the revision before.
     pub fn previous(&self) -> Option<&Set<'a>> {
-        self.others().find(|s| s.lives()).or_else(|| self.others().next())
+        let serving = self.others().filter(|s| s.lives());
+        serving.max_by_key(|s| (s.dto.status.ready_replicas, s.revision)).or_else(|| self.others().next())
     }
 
     pub fn replicas(&self) -> u32 {
@@ -98,6 +104,13 @@ impl<'a> Facts<'a> {
 
     pub fn observed(&self) -> bool {
         self.dep.status.observed_generation.0 >= self.root.meta.generation
+    }
+
+    /// The controller knows the wanted template, be its other numbers a moment old: an autoscaler changes the spec as well,
+    /// and must not take every action away for as long as the controller needs to look.
+    pub fn recognised(&self) -> bool {
+        let known = |set: &Set<'_>| set.revision > 0 && set.dto.metadata.annotation(REVISION) == self.dep.metadata.annotation(REVISION);
+        self.observed() || self.current().is_some_and(known)
     }
 
     /// Pods of earlier versions, by the Deployment's own counts.
@@ -178,14 +191,34 @@ impl<'a> Facts<'a> {
         if self.recreates() { 0 } else { self.replicas().saturating_sub(self.surge().1) }
     }
 
+    /// What the wanted template is known by while nobody has made a ReplicaSet of it.
+    pub fn template(&self) -> Text {
+        wanted(self.root).as_ref().map(fingerprint).unwrap_or_default()
+    }
+
+    pub fn autoscaler(&self) -> Option<Autoscaler> {
+        autoscaler::find(self.objects, self.root)
+    }
+
     pub fn pods(&self, set: &Set<'_>) -> Vec<Pod> {
         pods::pods(self.objects, &set.object.meta.uid)
+    }
+
+    /// A pod of the wanted version that is up and still not ready, and why.
+    pub fn unready(&self) -> Option<(Text, Text)> {
+        let pods = self.pods(self.current()?).into_iter();
+        pods.filter(|p| p.health != PodHealth::Ending).find_map(|p| Some((p.name, p.trouble?)))
     }
 
     /// The first pod of the wanted version that cannot start.
     pub fn stuck(&self) -> Option<Stuck> {
         pods::stuck(&self.pods(self.current()?))
     }
+}
+
+/// The wanted template.
+fn wanted(root: &Object) -> Option<Value> {
+    Some(original(root.value().pointer("/spec/template")?.clone()))
 }
 
 fn read_set(object: &Object) -> Option<Set<'_>> {
@@ -201,20 +234,9 @@ fn newest(root: &Object, sets: &[Set<'_>]) -> Option<usize> {
     if sets.is_empty() {
         return None;
     }
-    let wanted = original(root.value().pointer("/spec/template")?.clone());
+    let wanted = wanted(root)?;
     let same = sets.iter().enumerate().filter(|(_, s)| s.template().as_ref() == Some(&wanted));
     same.min_by_key(|(_, s)| s.object.meta.created).map(|(i, _)| i)
-}
-
-/// A template without what controllers and old servers put into it.
-fn original(mut template: Value) -> Value {
-    if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("creationTimestamp");
-        if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
-            labels.remove(HASH_LABEL);
-        }
-    }
-    template
 }
 
 /// A count, or a percentage of all; absent is 25 %.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     engine::Refusal,
-    intent::Verb::{self, Abort, Flip, Pause, Promote, Restart, Resume, Retry, SetImage, Undo},
+    intent::Verb::{self, Abort, Flip, Pause, Promote, Restart, Resume, Retry, Scale, ScaleDown, SetImage, SetWeight, Undo},
 };
 
 /// Why not, what instead in words, and the command that does it.
@@ -34,36 +34,42 @@ const NO_RETRY: No = ("nothing was aborted: the controller never stops trying", 
 const NO_FLIP: No =
     ("there is no switch between two sides: pods are replaced one after the other", "undo goes back to an earlier revision", Some(Undo));
 
+/// What no state allows.
+const NEVER: &[(Verb, No)] = &[
+    (Flip, NO_FLIP),
+    (Retry, NO_RETRY),
+    (ScaleDown, ("there is one side only", "scale sets its number of pods", Some(Scale))),
+    (SetWeight, ("no router: how many users meet the new version follows from its ready pods", "pause holds the share", Some(Pause))),
+];
+
 pub static LAW: &[Row] = &[
     row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
-    row(S::Unobserved, &[], ("the controller has not seen the newest change", "wait until the controller has acted", None), &[]),
     row(
-        S::PausedMidway,
-        &[Resume, Abort, Undo, SetImage],
-        PAUSED,
-        &[(Pause, ALREADY_PAUSED), (Restart, RESTART_PAUSED), (Retry, NO_RETRY), (Flip, NO_FLIP)],
+        S::Unobserved,
+        &[Undo],
+        ("the controller has not seen the newest change", "wait until the controller has acted", None),
+        &[(Abort, ("the controller has not seen the newest change", "undo takes it back", Some(Undo)))],
     ),
+    row(S::PausedMidway, &[Resume, Abort, Undo, SetImage, Scale], PAUSED, &[(Pause, ALREADY_PAUSED), (Restart, RESTART_PAUSED)]),
     row(
         S::PausedIdle,
-        &[Resume, Undo, SetImage],
+        &[Resume, Undo, SetImage, Scale],
         NOTHING_IN_FLIGHT,
-        &[(Pause, ALREADY_PAUSED), (Restart, RESTART_PAUSED), (Abort, UNDO_INSTEAD), (Flip, NO_FLIP)],
+        &[(Pause, ALREADY_PAUSED), (Restart, RESTART_PAUSED), (Abort, UNDO_INSTEAD)],
     ),
     row(
         S::DeadlineExceeded,
-        &[Pause, Abort, Undo, Restart, SetImage],
+        &[Pause, Abort, Undo, Restart, SetImage, Scale],
         NO_STEPS,
         &[
             (Resume, NOT_PAUSED),
             (Promote, ("its new pods do not get ready: there is nothing to promote", "abort, or set another image", Some(Abort))),
-            (Retry, NO_RETRY),
-            (Flip, NO_FLIP),
         ],
     ),
-    row(S::CannotCreate, &[Pause, Abort, Undo, Restart, SetImage], NO_STEPS, &[(Resume, NOT_PAUSED), (Retry, NO_RETRY), (Flip, NO_FLIP)]),
-    row(S::Rolling, &[Pause, Abort, Undo, Restart, SetImage], NO_STEPS, &[(Resume, NOT_PAUSED), (Retry, NO_RETRY), (Flip, NO_FLIP)]),
-    row(S::Short, &[Pause, Undo, Restart, SetImage], NOTHING_IN_FLIGHT, &[(Resume, NOT_PAUSED), (Abort, UNDO_INSTEAD), (Flip, NO_FLIP)]),
-    row(S::Complete, &[Pause, Undo, Restart, SetImage], NOTHING_IN_FLIGHT, &[(Resume, NOT_PAUSED), (Abort, UNDO_INSTEAD), (Flip, NO_FLIP)]),
+    row(S::CannotCreate, &[Pause, Abort, Undo, Restart, SetImage, Scale], NO_STEPS, &[(Resume, NOT_PAUSED)]),
+    row(S::Rolling, &[Pause, Abort, Undo, Restart, SetImage, Scale], NO_STEPS, &[(Resume, NOT_PAUSED)]),
+    row(S::Short, &[Pause, Undo, Restart, SetImage, Scale], NOTHING_IN_FLIGHT, &[(Resume, NOT_PAUSED), (Abort, UNDO_INSTEAD)]),
+    row(S::Complete, &[Pause, Undo, Restart, SetImage, Scale], NOTHING_IN_FLIGHT, &[(Resume, NOT_PAUSED), (Abort, UNDO_INSTEAD)]),
 ];
 
 /// # Errors
@@ -74,7 +80,8 @@ pub fn check(f: &Facts<'_>, verb: Verb) -> Result<S, Refusal> {
     if row.allow.contains(&verb) {
         return Ok(here);
     }
-    let (reason, instead, better) = row.but.iter().find(|(v, _)| *v == verb).map_or(row.no, |(_, no)| *no);
+    let no = row.but.iter().chain(NEVER).find(|(v, _)| *v == verb);
+    let (reason, instead, better) = no.map_or(row.no, |(_, no)| *no);
     // Never the way that is closed as well.
     Err(Refusal::because(reason).instead(instead, better.filter(|v| row.allow.contains(v))))
 }

@@ -11,7 +11,8 @@ use crate::{
 
 type Row = fn(&Facts<'_>) -> Option<(Severity, String)>;
 
-const ROWS: &[Row] = &[deadline, replica_failure, cannot_start, pods_fail, unavailable, paused_changes, frozen, recreate, pace, scaled];
+const ROWS: &[Row] =
+    &[deadline, replica_failure, cannot_start, not_ready, pods_fail, unavailable, paused_changes, frozen, recreate, pace, scaled];
 
 /// All that hold, loudest first.
 pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
@@ -37,6 +38,13 @@ fn cannot_start(f: &Facts<'_>) -> Option<(Severity, String)> {
     let new = if f.in_flight() { "new pods" } else { "pods" };
     let message = if stuck.message.is_empty() { String::new() } else { format!(": {}", stuck.message) };
     Some((Severity::Warning, format!("{new} cannot start: {}{message} (pod {})", stuck.reason, stuck.pod)))
+}
+
+/// Pods that run and never become ready are no failure to anybody but the deadline.
+fn not_ready(f: &Facts<'_>) -> Option<(Severity, String)> {
+    let holds = situation(f) == Situation::DeadlineExceeded && f.stuck().is_none();
+    let (pod, trouble) = f.unready().filter(|_| holds)?;
+    Some((Severity::Warning, format!("new pods do not get ready: {trouble} (pod {pod})")))
 }
 
 /// Counts may read complete while pods keep failing and being replaced.
@@ -77,12 +85,15 @@ fn recreate(f: &Facts<'_>) -> Option<(Severity, String)> {
 
 fn pace(f: &Facts<'_>) -> Option<(Severity, String)> {
     let (surge, missing) = f.surge();
-    let rolls = situation(f).midway() && !f.recreates();
+    let rolls = f.replicas() > 0 && !f.recreates();
     rolls.then(|| (Severity::Note, format!("at once: up to {surge} more and {missing} fewer than {} pods", f.replicas())))
 }
 
-/// Autoscalers write through the scale subresource, as the controller manager.
+/// Where autoscalers may not be read, their traces tell: they write through the scale subresource.
 fn scaled(f: &Facts<'_>) -> Option<(Severity, String)> {
+    if let Some(auto) = f.autoscaler() {
+        return Some((Severity::Note, format!("{} sets the number of pods, during a roll as well", auto.range())));
+    }
     let by = |w: &&crate::model::Writer| w.subresource.as_deref() == Some("scale");
     let writer = f.root.meta.writers.iter().find(by)?;
     let auto = matches!(&*writer.manager, "kube-controller-manager" | "keda");

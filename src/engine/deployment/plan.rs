@@ -12,15 +12,18 @@ use super::{
 use crate::{
     engine::{
         Change, Expectation, Goal, Plan, Refusal, Write,
-        workload::{bare, containers, edit::Edit, image, owner},
+        workload::{
+            autoscaler::Autoscaler,
+            bare,
+            edit::Edit,
+            owner,
+            rewrite::{self, escaped},
+            template::fingerprint,
+        },
     },
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, Rollout, Severity, Text, Time},
 };
-
-/// The annotation kubectl writes; another key would be another tool's restart.
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
-const TEMPLATE: &str = "/spec/template";
 
 /// Until an effect the controller shows in its next pass must be seen.
 const SOON: Duration = Duration::from_secs(30);
@@ -37,6 +40,7 @@ pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Res
         Intent::Undo { to } => ask.undo(to.as_deref())?,
         Intent::Restart => ask.restart(now),
         Intent::SetImage { container, image } => ask.set_image(container, image)?,
+        Intent::Scale { replicas } => ask.scale(*replicas)?,
         // The law lets none of these through.
         _ => return Err(Refusal::because("a Deployment knows no such action")),
     };
@@ -80,15 +84,17 @@ struct Ask<'f, 'a> {
 }
 
 impl Ask<'_, '_> {
-    /// Holds only for the spec and the release that were looked at: the revision is the controller's own mark.
+    /// Holds only for the release that was looked at: its template, and the revision, which is the controller's own mark.
+    /// The number of pods may change meanwhile; an autoscaler does so all the time.
     fn edit(&self) -> Edit<'_> {
-        let edit = Edit::main(self.f.root).pinned().same("/spec/paused");
+        let edit = Edit::main(self.f.root).same_template().same("/spec/paused");
         let marked = !self.f.dep.metadata.annotation(REVISION).is_empty();
         if marked { edit.same(&format!("/metadata/annotations/{}", escaped(REVISION))) } else { edit }
     }
 
-    fn seen(&self) -> Goal {
-        Goal::Seen { after: self.f.root.meta.generation }
+    /// Any other template than the one that was looked at: the write allows nobody else's in between.
+    fn another(&self) -> Goal {
+        Goal::Template { hash: None, not: Some(self.f.template()) }
     }
 
     fn rolling(&self) -> bool {
@@ -96,11 +102,10 @@ impl Ask<'_, '_> {
     }
 
     fn pause(&self) -> Draft {
-        let (new, old) = (self.f.dep.status.updated_replicas.count(), self.f.old_pods());
         let sentence = if self.rolling() {
-            format!("Pauses the roll: {new} new and {old} old {} go on serving side by side.", pods(old))
+            "Pauses the roll: old and new pods go on serving side by side, as many as there are then."
         } else {
-            "Pauses it: changes of the template wait until someone resumes.".to_owned()
+            "Pauses it: changes of the template wait until someone resumes."
         };
         let write = self.edit().set("/spec/paused", Value::Bool(true)).write();
         Draft::new(sentence, write, Goal::Paused, "the Deployment is paused", "resume").change("spec.paused", "false", "true").warn(
@@ -111,11 +116,10 @@ impl Ask<'_, '_> {
     }
 
     fn resume(&self) -> Draft {
-        let left = self.f.not_updated().max(self.f.old_pods());
         let sentence = match self.here {
-            Situation::PausedMidway if self.f.changes_wait() => "Resumes: the waiting changes roll out at once, to all pods.".to_owned(),
-            Situation::PausedMidway => format!("Resumes the roll: {left} more {} are replaced.", pods(left)),
-            _ => "Resumes: the next change of the template rolls out at once.".to_owned(),
+            Situation::PausedMidway if self.f.changes_wait() => "Resumes: the waiting changes roll out at once, to all pods.",
+            Situation::PausedMidway => "Resumes the roll: the remaining old pods are replaced.",
+            _ => "Resumes: the next change of the template rolls out at once.",
         };
         // The server drops a stored `false`, so the member goes.
         let write = self.edit().remove_if_there("/spec/paused").write();
@@ -128,16 +132,14 @@ impl Ask<'_, '_> {
             return Err(Refusal::because("no pod of the version before is left: going back is an undo").instead("undo", Some(Verb::Undo)));
         }
         let target = self.target(None)?;
-        let new = self.f.dep.status.updated_replicas.count();
         let sentence = format!(
-            "Undoes to revision {} ({}): {new} new {} are rolled back one after the other. Kubernetes has no abort, this is a roll of its own.{}",
+            "Undoes to revision {} ({}): new pods are rolled back one after the other. Kubernetes has no abort, this is a roll of its own.{}",
             target.revision,
             images(target),
-            pods(new),
             self.pause_ends(),
         );
         let mut draft = self.undo_to(target, sentence)?;
-        draft.goal = Goal::Rolled { after: self.f.root.meta.generation };
+        draft.goal = target.template().map_or_else(|| self.another(), |t| Goal::Stable(fingerprint(&t)));
         draft.what = format!("revision {} serves everybody again", target.revision);
         let seconds = u64::try_from(self.f.deadline_seconds()).unwrap_or(0).clamp(60, 3_600);
         draft.within = Duration::from_secs(seconds);
@@ -181,7 +183,8 @@ impl Ask<'_, '_> {
 
     fn undo_to(&self, target: &Set<'_>, sentence: String) -> Result<Draft, Refusal> {
         let template = target.template().ok_or_else(|| Refusal::because("the ReplicaSet has no template to go back to"))?;
-        let mut edit = self.edit().set(TEMPLATE, template);
+        let goal = Goal::Template { hash: Some(fingerprint(&template)), not: None };
+        let mut edit = self.edit().set(rewrite::TEMPLATE, template);
         if self.f.dep.spec.paused {
             edit = edit.remove_if_there("/spec/paused");
         }
@@ -196,7 +199,7 @@ impl Ask<'_, '_> {
             || "none: the changes that waited are in no ReplicaSet, so they must be written again".to_owned(),
             |s| format!("undo to {}", s.hash),
         );
-        let mut draft = Draft::new(sentence, edit.write(), self.seen(), format!("{} is the wanted version", target.hash), back)
+        let mut draft = Draft::new(sentence, edit.write(), goal, format!("{} is the wanted version", target.hash), back)
             .change("pod template", now, images(target))
             .change("revision", self.f.dep.metadata.annotation(REVISION), format!("{} (renumbered)", target.revision));
         if cause != was_cause {
@@ -216,44 +219,55 @@ impl Ask<'_, '_> {
     }
 
     fn restart(&self, now: Time) -> Draft {
-        let at = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        let was = self.f.dep.spec.template.metadata.annotation(RESTARTED_AT);
-        let write = annotate(self.edit(), &format!("{TEMPLATE}/metadata"), RESTARTED_AT, &at, &self.f.root.value()).write();
-        let (surge, missing) = self.f.surge();
-        let all = self.f.replicas();
-        let pace = if self.f.recreates() { "all at once".to_owned() } else { format!("up to {surge} more and {missing} fewer at a time") };
-        let sentence = format!("Replaces all {all} {}, {pace}: a new revision with the same images.", pods(all));
-        let draft =
-            Draft::new(sentence, write, self.seen(), "a restart is rolling", "none: replaced pods do not come back; abort stops the rest");
+        let was = self.f.dep.spec.template.metadata.annotation(rewrite::RESTARTED_AT);
+        let (edit, at) = rewrite::restart(self.edit(), self.f.root, now);
+        let write = edit.write();
+        let pace = if self.f.recreates() { "all at once" } else { "a few at a time" };
+        let sentence = format!("Replaces all pods, {pace}: a new revision with the same images.");
+        let draft = Draft::new(
+            sentence,
+            write,
+            self.another(),
+            "a restart is rolling",
+            "none: replaced pods do not come back; abort stops the rest",
+        );
         let draft = draft.change("restartedAt", if was.is_empty() { "none" } else { was }, at);
         let draft = draft.warn(Severity::Warning, self.rolling(), "a roll is in progress: its pods are replaced once more");
         self.downtime(draft, Severity::Danger, true)
     }
 
     fn set_image(&self, container: &str, image: &str) -> Result<Draft, Refusal> {
-        if let Err(wrong) = image::check(image) {
-            let sample = "such as registry.example:5000/team/app:v2";
-            return Err(Refusal::because(format!("{image:?} is no image name: {wrong}")).instead(sample, None));
-        }
-        let (at, old) = containers::find(&self.f.root.value(), TEMPLATE, container).ok_or_else(|| self.no_container(container))?;
-        if old == image {
-            let already = format!("container {container} already has image {image}");
-            return Err(Refusal::because(already).instead("name another tag or digest", None));
-        }
-        let path = format!("{at}/image");
-        let write = self.edit().same(&format!("{at}/name")).same(&path).set(&path, image.into()).write();
+        let (edit, old) = rewrite::image(self.edit(), self.f.root, rewrite::TEMPLATE, container, image)?;
+        let write = edit.write();
         let begins = if self.rolling() { " The version in flight is replaced by it." } else { "" };
         let sentence = format!("Rolls out {image} in container {container}, pod after pod, without steps or analysis.{begins}");
-        let draft = Draft::new(sentence, write, self.seen(), "a new version is being rolled out", format!("undo, or set {old} again"))
+        let draft = Draft::new(sentence, write, self.another(), "a new version is being rolled out", format!("undo, or set {old} again"))
             .change(&format!("image of {container}"), old.as_str(), image)
             .warn(Severity::Warning, self.f.dep.spec.paused, "it is paused: the new version waits until someone resumes");
         Ok(self.downtime(draft, Severity::Danger, !self.f.dep.spec.paused))
     }
 
-    fn no_container(&self, name: &str) -> Refusal {
-        let template = self.f.root.value().pointer(TEMPLATE).cloned().unwrap_or_default();
-        let known: Vec<String> = containers::all(&template).into_iter().map(|(n, _)| n.to_string()).collect();
-        Refusal::because(format!("there is no container {name}")).instead(format!("containers: {}", known.join(", ")), None)
+    fn scale(&self, to: u32) -> Result<Draft, Refusal> {
+        let from = self.f.replicas();
+        if to == from {
+            return Err(Refusal::because(format!("{from} {} are wanted already", pods(from))).instead("name another number", None));
+        }
+        let does = if to > from { "starts" } else { "takes away" };
+        let by = to.abs_diff(from);
+        let sentence = format!("Scales from {from} to {to} {}: {does} {by}.", pods(to));
+        let name = &self.f.root.meta.name;
+        // A number is all it changes, whatever is being rolled out meanwhile.
+        let write = Edit::main(self.f.root).same("/spec/replicas").set("/spec/replicas", to.into()).write();
+        let goal = Goal::Scaled { name: name.clone(), from, to };
+        let mut draft = Draft::new(sentence, write, goal, format!("{to} {} are there and available", pods(to)), format!("scale to {from}"))
+            .change("spec.replicas", from.to_string(), to.to_string())
+            .warn(Severity::Danger, to == 0, "no pod is left: users get nothing")
+            .warn(Severity::Note, self.here.midway() && to > 0, "a roll is in progress: versions are scaled in proportion");
+        draft.within = SOON * 4;
+        Ok(match self.f.autoscaler() {
+            Some(auto) => draft.warn(Severity::Warning, true, fights(&auto, to)),
+            None => draft,
+        })
     }
 
     /// A roll that may take every pod away before one is back.
@@ -278,12 +292,26 @@ impl Ask<'_, '_> {
             sentence: draft.sentence.into(),
             writes: vec![draft.write],
             changes: draft.changes,
-            only_if: vec![format!("nobody changed Deployment {} since", self.f.root.meta.name).into()],
+            only_if: vec![self.only_if(intent.verb()).into()],
             expect: Expectation { goal: draft.goal, what: draft.what.into(), within: draft.within },
             back: draft.back.into(),
             warnings,
-            capacity: None,
+            capacity: self.serving(),
         }
+    }
+
+    fn only_if(&self, verb: Verb) -> String {
+        let name = &self.f.root.meta.name;
+        match verb {
+            Verb::Scale => format!("Deployment {name} still wants {} {}", self.f.replicas(), pods(self.f.replicas())),
+            _ => format!("nobody changed the template, the pause or the revision of Deployment {name} since"),
+        }
+    }
+
+    /// How many pods of which version serve now: it changes all the time, so no condition rests on it.
+    fn serving(&self) -> Option<Text> {
+        let (new, old) = (self.f.dep.status.updated_replicas.count(), self.f.old_pods());
+        (old > 0).then(|| format!("now {new} new and {old} old {}", pods(old)).into())
     }
 
     /// A template is what Git holds, so it is put back; other fields are mostly not in Git.
@@ -299,27 +327,17 @@ impl Ask<'_, '_> {
     }
 }
 
+fn fights(auto: &Autoscaler, to: u32) -> String {
+    match to {
+        0 => format!("{} is switched off for as long as there are no pods", auto.called),
+        _ if auto.nearest(to) == to => format!("{} sets the number of pods: it may change this again at any time", auto.range()),
+        _ => format!("{} sets the number of pods: it takes this back to {}", auto.range(), auto.nearest(to)),
+    }
+}
+
 fn images(set: &Set<'_>) -> String {
     let all: Vec<&str> = set.dto.spec.template.spec.containers.iter().map(|c| c.image.as_str()).collect();
     all.join(", ")
-}
-
-/// A key as a part of a JSON pointer.
-fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
-/// Sets an annotation, also where there are none yet: the server refuses a path whose parent is absent.
-fn annotate<'a>(edit: Edit<'a>, metadata: &str, key: &str, value: &str, read: &Value) -> Edit<'a> {
-    let all = format!("{metadata}/annotations");
-    if read.pointer(&all).is_some_and(Value::is_object) {
-        let path = format!("{all}/{}", escaped(key));
-        return edit.same(&path).set(&path, value.into());
-    }
-    if read.pointer(metadata).is_some_and(Value::is_object) {
-        return edit.same(&all).set(&all, json!({ key: value }));
-    }
-    edit.same(metadata).set(metadata, json!({"annotations": { key: value }}))
 }
 
 fn change_cause<'a>(edit: Edit<'a>, cause: &str, annotated: bool) -> Edit<'a> {

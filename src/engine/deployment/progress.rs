@@ -7,11 +7,15 @@ pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
     match goal {
         Goal::Paused => seen(f, f.dep.spec.paused),
         Goal::Resumed => seen(f, !f.dep.spec.paused),
-        Goal::Seen { after } => seen(f, f.root.meta.generation > *after),
-        Goal::Rolled { after } => match seen(f, f.root.meta.generation > *after) {
+        Goal::Template { hash, not } => {
+            let wanted = f.template();
+            seen(f, hash.as_ref().is_none_or(|h| *h == wanted) && not.as_ref().is_none_or(|n| *n != wanted))
+        }
+        Goal::Stable(template) => match seen(f, *template == f.template()) {
             Progress::Done => rolled(f),
             before => before,
         },
+        Goal::Scaled { from, to, .. } => scaled(f, *from, *to),
         _ => Progress::Nothing,
     }
 }
@@ -31,5 +35,15 @@ fn rolled(f: &Facts<'_>) -> Progress {
         _ if f.dep.spec.paused => Progress::Diverted("it was paused again".into()),
         _ if f.deadline_exceeded() => Progress::Diverted("pods of that version do not get ready either".into()),
         _ => Progress::Observed,
+    }
+}
+
+fn scaled(f: &Facts<'_>, from: u32, to: u32) -> Progress {
+    let (wanted, status) = (f.replicas(), &f.dep.status);
+    match () {
+        () if wanted == from => Progress::Nothing,
+        () if wanted != to => Progress::Diverted(format!("an autoscaler or somebody else wants {wanted} pods by now").into()),
+        () if f.observed() && status.replicas.count() == to && status.available_replicas.count() == to => Progress::Done,
+        () => Progress::Observed,
     }
 }

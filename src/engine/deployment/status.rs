@@ -9,7 +9,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Situation {
     Deleting,
-    /// The controller has not seen the newest spec.
+    /// The controller has not seen the wanted template.
     Unobserved,
     /// Paused with two versions in play, or with changes that wait.
     PausedMidway,
@@ -36,7 +36,7 @@ pub fn situation(f: &Facts<'_>) -> Situation {
     use Situation as S;
     let table = [
         (f.root.meta.deleting.is_some(), S::Deleting),
-        (!f.observed(), S::Unobserved),
+        (!f.recognised(), S::Unobserved),
         (f.dep.spec.paused && (f.in_flight() || f.not_updated() > 0), S::PausedMidway),
         (f.dep.spec.paused, S::PausedIdle),
         (f.complete(), S::Complete),
@@ -52,7 +52,9 @@ pub fn phase(f: &Facts<'_>) -> Phase {
     match situation(f) {
         S::Deleting | S::Unobserved | S::Rolling => Phase::Progressing,
         S::PausedMidway | S::PausedIdle => Phase::Paused,
-        S::DeadlineExceeded | S::CannotCreate => Phase::Failing,
+        S::DeadlineExceeded => Phase::Failing,
+        // A quota or an admission rule stands in the way: neither the controller nor time will move it.
+        S::CannotCreate => Phase::Stuck,
         S::Short if f.condition("Available").is_some_and(|c| c.status == "False") => Phase::Failing,
         S::Short => Phase::Progressing,
         S::Complete => Phase::Healthy,
@@ -116,7 +118,7 @@ pub fn next(f: &Facts<'_>) -> Next {
         S::PausedMidway if f.changes_wait() => say("nothing until someone resumes; then the changes roll out"),
         S::PausedMidway => say("nothing until someone resumes; then the remaining pods are replaced"),
         S::DeadlineExceeded => say("the controller keeps trying; nothing rolls back by itself"),
-        S::CannotCreate => say("the controller keeps trying"),
+        S::CannotCreate => say("nothing until what forbids the pods is changed; the controller keeps trying"),
         S::Short => say("missing pods come back when they get ready"),
         S::Rolling => Next { at: f.deadline(), what: "marked as failed unless pods make progress; nothing rolls back by itself".into() },
     }

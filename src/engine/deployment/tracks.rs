@@ -21,10 +21,12 @@ fn images(template: &Template) -> Vec<Text> {
 }
 
 fn by_sets(f: &Facts<'_>) -> Vec<Track> {
-    let old: Vec<&Set<'_>> = f.others().filter(|s| s.lives()).collect();
+    let mut old: Vec<&Set<'_>> = f.others().filter(|s| s.lives()).collect();
+    let back = f.previous().map_or("", |s| s.hash.as_str());
+    old.sort_by_key(|s| s.hash != back);
     let mut tracks = Vec::new();
     if let Some(set) = f.current() {
-        let role = if old.is_empty() { Role::Stable } else { Role::Canary };
+        let role = if old.is_empty() { Role::Stable } else { Role::New };
         tracks.push(of_set(f, set, role));
     }
     tracks.extend(old.iter().enumerate().map(|(i, set)| of_set(f, set, if i == 0 { Role::Stable } else { Role::Old })));
@@ -38,7 +40,7 @@ fn of_set(f: &Facts<'_>, set: &Set<'_>, role: Role) -> Track {
     let s = &set.dto.status;
     Track {
         roles: vec![role],
-        is_new: role == Role::Canary,
+        is_new: role == Role::New,
         revision: (set.revision > 0).then(|| set.revision.to_string().into()),
         hash: set.hash.as_str().into(),
         images: images(&set.dto.spec.template),
@@ -62,7 +64,7 @@ fn by_counts(f: &Facts<'_>) -> Vec<Track> {
     let (ready, available) = (s.ready_replicas.count(), s.available_replicas.count());
     let count = |role, images, desired, current, ready, available| Track {
         roles: vec![role],
-        is_new: role == Role::Canary,
+        is_new: role == Role::New,
         revision: None,
         hash: Text::default(),
         images,
@@ -86,7 +88,7 @@ fn by_counts(f: &Facts<'_>) -> Vec<Track> {
     if f.changes_wait() {
         return vec![stable];
     }
-    let mut fresh = count(Role::Canary, wanted, new, new, of_new(ready), of_new(available));
+    let mut fresh = count(Role::New, wanted, new, new, of_new(ready), of_new(available));
     fresh.revision = revision(f);
     vec![fresh, stable]
 }

@@ -58,6 +58,11 @@ impl<'a> Edit<'a> {
         self
     }
 
+    /// Only if the pod template is the one that was read. The number of pods is an autoscaler's to change meanwhile.
+    pub fn same_template(self) -> Self {
+        self.same("/spec/template")
+    }
+
     /// Only if the spec of the object is the one that was read.
     pub fn pinned(self) -> Self {
         // A PodTemplate has no generation.

@@ -1,6 +1,9 @@
 //! Pod templates: what differs between two, and what may be shown of it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use serde_json::Value;
 
@@ -13,6 +16,24 @@ pub const HASH_LABELS: [&str; 3] = ["rollouts-pod-template-hash", "pod-template-
 pub fn images(template: &Value) -> Vec<&str> {
     let containers = template.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
     containers.filter_map(|c| c["image"].as_str()).map(|i| i.rsplit('/').next().unwrap_or(i)).collect()
+}
+
+/// A template without what controllers and old servers put into it.
+pub fn original(mut template: Value) -> Value {
+    if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("creationTimestamp");
+        if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
+            HASH_LABELS.iter().for_each(|label| _ = labels.remove(*label));
+        }
+    }
+    template
+}
+
+/// A short name that equal templates share, good for as long as this process lives.
+pub fn fingerprint(template: &Value) -> Text {
+    let mut hasher = DefaultHasher::new();
+    template.to_string().hash(&mut hasher);
+    format!("{:016x}", hasher.finish()).into()
 }
 
 /// Longest value on a diff line, characters.

@@ -11,7 +11,7 @@ use rolltop::{
 };
 use serde_json::{Value, json};
 
-static KINDS: [&Resource; 4] = [&kinds::SERVICE, &kinds::DEPLOYMENT, &kinds::REPLICA_SET, &kinds::POD];
+static KINDS: [&Resource; 5] = [&kinds::SERVICE, &kinds::DEPLOYMENT, &kinds::REPLICA_SET, &kinds::POD, &kinds::AUTOSCALER];
 
 #[derive(Clone)]
 pub struct Scene {
@@ -105,7 +105,11 @@ impl Scene {
             let named = |i: &&mut Value| i["kind"] == write.resource.kind && i["metadata"]["name"] == write.name.as_str();
             let target = after.items.iter_mut().find(named).unwrap();
             let Patch::Json(ops) = &write.patch;
-            let patch: json_patch::Patch = serde_json::from_value(Value::Array(ops.clone())).unwrap();
+            // The server lets a test for `null` pass where there is no such member.
+            let absent =
+                |op: &&Value| op["op"] == "test" && op["value"].is_null() && target.pointer(op["path"].as_str().unwrap()).is_none();
+            let ops: Vec<Value> = ops.iter().filter(|op| !absent(op)).cloned().collect();
+            let patch: json_patch::Patch = serde_json::from_value(Value::Array(ops)).unwrap();
             json_patch::patch(target, &patch).map_err(|e| e.to_string())?;
         }
         Ok(after)

@@ -105,9 +105,15 @@ fn promote_goes_forward_and_abort_goes_back() {
     assert_eq!(ops(&flipped().plan(&Intent::Abort).unwrap()), flip("green", "blue"));
     assert_eq!(flipped().plan(&Intent::Promote).unwrap_err().try_verb, Some(Verb::Flip));
     assert_eq!(waiting().plan(&Intent::Abort).unwrap_err().try_verb, Some(Verb::ScaleDown));
-    for intent in
-        [Intent::Pause, Intent::Resume, Intent::Skip, Intent::PromoteFull, Intent::Retry, Intent::Restart, Intent::Undo { to: None }]
-    {
+    for intent in [
+        Intent::Pause,
+        Intent::Resume,
+        Intent::Skip,
+        Intent::PromoteFull,
+        Intent::Retry,
+        Intent::Undo { to: None },
+        Intent::SetWeight { percent: 10 },
+    ] {
         assert!(waiting().plan(&intent).is_err(), "{intent:?}");
     }
 }
@@ -121,7 +127,7 @@ fn only_the_side_without_users_is_scaled_down() {
     ];
     let empty = vec![
         json!({"op": "test", "path": "/metadata/uid", "value": BLUE}),
-        json!({"op": "test", "path": "/metadata/generation", "value": 1}),
+        json!({"op": "test", "path": "/spec/template/metadata/labels", "value": {"app": "app", "color": "blue"}}),
         json!({"op": "test", "path": "/spec/replicas", "value": 2}),
         json!({"op": "add", "path": "/spec/replicas", "value": 0}),
     ];
@@ -150,9 +156,112 @@ fn the_last_way_out_is_not_scaled_down() {
     assert!(unused.warnings.iter().any(|n| n.text.contains("which users have not had yet")));
 }
 
+fn image(image: &str) -> Intent {
+    Intent::SetImage { container: "app".into(), image: image.into() }
+}
+
+/// Another image, a restart and more pods are for the side without users, and only while it has none.
+#[test]
+fn the_side_without_users_is_filled_restarted_and_sized() {
+    for (intent, changed) in [
+        (image("app:v3"), "/spec/template/spec/containers/0/image"),
+        (Intent::Restart, "/spec/template/metadata/annotations"),
+        (Intent::Scale { replicas: 5 }, "/spec/replicas"),
+    ] {
+        let scene = waiting();
+        let plan = scene.plan(&intent).unwrap_or_else(|r| panic!("{intent:?}: {r:?}"));
+        let written: Vec<String> = ops(&plan).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(written, ["app", "app-green"], "{intent:?}");
+        let tests_only = ops(&plan)[0].1.iter().all(|op| op["op"] == "test");
+        let changes: Vec<Value> = ops(&plan)[1].1.iter().filter(|op| op["op"] != "test").map(|op| op["path"].clone()).collect();
+        assert!(tests_only && changes == [changed], "{intent:?}: {changes:?}");
+        assert!(flipped().apply(&plan).is_err(), "{intent:?}: users are there by now");
+        let elsewhere = |change: fn(&mut Value)| waiting().with("app-green", change).apply(&plan).is_err();
+        assert!(elsewhere(|d| d["metadata"]["uid"] = "another".into()), "{intent:?}");
+        assert!(elsewhere(|d| d["spec"]["template"]["metadata"]["labels"]["color"] = "red".into()), "{intent:?}");
+        let scales = intent == Intent::Scale { replicas: 5 };
+        assert_eq!(elsewhere(|d| d["spec"]["replicas"] = 3.into()), scales, "{intent:?}: its size is an autoscaler's to change");
+        let after = scene.apply(&plan).unwrap();
+        assert!(after.apply(&plan).is_err(), "{intent:?} can be sent twice");
+        assert_eq!(scene.progress(&plan), Progress::Nothing);
+        assert_ne!(after.progress(&plan), Progress::Nothing);
+    }
+    let grown = waiting().plan(&Intent::Scale { replicas: 5 }).unwrap();
+    assert_eq!(waiting().pods("app-green", 5, 4).progress(&grown), Progress::Observed);
+    assert_eq!(waiting().pods("app-green", 5, 5).progress(&grown), Progress::Done);
+    assert!(matches!(waiting().pods("app-green", 3, 3).progress(&grown), Progress::Diverted(_)));
+    assert_eq!(waiting().plan(&Intent::Scale { replicas: 0 }).unwrap_err().try_verb, Some(Verb::ScaleDown));
+    for none in [image("app:v2"), image("no image"), Intent::Scale { replicas: 2 }] {
+        assert!(waiting().plan(&none).is_err(), "{none:?}");
+    }
+    assert!(waiting().pods("app-green", 0, 0).plan(&Intent::Restart).is_err());
+    let empty = waiting().pods("app-green", 0, 0).plan(&image("app:v3")).unwrap();
+    assert!(empty.warnings.iter().any(|n| n.text.contains("has no pods")), "{:?}", empty.warnings);
+}
+
+#[test]
+fn another_image_than_expected_needs_an_override() {
+    let foreign = waiting().image("app-green", "r.example/billing:v2");
+    assert_eq!(dangers(&foreign, &Intent::Flip), ["green holds billing:v2, which is no version of what blue holds: app:v1"]);
+    assert!(dangers(&waiting().image("app-green", "app@sha256:aa"), &Intent::Flip).is_empty());
+    // One that came while the card was read is another plan: the card says so and asks again.
+    let (before, after) = (waiting().plan(&Intent::Flip).unwrap(), waiting().image("app-green", "app:v3").plan(&Intent::Flip).unwrap());
+    assert_ne!(before.sentence, after.sentence);
+}
+
+/// When the flip was, only the Service's last writer tells.
+fn flipped_at(time: &str) -> Scene {
+    let field = json!([{"manager": "rolltop", "operation": "Update", "apiVersion": "v1", "time": time, "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:selector": {}}}}]);
+    flipped().with("app", |s| s["metadata"]["managedFields"] = field)
+}
+
+#[test]
+fn the_old_side_is_kept_until_the_new_one_has_soaked() {
+    let told = |scene: &Scene| dangers(scene, &Intent::ScaleDown);
+    let early = flipped_at("2026-11-21T04:56:00Z");
+    assert_eq!(told(&early), ["users are on green for less than 10m: 6m are left in which blue can be flipped back to"]);
+    assert_eq!(early.model().next.at.map(|t| t.to_rfc3339()).as_deref(), Some("2026-11-21T05:06:00+00:00"));
+    assert!(told(&flipped_at("2026-11-21T04:49:59Z")).is_empty());
+    let soak = |text: &'static str| early.clone().with("app", |s| s["metadata"]["annotations"] = json!({"rolltop.dev/soak": text}));
+    assert!(told(&soak("3m")).is_empty());
+    assert_eq!(told(&soak("1h")), ["users are on green for less than 1h: 56m are left in which blue can be flipped back to"]);
+    assert_eq!(told(&soak("a while")).len(), 1, "what cannot be read is the default");
+    assert!(early.plan(&Intent::Flip).unwrap().warnings.is_empty(), "the way back is never held up");
+    let unused = waiting().with("app", |s| s["metadata"]["managedFields"] = early.items[0]["metadata"]["managedFields"].clone());
+    assert!(told(&unused).is_empty(), "users have not been there: nothing soaks");
+}
+
+fn autoscaler(of: &str, min: u32, max: u32) -> Value {
+    json!({"kind": "HorizontalPodAutoscaler", "metadata": {"namespace": "shop", "name": format!("{of}-hpa"), "uid": format!("hpa of {of}")},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": of}, "minReplicas": min, "maxReplicas": max}})
+}
+
+#[test]
+fn autoscalers_of_the_sides_are_named() {
+    let small = waiting().plus(autoscaler("app-green", 1, 1));
+    assert_eq!(dangers(&small, &Intent::Flip), ["HPA app-green-hpa (1 to 1 pods) lets green grow to fewer pods than blue has ready: 2"]);
+    let fits = waiting().plus(autoscaler("app-green", 1, 9));
+    assert!(dangers(&fits, &Intent::Flip).is_empty());
+    let words = |intent| fits.plan(&intent).unwrap().warnings.iter().map(|n| n.text.to_string()).collect::<Vec<_>>();
+    assert_eq!(
+        words(Intent::Scale { replicas: 4 }),
+        ["HPA app-green-hpa (1 to 9 pods) sets the number of pods: without users it shrinks green again"]
+    );
+    assert_eq!(words(Intent::Scale { replicas: 12 }), ["HPA app-green-hpa (1 to 9 pods) sets the number of pods: it takes this back to 9"]);
+    let old = flipped().plus(autoscaler("app-blue", 1, 9)).plan(&Intent::ScaleDown).unwrap();
+    assert!(old.warnings.iter().any(|n| n.text.contains("switched off for as long as there are no pods")), "{:?}", old.warnings);
+    assert!(fits.model().notices.iter().any(|n| n.text.contains("sets the number of pods of green")));
+}
+
 #[test]
 fn gitops_is_named() {
     let owned = waiting().with("app", |s| s["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "shop"}));
     let plan = owned.plan(&Intent::Flip).unwrap();
     assert!(plan.warnings.iter().any(|n| n.text.contains("the selector will be reverted")), "{:?}", plan.warnings);
+    // Who owns the Service does not own the sides.
+    let flux = json!({"kustomize.toolkit.fluxcd.io/name": "sides"});
+    let green = waiting().with("app-green", |d| d["metadata"]["labels"] = flux).plan(&image("app:v3")).unwrap();
+    assert!(green.warnings.iter().any(|n| n.text.contains("\"sides\" owns it: the image")), "{:?}", green.warnings);
+    assert!(owned.plan(&image("app:v3")).unwrap().warnings.is_empty());
 }

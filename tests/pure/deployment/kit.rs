@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use rolltop::{
+    cluster::decode,
     engine::{Engine, Patch, Plan, Refusal, deployment::DEPLOYMENT},
     intent::Intent,
     model::Rollout,
@@ -38,7 +39,7 @@ pub fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Vec<Value> {
 impl Scene {
     pub fn of(items: &[Value]) -> Self {
         let mut objects = Objects::default();
-        items.iter().filter_map(object).for_each(|o| objects.put(o));
+        items.iter().filter_map(|i| object(i).or_else(|| autoscaler(i))).for_each(|o| objects.put(o));
         let root = Object::clone(objects.iter(&kinds::DEPLOYMENT).next().unwrap());
         Self { root, objects }
     }
@@ -55,6 +56,10 @@ impl Scene {
     pub fn plan(&self, intent: &Intent) -> Result<Plan, Refusal> {
         DEPLOYMENT.plan(&self.model(), &self.root, &self.objects, intent, now())
     }
+}
+
+fn autoscaler(item: &Value) -> Option<Object> {
+    decode::object(&kinds::AUTOSCALER, item.to_string().as_bytes()).ok().filter(|_| item["kind"] == kinds::AUTOSCALER.kind)
 }
 
 /// As the API server does it: a test for `null` passes for an absent member, not for one with an absent parent, and every

@@ -62,14 +62,19 @@ fn sides_are_replica_sets() {
     let ro = Scene::of(&list("progressing")).model();
     let (new, old) = (ro.new_side().unwrap(), ro.old_side().unwrap());
     assert_eq!((&*new.hash, new.desired, new.ready, new.available, new.revision.as_deref()), ("696884665b", 2, 2, 0, Some("2")));
+    assert_eq!(new.role(), Role::New);
     assert_eq!((&*old.hash, old.ready, old.role(), &*old.images[0]), ("d6485b74f", 3, Role::Stable, "app:v1"));
 }
 
 /// A completed roll reads NewReplicaSetAvailable right after a patch as well: the generation tells.
 #[test]
 fn a_patch_that_was_not_seen_is_not_healthy() {
-    let ro = Scene::of(&changed("pods-failing", |d| d["metadata"]["generation"] = 9.into())).model();
-    assert!(ro.unobserved && ro.phase == P::Progressing, "{ro:?}");
+    let items = changed("pods-failing", |d| d["metadata"]["generation"] = 9.into());
+    let far = Scene::alone(&items).model();
+    assert!(far.unobserved && far.phase == P::Progressing, "{far:?}");
+    // With its ReplicaSet at hand the wanted template is known to be that of the pods: some other field was changed.
+    let near = Scene::of(&items).model();
+    assert!(!near.unobserved && near.phase == P::Progressing, "{near:?}");
 }
 
 #[test]
@@ -83,6 +88,34 @@ fn changes_made_while_paused_wait() {
     assert_eq!(ro.phase, P::Paused);
     assert!(ro.notices.iter().any(|n| n.text.contains("changes waiting")), "{:?}", ro.notices);
     assert!(ro.new_side().is_none(), "no pod has the waiting change: {:?}", ro.tracks);
+}
+
+/// A quota or an admission rule: neither the controller nor time will move it.
+#[test]
+fn forbidden_pods_are_stuck() {
+    let message = "pods \"web\" is forbidden: exceeded quota: pods";
+    let failure = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message});
+    let ro = Scene::of(&changed("progressing", |d| d["status"]["conditions"].as_array_mut().unwrap().push(failure))).model();
+    assert_eq!((ro.phase, ro.wait.as_ref().map(|w| w.who)), (P::Stuck, Some(W::Human)));
+    assert!(ro.notices.iter().any(|n| n.text.contains("exceeded quota")), "{:?}", ro.notices);
+}
+
+/// Two bad versions in a row: users fall back to the one that serves them.
+#[test]
+fn the_way_back_skips_what_never_served() {
+    let mut items = list("progressing");
+    let mut broken = items.iter().find(|i| i["kind"] == "ReplicaSet" && i["status"]["readyReplicas"] == 3).unwrap().clone();
+    broken["metadata"]["uid"] = "broken".into();
+    broken["metadata"]["name"] = "broken".into();
+    broken["metadata"]["labels"]["pod-template-hash"] = "bad".into();
+    broken["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "9".into();
+    broken["spec"]["template"]["spec"]["containers"][0]["image"] = "app:bad".into();
+    broken["status"] = json!({"replicas": 1});
+    items.push(broken);
+    let ro = Scene::of(&items).model();
+    assert!(ro.way_back.what.starts_with("abort: undo to revision 1"), "{}", ro.way_back.what);
+    let roles: Vec<(Role, &str)> = ro.tracks.iter().map(|t| (t.role(), &*t.images[0])).collect();
+    assert_eq!(roles, [(Role::New, "app:v2"), (Role::Stable, "app:v1"), (Role::Old, "app:bad")]);
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn cases() -> Vec<(&'static str, Intent, Vec<&'static str>)> {
         ("pods-failing", Intent::Undo { to: Some("57b58b5565".into()) }, vec![template]),
         ("pods-failing", Intent::Restart, vec!["add /spec/template/metadata/annotations"]),
         ("progressing", image("app:v9"), vec!["add /spec/template/spec/containers/0/image"]),
+        ("progressing", Intent::Scale { replicas: 6 }, vec!["add /spec/replicas"]),
     ]
 }
 
@@ -44,10 +45,18 @@ fn every_write_is_exactly_this_and_holds_once() {
         assert!(!plan.changes.is_empty() && !plan.back.is_empty() && !plan.only_if.is_empty());
         let after = apply(&items, &plan).unwrap_or_else(|e| panic!("{name} {intent:?}: {e}"));
         assert!(apply(&after, &plan).is_err(), "{name} {intent:?} can be sent twice");
-        for path in ["uid", "generation"] {
+        let scales = intent.verb() == Verb::Scale;
+        let moved: [(&str, bool, fn(&mut Value)); 5] = [
+            ("uid", true, |d| d["metadata"]["uid"] = json!("recreated")),
+            ("template", !scales, |d| d["spec"]["template"]["metadata"]["labels"]["more"] = json!("x")),
+            ("pause", !scales, |d| d["spec"]["paused"] = json!(!d["spec"]["paused"].as_bool().unwrap_or(false))),
+            ("revision", !scales, |d| d["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("99")),
+            ("replicas", scales, |d| (d["spec"]["replicas"], d["metadata"]["generation"]) = (json!(7), json!(99))),
+        ];
+        for (what, matters, change) in moved {
             let mut other = items.clone();
-            root(&mut other)["metadata"][path] = if path == "uid" { json!("recreated") } else { json!(99) };
-            assert!(apply(&other, &plan).is_err(), "{name} {intent:?} ignores another {path}");
+            change(root(&mut other));
+            assert_eq!(apply(&other, &plan).is_err(), matters, "{name} {intent:?}: another {what}");
         }
         let scene = Scene::of(&after);
         let progress = DEPLOYMENT.progress(&plan.expect.goal, &scene.model(), &scene.root, &scene.objects);
@@ -71,19 +80,22 @@ fn undo_finds_the_old_replica_set_again() {
 
 #[test]
 fn an_abort_is_done_when_the_roll_back_is() {
-    let mut items = list("progressing");
-    let generation = root(&mut items)["metadata"]["generation"].as_i64().unwrap();
-    let goal = Scene::of(&items).plan(&Intent::Abort).unwrap().expect.goal;
-    assert_eq!(goal, Goal::Rolled { after: generation });
+    let items = list("progressing");
+    let plan = Scene::of(&items).plan(&Intent::Abort).unwrap();
+    let goal = plan.expect.goal.clone();
+    assert!(matches!(goal, Goal::Stable(_)), "{goal:?}");
+    let sent = apply(&items, &plan).unwrap();
     let at = |status: Value, reason: &str| {
-        let scene = Scene::of(&changed("progressing", |d| {
-            d["metadata"]["generation"] = (generation + 1).into();
-            d["status"] = status;
-            d["status"]["observedGeneration"] = (generation + 1).into();
-            d["status"]["conditions"] = json!([{"type": "Progressing", "status": "False", "reason": reason}]);
-        }));
+        let mut after = sent.clone();
+        let d = root(&mut after);
+        d["status"] = status;
+        d["status"]["observedGeneration"] = d["metadata"]["generation"].clone();
+        d["status"]["conditions"] = json!([{"type": "Progressing", "status": "False", "reason": reason}]);
+        let scene = Scene::of(&after);
         DEPLOYMENT.progress(&goal, &scene.model(), &scene.root, &scene.objects)
     };
+    let before = Scene::of(&items);
+    assert_eq!(DEPLOYMENT.progress(&goal, &before.model(), &before.root, &before.objects), Progress::Nothing);
     let partly = json!({"replicas": 5, "updatedReplicas": 3, "availableReplicas": 3});
     assert_eq!(at(partly.clone(), "ReplicaSetUpdated"), Progress::Observed);
     assert!(matches!(at(partly, "ProgressDeadlineExceeded"), Progress::Diverted(_)));
@@ -105,6 +117,9 @@ fn refusals_name_what_to_do_instead() {
         ("pods-failing", image("app:v2"), None),
         ("pods-failing", image("not an image"), None),
         ("pods-failing", Intent::Undo { to: Some("75578ddcb8".into()) }, None),
+        ("pods-failing", Intent::Scale { replicas: 2 }, None),
+        ("pods-failing", Intent::ScaleDown, Some(Verb::Scale)),
+        ("progressing", Intent::SetWeight { percent: 10 }, Some(Verb::Pause)),
     ];
     for (name, intent, better) in cases {
         let refusal = Scene::of(&list(name)).plan(&intent).expect_err(name);
@@ -122,6 +137,88 @@ fn an_outage_must_be_confirmed() {
     assert_eq!(loudest(Intent::Restart), Some(Severity::Danger));
     assert_eq!(loudest(image("app:v9")), Some(Severity::Danger));
     assert_eq!(loudest(Intent::Undo { to: None }), Some(Severity::Warning), "the way back is never held up");
+}
+
+/// The plan's words hold while pods come and go: only then a person can read the card to its end.
+#[test]
+fn a_card_stands_still_while_pods_come_up() {
+    for intent in [Intent::Pause, Intent::Abort, Intent::Restart, Intent::Undo { to: None }, image("app:v9")] {
+        let plan = |updated: u32, replicas: u32| {
+            let scene = Scene::of(&changed("progressing", |d| {
+                d["status"]["updatedReplicas"] = updated.into();
+                d["metadata"]["generation"] = 9.into();
+                d["spec"]["replicas"] = replicas.into();
+            }));
+            scene.plan(&intent).unwrap()
+        };
+        let (a, b) = (plan(2, 4), plan(3, 6));
+        assert_eq!(
+            (&a.sentence, &a.only_if, &a.expect.goal, &a.writes),
+            (&b.sentence, &b.only_if, &b.expect.goal, &b.writes),
+            "{intent:?}"
+        );
+    }
+}
+
+#[test]
+fn the_spec_may_be_newer_than_the_controllers_look_but_not_the_template() {
+    let newer = |change: fn(&mut Value)| {
+        Scene::of(&changed("progressing", |d| {
+            d["metadata"]["generation"] = 9.into();
+            change(d);
+        }))
+    };
+    assert!(newer(|d| d["spec"]["replicas"] = 6.into()).plan(&Intent::Pause).is_ok());
+    let another = newer(|d| d["spec"]["template"]["metadata"]["labels"]["more"] = "x".into());
+    assert!(another.model().unobserved);
+    assert_eq!(another.plan(&Intent::Pause).unwrap_err().reason.to_string(), "the controller has not seen the newest change");
+    assert_eq!(another.plan(&Intent::Abort).unwrap_err().try_verb, Some(Verb::Undo));
+    assert!(another.plan(&Intent::Undo { to: None }).is_ok(), "the way back is never held up");
+}
+
+#[test]
+fn scaling_says_who_else_scales_and_what_is_left() {
+    let mut items = list("pods-failing");
+    let words = |items: &[Value], replicas| {
+        let plan = Scene::of(items).plan(&Intent::Scale { replicas }).unwrap();
+        plan.warnings.iter().map(|n| format!("{:?} {}", n.severity, n.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(words(&items, 0), ["Danger no pod is left: users get nothing"]);
+    assert!(words(&items, 6).is_empty());
+    let name = root(&mut items)["metadata"]["name"].clone();
+    let namespace = root(&mut items)["metadata"]["namespace"].clone();
+    let target = |kind: &str| json!({"apiVersion": "apps/v1", "kind": kind, "name": name});
+    let hpa = |kind: &str| {
+        json!({"kind": "HorizontalPodAutoscaler", "metadata": {"name": "web", "namespace": namespace, "uid": "hpa"},
+            "spec": {"scaleTargetRef": target(kind), "minReplicas": 2, "maxReplicas": 5}})
+    };
+    items.push(hpa("StatefulSet"));
+    assert!(words(&items, 6).is_empty(), "that of another kind");
+    *items.last_mut().unwrap() = hpa("Deployment");
+    assert_eq!(words(&items, 6), ["Warning HPA web (2 to 5 pods) sets the number of pods: it takes this back to 5"]);
+    assert_eq!(words(&items, 3), ["Warning HPA web (2 to 5 pods) sets the number of pods: it may change this again at any time"]);
+    let notices = Scene::of(&items).model().notices;
+    assert!(notices.iter().any(|n| n.text.starts_with("HPA web (2 to 5 pods)")), "{notices:?}");
+    items.last_mut().unwrap()["metadata"]["labels"] = json!({"scaledobject.keda.sh/name": "queue"});
+    assert!(words(&items, 0).contains(&"Warning KEDA queue is switched off for as long as there are no pods".to_owned()));
+}
+
+#[test]
+fn scaling_is_done_when_the_pods_are_there() {
+    let items = list("pods-failing");
+    let plan = Scene::of(&items).plan(&Intent::Scale { replicas: 6 }).unwrap();
+    let at = |replicas: u32, available: u32| {
+        let mut after = apply(&items, &plan).unwrap();
+        let d = root(&mut after);
+        d["spec"]["replicas"] = replicas.into();
+        d["status"] = json!({"observedGeneration": d["metadata"]["generation"], "replicas": replicas, "availableReplicas": available});
+        let scene = Scene::of(&after);
+        DEPLOYMENT.progress(&plan.expect.goal, &scene.model(), &scene.root, &scene.objects)
+    };
+    assert_eq!(at(2, 2), Progress::Nothing);
+    assert_eq!(at(6, 5), Progress::Observed);
+    assert_eq!(at(6, 6), Progress::Done);
+    assert!(matches!(at(5, 5), Progress::Diverted(_)));
 }
 
 #[test]
