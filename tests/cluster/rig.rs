@@ -18,6 +18,8 @@ pub mod api;
 pub mod audit;
 #[path = "rig/bootstrap.rs"]
 mod bootstrap;
+#[path = "rig/canaries.rs"]
+mod canaries;
 #[path = "rig/exporter.rs"]
 pub mod exporter;
 #[path = "rig/fixtures.rs"]
@@ -28,6 +30,8 @@ mod identity;
 mod layout;
 #[path = "rig/manifests.rs"]
 pub mod manifests;
+#[path = "rig/network.rs"]
+mod network;
 #[path = "rig/observe.rs"]
 mod observe;
 #[path = "rig/parts.rs"]
@@ -104,6 +108,8 @@ pub struct Rig {
     ca: Vec<u8>,
     traffic: Traffic,
     exporter: Option<exporter::Server>,
+    network: Option<network::Network>,
+    flagger: tokio::sync::OnceCell<()>,
     processes: Mutex<Processes>,
     namespaces: AtomicU32,
 }
@@ -149,7 +155,16 @@ impl Rig {
         let ca = pki::write(&layout)?;
         layout.write_configs()?;
         let processes = Mutex::new(Processes::new(&layout)?);
-        let mut rig = Self { layout, ca, traffic: Traffic::new(), exporter: None, processes, namespaces: AtomicU32::new(0) };
+        let mut rig = Self {
+            layout,
+            ca,
+            traffic: Traffic::new(),
+            exporter: None,
+            network: None,
+            flagger: tokio::sync::OnceCell::new(),
+            processes,
+            namespaces: AtomicU32::new(0),
+        };
         rig.start_parts(options).await?;
         Ok(rig)
     }
@@ -159,6 +174,8 @@ impl Rig {
             self.exporter = Some(exporter::Server::start(self.traffic.clone(), self.exporter_config())?);
             self.spawn(Part::Prometheus)?;
         }
+        self.network =
+            Some(network::Network::start(self.layout.ports.network, &self.layout.network(), self.config(Identity::Controllers))?);
         self.spawn(Part::Etcd)?;
         self.wait_listening(Part::Etcd, self.layout.ports.etcd).await?;
         self.spawn(Part::ApiServer)?;
@@ -173,6 +190,43 @@ impl Rig {
             self.wait_http(Part::Prometheus, &format!("{}/-/ready", self.prometheus_url())).await?;
         }
         Ok(())
+    }
+
+    /// Starts Flagger and its load tester unless they run, and says whether there is one: `false` means to skip the test.
+    /// A Canary says its provider, or is of `kubernetes`; its checks ask the rig's Prometheus. The gates are at
+    /// [`manifests::GATE`], and the API server leads there too.
+    pub async fn flagger(&self) -> bool {
+        self.flagger.get_or_try_init(|| self.start_flagger()).await.expect("Flagger did not start");
+        true
+    }
+
+    async fn start_flagger(&self) -> Result<()> {
+        self.spawn(Part::Loadtester)?;
+        self.wait_http(Part::Loadtester, &format!("http://127.0.0.1:{}/healthz", self.layout.ports.loadtester)).await?;
+        self.create_namespace(manifests::LOADTESTER.0).await;
+        let fixtures = self.fixtures(manifests::LOADTESTER.0);
+        for object in manifests::loadtester(self.layout.ports.loadtester) {
+            fixtures.apply(object).await;
+        }
+        self.spawn(Part::Flagger)?;
+        self.wait_http(Part::Flagger, &format!("http://127.0.0.1:{}/healthz", self.layout.ports.flagger)).await?;
+        // Until the Service has an endpoint.
+        let check = fixtures.gate_path("check");
+        self.wait(Part::Loadtester, || {
+            let (fixtures, check) = (&fixtures, &check);
+            async move {
+                let answer = fixtures.api().post(check, &json!({"name": "none", "namespace": "none"})).await;
+                matches!(answer, Err(kube::Error::Api(status)) if status.code == 403 && !status.message.contains("cannot"))
+            }
+        })
+        .await
+    }
+
+    /// Installs the kinds of another project; `tests/cluster/crds` lists the names.
+    pub async fn install(&self, name: &str) {
+        let file = self.layout.more_crds(name);
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}; run tests/cluster/build", file.display()));
+        bootstrap::install(&self.api(Identity::Admin), &text).await.unwrap_or_else(|error| panic!("installing {name}: {error}"));
     }
 
     fn exporter_config(&self) -> exporter::Config {
@@ -333,3 +387,7 @@ fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
+
+#[cfg(test)]
+#[path = "rig/tests.rs"]
+mod tests;

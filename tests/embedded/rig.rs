@@ -106,6 +106,11 @@ impl Rig {
         Ok(rig)
     }
 
+    /// Whether Flagger runs here; without it the tests of it are skipped.
+    pub async fn flagger(&self) -> bool {
+        false
+    }
+
     fn world(&self) -> &World {
         self.cluster.world()
     }

@@ -43,6 +43,11 @@ impl Api {
         self.client.request_events(request(Method::GET, &format!("{path}{mark}watch=1&timeoutSeconds=36000"), "", Vec::new())).await
     }
 
+    /// A request that is no object's, as to a Service through the API server.
+    pub async fn post(&self, path: &str, body_of: &Value) -> Result<String> {
+        self.client.request_text(request(Method::POST, path, "application/json", body(body_of))).await
+    }
+
     /// Creates what a YAML document describes.
     pub async fn create_yaml(&self, path: &str, document: &str) -> Result<()> {
         self.client.request_text(request(Method::POST, path, "application/yaml", document.into())).await.map(drop)
@@ -84,7 +89,12 @@ pub fn collection(api_version: &str, namespace: Option<&str>, plural: &str) -> S
 fn path_of(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let kind = text("/kind").unwrap_or_default().to_lowercase();
-    let plural = if kind.ends_with('s') { format!("{kind}es") } else { format!("{kind}s") };
+    let vowel = |c: char| "aeiou".contains(c);
+    let plural = match kind.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(vowel) => format!("{stem}ies"),
+        _ if kind.ends_with(['s', 'x']) => format!("{kind}es"),
+        _ => format!("{kind}s"),
+    };
     let collection = collection(text("/apiVersion").unwrap_or_default(), text("/metadata/namespace"), &plural);
     format!("{collection}/{}", text("/metadata/name").unwrap_or_default())
 }

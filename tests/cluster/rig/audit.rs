@@ -87,9 +87,14 @@ impl Entry {
         ["authorization.k8s.io", "authentication.k8s.io"].contains(&self.group.as_str()) && self.verb == "create"
     }
 
+    /// Asks a gate how it stands: a POST that changes nothing.
+    pub fn is_check(&self) -> bool {
+        self.subresource == "proxy" && self.uri.ends_with("/check")
+    }
+
     pub fn is_write(&self) -> bool {
         let writes = ["create", "update", "patch", "delete", "deletecollection"];
-        writes.contains(&self.verb.as_str()) && !self.is_review() && !self.is_dry_run()
+        writes.contains(&self.verb.as_str()) && !self.is_review() && !self.is_dry_run() && !self.is_check()
     }
 }
 

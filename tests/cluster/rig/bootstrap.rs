@@ -24,9 +24,42 @@ pub async fn run(api: &Api, layout: &Layout) -> Result<()> {
 
 async fn create_crds(api: &Api, layout: &Layout) -> Result<()> {
     let files = layout.crds()?.into_iter().map(std::fs::read_to_string).collect::<Result<Vec<_>, _>>()?;
-    let documents = files.iter().flat_map(|file| file.split("\n---")).filter(|document| document.contains("kind:"));
-    try_join_all(documents.map(|document| api.create_yaml(CRDS, document))).await?;
+    try_join_all(files.iter().flat_map(|file| documents(file)).map(|document| api.create_yaml(CRDS, document))).await?;
     Ok(())
+}
+
+fn documents(file: &str) -> impl Iterator<Item = &str> {
+    file.split("\n---").filter(|document| document.contains("kind:"))
+}
+
+/// Creates the kinds in a file, unless they are there, and waits until all are served.
+pub async fn install(api: &Api, file: &str) -> Result<()> {
+    for document in documents(file) {
+        if let Err(error) = api.create_yaml(CRDS, document).await
+            && !matches!(&error, kube::Error::Api(status) if status.code == 409)
+        {
+            return Err(error.into());
+        }
+    }
+    for crd in api.list(CRDS).await?.iter().filter(|crd| is_in(file, crd)) {
+        established(api, crd).await;
+    }
+    Ok(())
+}
+
+fn is_in(file: &str, crd: &Value) -> bool {
+    crd["metadata"]["name"].as_str().is_some_and(|name| file.contains(&format!("name: {name}\n")))
+}
+
+async fn established(api: &Api, crd: &Value) {
+    let (spec, served) = (&crd["spec"], |version: &&Value| version["served"] == true);
+    for version in spec["versions"].as_array().into_iter().flatten().filter(served) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let path = format!("/apis/{}/{}/{}?limit=1", text(&spec["group"]), text(&version["name"]), text(&spec["names"]["plural"]));
+        while api.get(&path).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 /// Waits until the new kinds are served; the Rollouts controller would give up without them.

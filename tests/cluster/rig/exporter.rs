@@ -8,17 +8,18 @@ use axum::Router;
 use axum::routing::get;
 use color_eyre::eyre::Result;
 use rolltop::demo::exposition::Exposition;
-use rolltop::demo::routes::Routes;
+use rolltop::demo::routes::{Route, Routes};
 use rolltop::demo::traffic::{Load, Model, Profile};
 use tokio::sync::oneshot;
 
 use super::api::Api;
+use super::canaries;
 use super::observe::Snapshot;
 
 const POLL: Duration = Duration::from_millis(300);
 const SEED: u64 = 7;
 
-/// The traffic of all workloads, by "namespace/rollout". Without any setting each gets 40 requests per second, of
+/// The traffic of all workloads, by "namespace/rollout", or "namespace/target" of a Canary. Without any setting each gets 40 requests per second, of
 /// which 0.2 % fail.
 #[derive(Clone)]
 pub struct Traffic(Arc<Mutex<State>>);
@@ -26,12 +27,13 @@ pub struct Traffic(Arc<Mutex<State>>);
 struct State {
     model: Model,
     routes: Routes,
+    canaries: Routes,
     advanced: Instant,
 }
 
 impl Traffic {
     pub fn new() -> Self {
-        let state = State { model: Model::new(SEED), routes: Routes::default(), advanced: Instant::now() };
+        let state = State { model: Model::new(SEED), routes: Routes::default(), canaries: Routes::default(), advanced: Instant::now() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -55,14 +57,16 @@ impl Traffic {
     /// The text Prometheus gets.
     pub fn metrics(&self) -> String {
         let state = self.now();
-        Exposition::of(&state.model, state.routes.iter()).text()
+        let canaries: Vec<Route> = state.canaries.iter().cloned().collect();
+        Exposition::of(&state.model, state.routes.iter().chain(&canaries)).text() + &canaries::text(&state.model, &canaries)
     }
 
     fn observe(&self, snapshot: &Snapshot) {
         let mut state = self.now();
-        let State { model, routes, .. } = &mut *state;
+        let State { model, routes, canaries, .. } = &mut *state;
         routes.update(snapshot.routes()).iter().for_each(|gone| model.remove(gone));
-        routes.iter().for_each(|route| model.route(&route.workload(), route.tracks.clone()));
+        canaries.update(canaries::routes(snapshot)).iter().for_each(|gone| model.remove(gone));
+        routes.iter().chain(canaries.iter()).for_each(|route| model.route(&route.workload(), route.tracks.clone()));
     }
 
     /// The state after all the time that has passed.

@@ -2,12 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::api::{Api, collection};
-use super::manifests::{self, BlueGreen, Canary, Pods};
+use super::manifests::{self, BlueGreen, Canary, FlaggerCanary, Pods};
 
 const ARGO: &str = "argoproj.io/v1alpha1";
+const FLAGGER: &str = "flagger.app/v1beta1";
+
+/// Some ticks, on a machine that has others to serve.
+const CANARY_PATIENCE: Duration = Duration::from_secs(180);
+
 /// One namespace, as admin. All methods panic when the API server refuses: the test is then broken.
 #[derive(Clone)]
 pub struct Fixtures {
@@ -134,6 +139,59 @@ impl Fixtures {
     pub async fn ingress_weight(&self, name: &str) -> Option<u32> {
         let ingress = self.get("networking.k8s.io/v1", "ingresses", &format!("{name}-{name}-canary")).await;
         ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/canary-weight"].as_str()?.parse().ok()
+    }
+
+    /// A Canary of Flagger's, the Deployment it releases and what else it refers to.
+    pub async fn flagger_canary(&self, name: &str, options: FlaggerCanary) {
+        self.apply_all(options.objects(name)).await;
+    }
+
+    /// Begins a release of the version `tag` of a Deployment.
+    pub async fn release_deployment(&self, name: &str, tag: &str, pods: Pods) {
+        let path = self.path("apps/v1", "deployments", name);
+        self.api.merge(&path, &manifests::release(tag, pods)).await.expect("patching a deployment");
+    }
+
+    pub async fn canary_object(&self, name: &str) -> Value {
+        self.get(FLAGGER, "canaries", name).await
+    }
+
+    pub async fn patch_canary(&self, name: &str, patch: &Value) -> Value {
+        self.api.merge(&self.path(FLAGGER, "canaries", name), patch).await.expect("patching a canary")
+    }
+
+    /// Waits until the Canary is as wished; returns it. A tick takes ten seconds.
+    pub async fn wait_canary(&self, name: &str, wish: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let canary = self.canary_object(name).await;
+            if wish(&canary) {
+                return canary;
+            }
+            assert!(begin.elapsed() < CANARY_PATIENCE, "{name} is not as wished after {CANARY_PATIENCE:?}:\n{:#}", canary["status"]);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    pub async fn wait_canary_phase(&self, name: &str, phase: &str) -> Value {
+        self.wait_canary(name, |canary| canary["status"]["phase"] == phase).await
+    }
+
+    /// `open` or `close`: the gate of a Canary at the load tester.
+    pub async fn gate(&self, name: &str, what: &str) {
+        let whose = json!({"name": name, "namespace": self.namespace});
+        self.api.post(&self.gate_path(what), &whose).await.expect("asking the load tester");
+    }
+
+    /// Whether the gate is open.
+    pub async fn gate_is_open(&self, name: &str) -> bool {
+        let whose = json!({"name": name, "namespace": self.namespace});
+        self.api.post(&self.gate_path("check"), &whose).await.is_ok()
+    }
+
+    pub fn gate_path(&self, what: &str) -> String {
+        let (namespace, name) = manifests::LOADTESTER;
+        format!("/api/v1/namespaces/{namespace}/services/http:{name}:80/proxy/gate/{what}")
     }
 
     /// Waits until the Rollout is as wished; returns it. Panics with its status after `timeout`.

@@ -35,6 +35,9 @@ pub struct Ports {
     pub api_server: u16,
     pub argo_metrics: u16,
     pub argo_health: u16,
+    pub flagger: u16,
+    pub loadtester: u16,
+    pub network: u16,
     pub prometheus: u16,
     pub exporter: u16,
 }
@@ -50,6 +53,9 @@ impl Ports {
             api_server: next()?,
             argo_metrics: next()?,
             argo_health: next()?,
+            flagger: next()?,
+            loadtester: next()?,
+            network: next()?,
             prometheus: next()?,
             exporter: next()?,
         })
@@ -103,6 +109,16 @@ impl Layout {
         yaml_files(&programs::home().join("share/crds"))
     }
 
+    /// Socket of the cluster's network, for the API server.
+    pub fn network(&self) -> PathBuf {
+        self.file("network.sock")
+    }
+
+    /// The kinds of another project; see `tests/cluster/crds`.
+    pub fn more_crds(&self, name: &str) -> PathBuf {
+        programs::home().join("share/crds/more").join(format!("{name}.yaml"))
+    }
+
     /// Text of a kubeconfig file.
     pub fn kubeconfig(&self, identity: Identity, namespace: &str) -> String {
         let (url, authority) = (self.server_url(), self.file("ca.crt"));
@@ -114,6 +130,7 @@ impl Layout {
         fs::write(self.file("tokens.csv"), Identity::ALL.iter().map(token).collect::<String>())?;
         fs::write(self.file("controllers.kubeconfig"), self.kubeconfig(Identity::Controllers, "default"))?;
         fs::write(self.file("audit.yaml"), AUDIT_POLICY)?;
+        fs::write(self.file("egress.yaml"), egress_config(&self.network()))?;
         fs::write(self.file("prometheus.yaml"), prometheus_config(self.ports.exporter))?;
         fs::write(self.file("stages.yaml"), stages()?)?;
         Ok(())
@@ -130,6 +147,17 @@ fn stages() -> Result<String> {
         all += "\n";
     }
     Ok(all)
+}
+
+/// With an address in place of a socket this API server falls over.
+fn egress_config(network: &Path) -> String {
+    format!(
+        "apiVersion: apiserver.k8s.io/v1beta1\n\
+         kind: EgressSelectorConfiguration\n\
+         egressSelections:\n\
+         - name: cluster\n  connection: {{proxyProtocol: HTTPConnect, transport: {{uds: {{udsName: \"{}\"}}}}}}\n",
+        network.display()
+    )
 }
 
 fn prometheus_config(exporter: u16) -> String {

@@ -3,6 +3,14 @@
 use serde_json::{Value, json};
 
 const ARGO: &str = "argoproj.io/v1alpha1";
+const FLAGGER: &str = "flagger.app/v1beta1";
+
+/// Namespace and name of the load tester's Service, as Flagger's documentation has them.
+pub const LOADTESTER: (&str, &str) = ("test", "flagger-loadtester");
+
+/// Where a hook asks whether its gate is open.
+pub const GATE: &str = "http://flagger-loadtester.test/gate/check";
+
 const IMAGE: &str = "registry.example.test/app";
 
 /// How pods of a version fare; see `tests/cluster/stages`.
@@ -148,6 +156,97 @@ impl BlueGreen {
         json_patch::merge(&mut spec, &self.spec);
         vec![service(name, name), service(&preview, name), rollout(name, spec)]
     }
+}
+
+/// A Deployment and the Canary that releases it.
+#[derive(Debug, Clone)]
+pub struct FlaggerCanary {
+    /// `kubernetes`, `nginx` (with an Ingress `NAME`) or `gatewayapi:v1`.
+    pub provider: &'static str,
+    pub replicas: u32,
+    pub tag: String,
+    /// Types of the hooks that ask the load tester's gate.
+    pub gates: Vec<&'static str>,
+    /// Merged into `spec.analysis`.
+    pub analysis: Value,
+    /// Merged into `spec`.
+    pub spec: Value,
+}
+
+impl FlaggerCanary {
+    /// Two iterations, then all users at once.
+    pub fn blue_green() -> Self {
+        let analysis = json!({"iterations": 2});
+        Self { provider: "kubernetes", replicas: 2, tag: "v1".into(), gates: Vec::new(), analysis, spec: json!({}) }
+    }
+
+    /// Weights 20 and 40 on an ingress-nginx.
+    pub fn nginx() -> Self {
+        Self { provider: "nginx", analysis: json!({"stepWeight": 20, "maxWeight": 40}), ..Self::blue_green() }
+    }
+
+    /// The same weights on an HTTPRoute.
+    pub fn gateway() -> Self {
+        Self { provider: "gatewayapi:v1", ..Self::nginx() }
+    }
+
+    pub fn gates<const N: usize>(self, gates: [&'static str; N]) -> Self {
+        Self { gates: gates.into(), ..self }
+    }
+
+    pub fn analysis(mut self, more: &Value) -> Self {
+        json_patch::merge(&mut self.analysis, more);
+        self
+    }
+
+    /// The Canary, and before it what it refers to.
+    pub fn objects(&self, name: &str) -> Vec<Value> {
+        let mut deployment = object("apps/v1", "Deployment", name);
+        deployment["spec"] = spec(name, self.replicas, &self.tag, Pods::Fast);
+        let mut canary = object(FLAGGER, "Canary", name);
+        let hook = |kind: &&str| json!({"name": kind, "type": kind, "url": GATE, "timeout": "2s"});
+        let mut analysis = json!({
+            "interval": "10s",
+            "threshold": 2,
+            "metrics": [{"name": "request-success-rate", "interval": "10s", "thresholdRange": {"min": 99}}],
+            "webhooks": self.gates.iter().map(hook).collect::<Vec<_>>(),
+        });
+        json_patch::merge(&mut analysis, &self.analysis);
+        canary["spec"] = json!({
+            "provider": self.provider,
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "progressDeadlineSeconds": 120,
+            "service": {"port": 80, "targetPort": 8080},
+            "analysis": analysis,
+        });
+        let mut objects = vec![deployment];
+        match self.provider {
+            "nginx" => {
+                canary["spec"]["ingressRef"] = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": name});
+                objects.push(ingress(name));
+            }
+            "gatewayapi:v1" => {
+                canary["spec"]["service"]["hosts"] = json!([format!("{name}.example.test")]);
+                canary["spec"]["service"]["gatewayRefs"] = json!([{"name": "gateway", "namespace": "test"}]);
+            }
+            _ => {}
+        }
+        json_patch::merge(&mut canary["spec"], &self.spec);
+        objects.push(canary);
+        objects
+    }
+}
+
+/// A pod that a load tester on this port of loopback plays, and its Service.
+pub fn loadtester(port: u16) -> [Value; 2] {
+    let name = LOADTESTER.1;
+    let mut pod = object("v1", "Pod", name);
+    let template = pod_template(name, "latest", Pods::Fast);
+    pod["metadata"]["labels"] = template["metadata"]["labels"].clone();
+    pod["spec"] = template["spec"].clone();
+    let mut service = service(name, name);
+    service["spec"]["ports"] = json!([{"name": "http", "port": 80, "targetPort": port}]);
+    [pod, service]
 }
 
 /// The object's identity; all else is added by whoever needs it.

@@ -11,8 +11,12 @@ pub struct Snapshot {
     rollouts: Vec<Value>,
     replica_sets: Vec<Value>,
     services: Vec<Value>,
-    ingresses: Vec<Value>,
+    pub ingresses: Vec<Value>,
     virtual_services: Vec<Value>,
+    pub canaries: Vec<Value>,
+    /// This and the next only when there are Canaries.
+    pub deployments: Vec<Value>,
+    pub http_routes: Vec<Value>,
 }
 
 impl Snapshot {
@@ -26,11 +30,18 @@ impl Snapshot {
             list("/apis/networking.k8s.io/v1/ingresses"),
             list("/apis/networking.istio.io/v1/virtualservices"),
         )?;
-        Ok(Self { rollouts, replica_sets, services, ingresses, virtual_services })
+        let canaries = list("/apis/flagger.app/v1beta1/canaries").await?;
+        let (mut deployments, mut http_routes) = Default::default();
+        if !canaries.is_empty() {
+            deployments = list("/apis/apps/v1/deployments").await?;
+            // A kind that is installed on request.
+            http_routes = list("/apis/gateway.networking.k8s.io/v1/httproutes").await.unwrap_or_default();
+        }
+        Ok(Self { rollouts, replica_sets, services, ingresses, virtual_services, canaries, deployments, http_routes })
     }
 
     pub fn routes(&self) -> Vec<Route> {
-        let Self { rollouts, replica_sets, services, ingresses, virtual_services } = self;
+        let Self { rollouts, replica_sets, services, ingresses, virtual_services, .. } = self;
         Objects { rollouts, replica_sets, services, ingresses, virtual_services }.routes()
     }
 }

@@ -12,12 +12,24 @@ pub enum Part {
     Scheduler,
     Kwok,
     Argo,
+    Flagger,
+    /// Flagger's load tester, which keeps its gates.
+    Loadtester,
     Prometheus,
 }
 
 impl Part {
-    pub const ALL: [Self; 7] =
-        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kwok, Self::Argo, Self::Prometheus];
+    pub const ALL: [Self; 9] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kwok,
+        Self::Argo,
+        Self::Flagger,
+        Self::Loadtester,
+        Self::Prometheus,
+    ];
 
     pub fn program(self) -> &'static str {
         match self {
@@ -27,6 +39,8 @@ impl Part {
             Self::Scheduler => "kube-scheduler",
             Self::Kwok => "kwok",
             Self::Argo => "rollouts-controller",
+            Self::Flagger => "flagger",
+            Self::Loadtester => "loadtester",
             Self::Prometheus => "prometheus",
         }
     }
@@ -35,6 +49,10 @@ impl Part {
         let mut command = Command::new(layout.bin.join(self.program()));
         // Relative file names below; and no proxy of the surroundings between the parts.
         command.current_dir(&layout.dir).env_clear().env("HOME", &layout.dir).args(self.arguments(layout));
+        if self == Self::Flagger {
+            // Its hooks name Services; no host here knows them. What is on loopback it reaches without.
+            command.env("HTTP_PROXY", format!("http://127.0.0.1:{}", layout.ports.network));
+        }
         command
     }
 
@@ -46,6 +64,8 @@ impl Part {
             Self::Scheduler => as_controller(&["--leader-elect=false", "--secure-port=0"]),
             Self::Kwok => kwok(),
             Self::Argo => argo(layout),
+            Self::Flagger => flagger(layout),
+            Self::Loadtester => vec![format!("-port={}", layout.ports.loadtester)],
             Self::Prometheus => prometheus(layout),
         }
     }
@@ -85,6 +105,8 @@ fn api_server(layout: &Layout) -> Vec<String> {
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
         "--audit-policy-file=audit.yaml",
         "--audit-log-path=audit.log",
+        // The way to pods.
+        "--egress-selector-config-file=egress.yaml",
     ];
     arguments.extend(fixed.map(String::from));
     arguments
@@ -112,6 +134,14 @@ fn argo(layout: &Layout) -> Vec<String> {
     let mut arguments = as_controller(&["--leader-elect=false", "--qps=500", "--burst=1000"]);
     arguments.push(format!("--metricsport={}", layout.ports.argo_metrics));
     arguments.push(format!("--healthzPort={}", layout.ports.argo_health));
+    arguments
+}
+
+/// A Canary that names no provider is of `kubernetes`: blue-green without a router.
+fn flagger(layout: &Layout) -> Vec<String> {
+    let mut arguments = as_controller(&["-mesh-provider=kubernetes", "-log-level=info", "-control-loop-interval=2s"]);
+    arguments.push(format!("-metrics-server=http://127.0.0.1:{}", layout.ports.prometheus));
+    arguments.push(format!("-port={}", layout.ports.flagger));
     arguments
 }
 
