@@ -18,6 +18,7 @@
 pub mod coalesce;
 mod connect;
 pub mod decode;
+mod discovery;
 pub mod gate;
 mod hub;
 mod pace;
@@ -128,7 +129,7 @@ async fn everywhere(reader: Reader, root: &'static Resource, slot: Slot) {
 async fn each_alone(reader: &Reader, root: &'static Resource, slot: Slot, names: &[String]) {
     let hub = slot.hub.clone();
     let note = narrowed(root, names);
-    hub.remark(root.plural, note.clone());
+    hub.remark("narrowed", format!("only {}", named(names)).into());
     let mut tasks = JoinSet::new();
     in_each(&mut tasks, reader, root, &hub, names);
     drop(slot);
@@ -138,9 +139,13 @@ async fn each_alone(reader: &Reader, root: &'static Resource, slot: Slot, names:
 }
 
 fn narrowed(root: &Resource, names: &[String]) -> Text {
+    format!("no right to list {} in all namespaces: watching {}", root.qualified(), named(names)).into()
+}
+
+fn named(names: &[String]) -> String {
     let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
-    format!("no right to list {} in all namespaces: watching {shown}{more}", root.qualified()).into()
+    format!("{shown}{more}")
 }
 
 /// Namespaces in which a kind may be listed. If rights cannot be asked for, the namespace counts as

@@ -55,7 +55,7 @@ impl Default for Pace {
             coalesce: Duration::from_millis(50),
             heard_every: Duration::from_secs(1),
             forbidden: Duration::from_secs(30),
-            missing: Duration::from_secs(5),
+            missing: Duration::from_secs(15),
             stream_idle: Duration::from_secs(3),
             stream_total: Duration::from_secs(30),
             renew: Duration::from_secs(5),

@@ -21,7 +21,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     Pace,
     connect::Target,
-    decode,
+    decode, discovery,
     gate::{self, Gate},
     path::OneService,
     trouble::{Ask, Trouble},
@@ -81,6 +81,8 @@ struct Inner {
     heard: Mutex<Option<Instant>>,
     /// Held while asking. When the last question failed, and how.
     probing: tokio::sync::Mutex<Option<(Instant, Trouble)>>,
+    /// Held while asking, so that whoever asks meanwhile shares the answer.
+    catalogue: tokio::sync::Mutex<discovery::Catalogue>,
 }
 
 impl fmt::Debug for Reader {
@@ -101,6 +103,7 @@ impl Reader {
             streaming: AtomicBool::new(true),
             heard: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
+            catalogue: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -327,21 +330,36 @@ impl Reader {
         }
     }
 
-    /// Whether a kind is served, by the discovery document of its group.
+    /// Whether a kind is served, by the list of groups and the discovery document of its own. Both are shared: most clusters
+    /// lack most kinds, and each of those asks again and again.
     pub(super) async fn serves(&self, resource: &'static Resource) -> Result<bool, Trouble> {
-        #[derive(Deserialize)]
-        struct List {
-            #[serde(default)]
-            resources: Vec<Entry>,
-        }
-        #[derive(Deserialize)]
-        struct Entry {
-            name: String,
+        let mut catalogue = self.0.catalogue.lock().await;
+        catalogue.forget_older_than(self.0.pace.missing.mul_f64(0.8));
+        if !resource.group.is_empty() {
+            if catalogue.groups.is_none() {
+                let ask = self.ask("get", None, None);
+                let answer = self.fetch(Request::get("/apis").header(ACCEPT, "application/json").body(Body::empty()), &ask).await;
+                // Withheld or odd: then the group's own document must do.
+                let groups = answer.ok().and_then(|bytes| discovery::groups(&bytes));
+                catalogue.groups = Some((Instant::now(), groups));
+            }
+            let (_, groups) = catalogue.groups.as_ref().map_or((None, None), |(at, groups)| (Some(at), groups.as_ref()));
+            if groups.is_some_and(|groups| !groups.contains(&resource.api_version())) {
+                return Ok(false);
+            }
         }
         let path = root(resource);
+        if let Some((_, kinds)) = catalogue.kinds.get(&path) {
+            return Ok(kinds.contains(resource.plural));
+        }
         let ask = self.ask("get", Some(resource), None);
-        match self.fetch(Request::get(path).header(ACCEPT, "application/json").body(Body::empty()), &ask).await {
-            Ok(bytes) => Ok(serde_json::from_slice::<List>(&bytes).is_ok_and(|l| l.resources.iter().any(|r| r.name == resource.plural))),
+        match self.fetch(Request::get(&path).header(ACCEPT, "application/json").body(Body::empty()), &ask).await {
+            Ok(bytes) => {
+                let kinds = discovery::kinds(&bytes);
+                let served = kinds.contains(resource.plural);
+                catalogue.kinds.insert(path, (Instant::now(), kinds));
+                Ok(served)
+            }
             Err(t) if matches!(t.state, LinkState::CrdMissing { .. }) => Ok(false),
             // Discovery may be withheld where the kind itself is not.
             Err(t) if matches!(t.state, LinkState::Forbidden { .. }) => Ok(true),

@@ -62,6 +62,20 @@ impl Fleet {
         self.api.merge(&format!("{ROLLOUTS}/{namespace}/rollouts/{name}/status"), &json!({"status": status})).await.map(drop)
     }
 
+    /// Deployments that roll nothing and that nobody asked about, in the same namespaces.
+    pub async fn crowd(&self, deployments: usize) {
+        self.all((0..deployments).map(|n| self.deployment(n))).await;
+    }
+
+    async fn deployment(&self, n: usize) -> Result<(), kube::Error> {
+        let (object, status) = deployment(n);
+        self.api.apply(&object).await?;
+        let metadata = &object["metadata"];
+        let (namespace, name) = (metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}/status");
+        self.api.merge(&path, &json!({"status": status})).await.map(drop)
+    }
+
     async fn pod(&self, n: usize) -> Result<(), kube::Error> {
         self.api.apply(&pod(n)).await.map(drop)
     }
@@ -140,6 +154,29 @@ fn container(name: &str) -> Value {
         "livenessProbe": probe("/live"), "readinessProbe": probe("/ready"),
         "volumeMounts": [{"name": "config", "mountPath": "/etc/config"}],
     })
+}
+
+/// A Deployment at rest, with a pod template as people write them.
+fn deployment(n: usize) -> (Value, Value) {
+    let (namespace, name) = (namespace(n % NAMESPACES), format!("d{n:04}"));
+    let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": namespace});
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": name, "namespace": namespace, "labels": labels,
+            "annotations": {"deployment.kubernetes.io/revision": "7", "argocd.argoproj.io/tracking-id": format!("{name}:apps/Deployment:{namespace}/{name}")},
+        },
+        "spec": {
+            "replicas": 3, "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container(&name), container("proxy")]}},
+        },
+    });
+    let condition = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason, "message": "fine", "lastTransitionTime": "2026-01-01T00:00:00Z", "lastUpdateTime": "2026-01-01T00:00:00Z"});
+    let status = json!({
+        "observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3,
+        "conditions": [condition("Available", "MinimumReplicasAvailable"), condition("Progressing", "NewReplicaSetAvailable")],
+    });
+    (object, status)
 }
 
 /// A pod that only is there.

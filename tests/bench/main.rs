@@ -33,6 +33,7 @@ use table::{Goal, Row, Table, quantile};
 
 const ROLLOUTS: usize = 1_000;
 const PODS: usize = 10_000;
+const DEPLOYMENTS: usize = 5_000;
 /// A namespace with a single rollout, for what must not depend on how many there are.
 const ALONE: &str = "alone";
 /// A namespace in which nothing moves.
@@ -75,6 +76,10 @@ async fn measure(wanted: &[String]) -> Table {
     }
     if want("queries") {
         queries(&rig, &mut table).await;
+    }
+    // The last: it stays.
+    if want("crowd") {
+        crowd(&rig, &fleet, &mut table).await;
     }
     table
 }
@@ -201,6 +206,34 @@ async fn busy(rig: &Rig, fleet: &Fleet, table: &mut Table) {
         table.add(Row::new("bytes a second meanwhile", "bytes", sum(&writes) / took, Goal::None));
     }
     table.add(Row::new("resident memory after that", "MiB", glass.process().resident_mib(), Goal::AtMost(40.0)));
+    glass.quit().await;
+}
+
+/// The same fleet among thousands of Deployments, as clusters are: what all engines together cost.
+async fn crowd(rig: &Rig, fleet: &Fleet, table: &mut Table) {
+    const WHILE: Duration = Duration::from_secs(60);
+    let began = Instant::now();
+    fleet.crowd(DEPLOYMENTS).await;
+    say(&format!("{DEPLOYMENTS} Deployments more after {:.0} s", began.elapsed().as_secs_f64()));
+    let audit = rig.audit();
+    let (started, asked) = (Instant::now(), audit.mark());
+    let glass = App::new(rig, Identity::Viewer).args(&["watch", "-A"]).start();
+    glass.until(|screen| screen.contains(MARKED)).await;
+    table.add(Row::new("start → first picture among 5 000 Deployments", "ms", started.elapsed().as_secs_f64() * 1e3, Goal::None));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let opening = audit.since(asked).by(Identity::Viewer.user());
+    let lists = opening.iter().filter(|e| e.verb == "list").count();
+    table.add(Row::new("LISTs until then, pages counted", "", lists as f64, Goal::None));
+    let asked = audit.mark();
+    let cpu = glass.process().cpu();
+    tokio::time::sleep(WHILE).await;
+    let idle = audit.since(asked).by(Identity::Viewer.user());
+    let lists = idle.iter().filter(|e| e.verb == "list").count();
+    table.add(Row::new("resident memory among 5 000 Deployments", "MiB", glass.process().resident_mib(), Goal::AtMost(60.0)));
+    let cpu = (glass.process().cpu() - cpu).as_secs_f64() / WHILE.as_secs_f64() * 100.0;
+    table.add(Row::new("CPU idle among them", "% of a core", cpu, Goal::AtMost(0.05)));
+    table.add(Row::new("LISTs in an idle minute among them", "", lists as f64, Goal::AtMost(0.0)));
+    table.add(Row::new("API requests in that minute", "", idle.len() as f64, Goal::None));
     glass.quit().await;
 }
 

@@ -9,7 +9,7 @@ use rolltop::{
     cluster::{ReadError, Scope},
     model::LinkState,
     msg::Body as Message,
-    object::kinds,
+    object::{Resource, kinds},
 };
 use serde_json::json;
 
@@ -44,7 +44,7 @@ async fn without_cluster_wide_rights_it_watches_the_namespaces_it_may() {
             if let Message::Link(_, l) = b { (l.is_live() && l.detail.contains("in b")).then(|| l.clone()) } else { None }
         })
         .await;
-    assert!(link.detail.contains(&note) && link.detail.contains("no right to read rollouts.argoproj.io in b"), "{}", link.detail);
+    assert!(link.detail.contains("only a, b, c") && link.detail.contains("no right to read rollouts.argoproj.io in b"), "{}", link.detail);
 }
 
 #[tokio::test]
@@ -146,6 +146,27 @@ async fn a_kind_that_is_not_installed_is_waited_for_cheaply() {
         1
     );
     room.live().await;
+}
+
+#[tokio::test]
+async fn kinds_that_are_not_installed_share_one_look() {
+    let server = Server::start(|a, _| match &*a.path {
+        "/apis" => json(&json!({"kind": "APIGroupList", "groups": [{"versions": [{"groupVersion": "apps/v1"}]}]})),
+        p if p.starts_with("/apis/") && !p.starts_with("/apis/apps/") => {
+            axum::http::Response::builder().status(404).body("404 page not found\n".into()).unwrap()
+        }
+        _ => healthy(a),
+    })
+    .await;
+    let absent: Vec<&'static Resource> = vec![&kinds::ROLLOUT, &kinds::CANARY, &kinds::HTTP_ROUTE, &kinds::VIRTUAL_SERVICE];
+    let mut room = Room::of(reader(&server.url(), brisk()).await, absent, Scope::All);
+    room.link("missing kinds", |s| matches!(s, LinkState::CrdMissing { .. })).await;
+    room.during(Duration::from_millis(600)).await;
+    let looks = server.count(|a| a.path == "/apis");
+    // Every 60 ms, by each of four.
+    assert!((3..=15).contains(&looks), "{looks} looks");
+    let documents = server.count(|a| a.path.starts_with("/apis/") && a.path.matches('/').count() == 3);
+    assert_eq!(documents, 0, "the list of groups says it all");
 }
 
 #[tokio::test]

@@ -207,6 +207,8 @@ pub fn healthy(asked: &Asked) -> Response<Body> {
         a if a.is_probe() => json(&json!({"gitVersion": "v1.33.0"})),
         a if a.is_streamed_list() => no_streams(),
         a if a.is_watch() => watch(vec![], false),
+        a if a.path == "/apis" => json(&json!({"groups": [{"versions": [{"groupVersion": "argoproj.io/v1alpha1"}]}]})),
+        a if a.path == "/apis/argoproj.io/v1alpha1" => json(&json!({"resources": [{"name": "rollouts"}]})),
         _ => list(10, &[rollout("web", 1)]),
     }
 }
