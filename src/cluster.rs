@@ -26,13 +26,13 @@ pub mod path;
 mod plugin;
 mod proxy;
 mod reader;
+mod rights;
 mod trouble;
 mod watch;
 mod wire;
 
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt};
 use tokio::{sync::mpsc, task::JoinSet};
 
 pub use connect::{ConnectError, Connection, Options};
@@ -111,7 +111,7 @@ async fn everywhere(reader: Reader, root: &'static Resource, slot: Slot) {
             _ => refusal,
         };
         let is_served = !matches!(refusal.state, LinkState::CrdMissing { .. });
-        let names = if is_served { readable(&reader, root).await } else { Vec::new() };
+        let names = if is_served { rights::readable(&reader, root).await } else { Vec::new() };
         if !names.is_empty() {
             return each_alone(&reader, root, slot, &names).await;
         }
@@ -146,17 +146,6 @@ fn named(names: &[String]) -> String {
     let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
     format!("{shown}{more}")
-}
-
-/// Namespaces in which a kind may be listed. If rights cannot be asked for, the namespace counts as
-/// readable: its stream will tell. If namespaces cannot be listed, the kubeconfig's own is all there is.
-async fn readable(reader: &Reader, root: &'static Resource) -> Vec<String> {
-    let all = reader.namespaces().await.unwrap_or_else(|_| vec![reader.default_namespace().to_owned()]);
-    let allowed = |name: String| async move { reader.can_i("list", root, None, &name, "").await.unwrap_or(true).then_some(name) };
-    let mut names: Vec<String> =
-        stream::iter(all).map(allowed).buffer_unordered(AT_ONCE).filter_map(std::future::ready).take(NAMESPACES).collect().await;
-    names.sort();
-    names
 }
 
 /// The streams of the open rollout. Dropping it ends them.

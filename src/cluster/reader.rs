@@ -24,6 +24,7 @@ use super::{
     decode, discovery,
     gate::{self, Gate},
     path::OneService,
+    rights,
     trouble::{Ask, Trouble},
     wire::Wire,
 };
@@ -83,6 +84,7 @@ struct Inner {
     probing: tokio::sync::Mutex<Option<(Instant, Trouble)>>,
     /// Held while asking, so that whoever asks meanwhile shares the answer.
     catalogue: tokio::sync::Mutex<discovery::Catalogue>,
+    rights: tokio::sync::Mutex<rights::Asked>,
 }
 
 impl fmt::Debug for Reader {
@@ -104,6 +106,7 @@ impl Reader {
             heard: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
             catalogue: tokio::sync::Mutex::default(),
+            rights: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -217,7 +220,11 @@ impl Reader {
         Ok(version.git_version)
     }
 
-    async fn review<T: for<'de> Deserialize<'de>>(&self, path: &str, body: &serde_json::Value) -> Result<T, ReadError> {
+    pub(super) fn rights(&self) -> &tokio::sync::Mutex<rights::Asked> {
+        &self.0.rights
+    }
+
+    pub(super) async fn review<T: for<'de> Deserialize<'de>>(&self, path: &str, body: &serde_json::Value) -> Result<T, ReadError> {
         let request = Request::post(path).header(CONTENT_TYPE, "application/json").body(Body::from(body.to_string().into_bytes()));
         let ask = self.ask("create", None, None);
         let bytes = self.fetch(request, &ask).await.map_err(|t| match t.state {

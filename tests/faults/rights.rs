@@ -65,6 +65,30 @@ async fn rights_are_asked_for_and_only_those_namespaces_watched() {
     assert_eq!(server.asked().iter().filter(|a| a.is_list() && a.path.contains("/namespaces/")).count(), 1);
 }
 
+/// Twenty kinds in fifty namespaces would otherwise be a thousand questions.
+#[tokio::test]
+async fn one_review_of_a_namespaces_rules_answers_for_all_kinds() {
+    let rule = |resource: &str| json!({"verbs": ["list", "watch"], "apiGroups": ["argoproj.io"], "resources": [resource]});
+    let server = Server::start(move |a, _| match &*a.path {
+        ROLLOUTS | "/apis/argoproj.io/v1alpha1/analysisruns" => refused(),
+        "/apis/argoproj.io/v1alpha1" => json(&json!({"resources": [{"name": "rollouts"}, {"name": "analysisruns"}]})),
+        "/api/v1/namespaces" => {
+            json(&json!({"metadata": {}, "items": [{"metadata": {"name": "a", "uid": "a"}}, {"metadata": {"name": "b", "uid": "b"}}]}))
+        }
+        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews" => json(&json!({"status": {"resourceRules": [rule("rollouts")]}})),
+        _ => healthy(a),
+    })
+    .await;
+    let slow = rolltop::cluster::Pace { forbidden: Duration::from_secs(60), ..brisk() };
+    let mut room = Room::of(reader(&server.url(), slow).await, vec![&kinds::ROLLOUT, &kinds::ANALYSIS_RUN], Scope::All);
+    room.live().await;
+    room.during(Duration::from_millis(300)).await;
+    assert_eq!(server.count(|a| a.path.ends_with("selfsubjectrulesreviews")), 2, "one for each namespace");
+    assert_eq!(server.count(|a| a.path.ends_with("selfsubjectaccessreviews")), 0);
+    assert_eq!(server.count(|a| a.path == "/api/v1/namespaces"), 1);
+    assert_eq!(server.count(|a| a.is_list() && a.path.contains("/namespaces/") && a.path.ends_with("/analysisruns")), 0);
+}
+
 #[tokio::test]
 async fn without_a_list_of_namespaces_the_kubeconfigs_own_is_watched() {
     let server = Server::start(|a, _| match &*a.path {
