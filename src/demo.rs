@@ -8,6 +8,7 @@ pub mod exposition;
 pub mod kinds;
 pub mod kubeconfig;
 pub mod ledger;
+pub mod loadtester;
 pub mod prometheus;
 pub mod refusal;
 pub mod registry;

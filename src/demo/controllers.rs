@@ -12,6 +12,7 @@ pub mod disruption;
 pub mod endpoints;
 pub mod events;
 pub mod experiment;
+pub mod flagger;
 pub mod garbage;
 #[cfg(test)]
 mod harness;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<argo::Rollouts>::default(),
         Box::<analysis::AnalysisRuns>::default(),
         Box::new(experiment::Experiments),
+        Box::<flagger::Canaries>::default(),
         Box::new(disruption::Disruptions),
         Box::new(garbage::Garbage),
         Box::new(namespace::Namespaces),

@@ -51,11 +51,13 @@ const NGINX: Names = Names {
     duration: "nginx_ingress_controller_request_duration_seconds",
     unit: Unit::Seconds,
 };
+/// The part of a request's duration that the backend takes, which is all of it here. It has no counter of its own.
+const NGINX_RESPONSE: Names = Names { requests: "", duration: "nginx_ingress_controller_response_duration_seconds", unit: Unit::Seconds };
 const PLAIN: Names = Names { requests: "http_requests_total", duration: "http_request_duration_seconds", unit: Unit::Seconds };
 
 /// Everything one scrape shows.
 pub struct Exposition {
-    families: [(Names, Family); 3],
+    families: [(Names, Family); 4],
     gauges: BTreeMap<String, BTreeMap<Labels, f64>>,
 }
 
@@ -66,7 +68,7 @@ type Pairs = Vec<(&'static str, String)>;
 impl Exposition {
     /// All counters of these routes.
     pub fn of<'a>(model: &Model, routes: impl IntoIterator<Item = &'a Route>) -> Self {
-        let families = [ISTIO, NGINX, PLAIN].map(|names| (names, Family::new()));
+        let families = [ISTIO, NGINX, PLAIN, NGINX_RESPONSE].map(|names| (names, Family::new()));
         let mut all = Self { families, gauges: BTreeMap::new() };
         for route in routes {
             for (track, counters) in model.counters(&route.workload()) {
@@ -84,7 +86,7 @@ impl Exposition {
     }
 
     fn count(&mut self, route: &Route, track: &TrackId, code: u16, histogram: &Histogram) {
-        let [(_, istio), (_, nginx), (_, plain)] = &mut self.families;
+        let [(_, istio), (_, nginx), (_, plain), _] = &mut self.families;
         let add = |family: &mut Family, labels| family.entry(labels).or_default().merge(histogram);
         match &route.proxy {
             Proxy::Nginx { ingress, service } => add(nginx, nginx_labels(route, ingress, service, track, code)),
@@ -92,6 +94,27 @@ impl Exposition {
             Proxy::Mesh => ["source", "destination"].iter().for_each(|end| add(istio, istio_labels(route, end, track, code))),
         }
         add(plain, plain_labels(route, track, code));
+    }
+
+    /// Adds the counters of a Flagger Canary's route: each side is a workload of its own, and the labels are those that
+    /// Flagger's own checks ask for.
+    pub fn add_canary(&mut self, model: &Model, route: &Route) {
+        for (track, counters) in model.counters(&route.workload()) {
+            for (code, histogram) in counters {
+                let [(_, istio), (_, nginx), (_, plain), (_, response)] = &mut self.families;
+                let add = |family: &mut Family, labels| family.entry(labels).or_default().merge(histogram);
+                let side = Route { rollout: side(route, track), ..route.clone() };
+                match &route.proxy {
+                    Proxy::Nginx { ingress, service } => {
+                        let labels = nginx_labels(route, ingress, service, track, *code);
+                        add(nginx, labels.clone());
+                        add(response, labels);
+                    }
+                    Proxy::Mesh => ["source", "destination"].iter().for_each(|end| add(istio, istio_labels(&side, end, track, *code))),
+                }
+                add(plain, annotated_labels(&side, track, *code));
+            }
+        }
     }
 
     /// What one scrape of `target` brings into Prometheus, with what it notes about the scrape itself.
@@ -130,6 +153,7 @@ impl Exposition {
     pub fn kinds(&self) -> impl Iterator<Item = (&str, Kind)> {
         let counters = self.families.iter().filter(|(_, family)| !family.is_empty());
         let counters = counters.flat_map(|(names, _)| [(names.requests, Kind::Counter), (names.duration, Kind::Histogram)]);
+        let counters = counters.filter(|(name, _)| !name.is_empty());
         counters.chain(self.gauges.keys().map(|name| (name.as_str(), Kind::Gauge)))
     }
 
@@ -138,9 +162,14 @@ impl Exposition {
         let mut text = String::new();
         for (names, family) in &self.families {
             let writer = Writer::new(names);
-            let _ = writeln!(text, "# TYPE {} counter", names.requests);
-            for (labels, histogram) in family {
-                let _ = writeln!(text, "{}{{{}}} {}", names.requests, written(pairs(labels)), histogram.count());
+            if names.requests.is_empty() && family.is_empty() {
+                continue;
+            }
+            if !names.requests.is_empty() {
+                let _ = writeln!(text, "# TYPE {} counter", names.requests);
+                for (labels, histogram) in family {
+                    let _ = writeln!(text, "{}{{{}}} {}", names.requests, written(pairs(labels)), histogram.count());
+                }
             }
             let _ = writeln!(text, "# TYPE {} histogram", names.duration);
             for (labels, histogram) in family {
@@ -194,7 +223,9 @@ impl Writer {
 
     /// Calls `series` with name, bound and value of each.
     fn each(&self, histogram: &Histogram, mut series: impl FnMut(&Arc<str>, Option<&Arc<str>>, f64)) {
-        series(&self.requests, None, histogram.count() as f64);
+        if !self.requests.is_empty() {
+            series(&self.requests, None, histogram.count() as f64);
+        }
         self.durations(histogram, series);
     }
 
@@ -218,7 +249,7 @@ fn istio_labels(route: &Route, reporter: &str, track: &TrackId, code: u16) -> Pa
         ("destination_service", format!("{service}.{namespace}.svc.cluster.local")),
         ("destination_service_name", service.clone()),
         ("destination_service_namespace", namespace.clone()),
-        ("destination_workload", route.rollout.clone()),
+        ("destination_workload", workload(route, track).into()),
         ("destination_workload_namespace", namespace.clone()),
         ("destination_version", track.tag.clone()),
         ("request_protocol", "http".into()),
@@ -245,11 +276,37 @@ fn nginx_labels(route: &Route, ingress: &str, service: &str, track: &TrackId, co
 
 /// One made-up pod stands for all of a version.
 fn plain_labels(route: &Route, track: &TrackId, code: u16) -> Pairs {
+    let mut labels = vec![("namespace", route.namespace.clone()), ("code", code.to_string())];
+    match track.hash.contains('-') {
+        true => labels.push(("pod", format!("{}-all", track.hash))),
+        false => {
+            labels.push(("pod", format!("{}-{}-all", route.rollout, track.hash)));
+            labels.push(("rollouts_pod_template_hash", track.hash.clone()));
+        }
+    }
+    labels
+}
+
+/// The workload behind a track: where it is no Rollout, the hash has its name.
+fn workload<'a>(route: &'a Route, track: &'a TrackId) -> &'a str {
+    track.hash.rsplit_once('-').map_or(&route.rollout, |(workload, _)| workload)
+}
+
+/// The workload that a track of a Canary's route belongs to.
+fn side(route: &Route, track: &TrackId) -> String {
+    match track.role {
+        Role::Canary => route.rollout.clone(),
+        Role::Stable => format!("{}-primary", route.rollout),
+    }
+}
+
+/// The same with the labels that the usual scrape by annotations puts on pods. Two parts after the workload's name, as
+/// pods of Deployments have.
+fn annotated_labels(side: &Route, track: &TrackId, code: u16) -> Pairs {
     vec![
-        ("namespace", route.namespace.clone()),
-        ("pod", format!("{}-{}-all", route.rollout, track.hash)),
-        ("rollouts_pod_template_hash", track.hash.clone()),
-        ("code", code.to_string()),
+        ("kubernetes_namespace", side.namespace.clone()),
+        ("kubernetes_pod_name", format!("{}-{}-all", side.rollout, track.hash)),
+        ("status", code.to_string()),
     ]
 }
 
@@ -336,6 +393,29 @@ mod tests {
         assert!(table[wanted] > 800.0, "{table:#?}");
         let kinds: Vec<(&str, Kind)> = all.kinds().collect();
         assert!(kinds.contains(&("nginx_ingress_controller_requests", Kind::Counter)) && kinds.contains(&("llm_queue_depth", Kind::Gauge)));
+    }
+
+    #[test]
+    fn a_canary_counts_under_the_names_that_flagger_asks_for() {
+        let shown = |proxy: Proxy| {
+            let mut all = Exposition::of(&Model::new(1), []);
+            let mut model = Model::new(1);
+            let route = route(proxy);
+            model.set_load("shop/cart", Load { rps: 50.0, ..Load::default() });
+            model.route("shop/cart", route.tracks.clone());
+            model.advance(Duration::from_secs(20));
+            all.add_canary(&model, &route);
+            (table(&all), all.text())
+        };
+        let (nginx, text) = shown(Proxy::Nginx { ingress: "web".into(), service: "cart".into() });
+        let has = |table: &BTreeMap<String, f64>, name: &str, label: &str| {
+            table.keys().any(|labels| labels.starts_with(&format!("{{__name__=\"{name}\"")) && labels.contains(label))
+        };
+        assert!(has(&nginx, "nginx_ingress_controller_response_duration_seconds_sum", "canary=\"shop-cart-canary-80\""), "{nginx:#?}");
+        assert!(has(&nginx, "http_request_duration_seconds_count", "kubernetes_pod_name=\"cart-abc-all\""));
+        assert!(!nginx.keys().any(|labels| labels.contains("__name__=\"\"")) && !text.contains("# TYPE  counter"));
+        let (mesh, _) = shown(Proxy::Mesh);
+        assert!(has(&mesh, "istio_requests_total", "destination_workload=\"cart\""));
     }
 
     #[test]

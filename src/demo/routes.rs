@@ -1,4 +1,5 @@
-//! Who gets which share of a Rollout's requests, read from the cluster's objects as its proxy would read them.
+//! Who gets which share of a Rollout's requests, read from the cluster's objects as its proxy would read them; [`plain`]
+//! does the same where no Rollout is behind it.
 //!
 //! Pure: objects in, [`Route`]s out. The rig's exporter and the embedded cluster both take the objects from an API
 //! server and hand them here.
@@ -8,6 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::traffic::{Role, Track, TrackId};
+
+pub mod canaries;
+pub mod plain;
 
 const HASH: &str = "rollouts-pod-template-hash";
 const CANARY_WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";

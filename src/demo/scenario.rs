@@ -31,8 +31,21 @@ pub enum Kind {
     Canary,
     BlueGreen,
     Deployment,
+    StatefulSet,
+    DaemonSet,
+    /// Two Deployments, and a Service whose selector picks one.
+    Service,
+    /// Two Deployments, and a route that splits the traffic between them.
+    Split,
     /// Its objects are given as manifests.
     Manifest,
+}
+
+impl Kind {
+    /// Whether Argo Rollouts drives it.
+    pub fn is_rollout(self) -> bool {
+        matches!(self, Self::Canary | Self::BlueGreen)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +53,10 @@ pub enum Router {
     None,
     Istio,
     Nginx,
+    /// Istio's, with one Service and the subsets of a DestinationRule.
+    Subsets,
+    /// A HTTPRoute of the Gateway API.
+    Gateway,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +112,16 @@ impl Workload {
         format!("{}/{}", self.namespace, self.name)
     }
 
+    /// With how many pods a release begins on a side that has none.
+    pub fn first_pods(&self) -> u32 {
+        match (self.kind, self.router) {
+            // Each of them gets users at once.
+            (Kind::Split, Router::None) => 1,
+            (Kind::Split, _) => (self.replicas / 2).max(1),
+            _ => self.replicas,
+        }
+    }
+
     /// The image of a version.
     pub fn image_of(&self, tag: &str) -> String {
         format!("{}:{tag}", self.image)
@@ -144,6 +171,7 @@ pub enum Verb {
     Resume,
     Restart,
     Undo,
+    Flip,
 }
 
 /// Which server misbehaves.
@@ -171,6 +199,10 @@ pub enum Act {
     Scale {
         workload: String,
         replicas: u32,
+    },
+    Weigh {
+        workload: String,
+        percent: u32,
     },
     Behave {
         workload: String,
@@ -225,6 +257,18 @@ pub struct Scenario {
     pub templates: Vec<Template>,
     pub script: Vec<Event>,
     pub manifests: Vec<Value>,
+    pub nodes: u32,
+    pub kinds: Kinds,
+    /// Whether the cluster has a Prometheus.
+    pub is_measured: bool,
+}
+
+/// Which CustomResourceDefinitions there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kinds {
+    None,
+    /// Argo's and Istio's, and these.
+    With(Vec<String>),
 }
 
 macro_rules! shipped {
@@ -245,6 +289,12 @@ shipped![
     "crashloop",
     "bluegreen",
     "undo",
+    "deployment",
+    "service",
+    "split",
+    "statefulset",
+    "flagger",
+    "newcomer",
     "fleet",
     "outage",
     "hostile",

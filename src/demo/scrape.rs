@@ -15,18 +15,24 @@ use serde_json::Value;
 use super::{
     exposition::{Exposition, Gauge, Target},
     prometheus::{self, Sample, Tsdb},
-    routes::{Objects, Proxy, Route, Routes},
+    routes::{Objects, Proxy, Route, Routes, canaries, plain},
     sim::{Controller, Cx, Metrics, Samples},
     store::{Change, Key, Store},
     workloads::Workloads,
 };
 use crate::model::Time;
 
+const CANARIES: &str = "canaries.flagger.app";
+const DEPLOYMENTS: &str = "deployments.apps";
+const HTTP_ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 const ROLLOUTS: &str = "rollouts.argoproj.io";
 const REPLICA_SETS: &str = "replicasets.apps";
 const SERVICES: &str = "services";
 const INGRESSES: &str = "ingresses.networking.k8s.io";
 const VIRTUAL_SERVICES: &str = "virtualservices.networking.istio.io";
+
+/// Kind of the keys of entries; the store has none such.
+const ENTRY: &str = "entry";
 
 /// Routes follow the objects this often.
 const TICK: Duration = Duration::from_secs(1);
@@ -58,11 +64,21 @@ pub struct Scraper {
     /// Between two scrapes from then on.
     every: TimeDelta,
     routes: Routes,
-    /// Rollouts that had a ready pod once.
+    /// The same of Flagger's Canaries.
+    canaries: Routes,
+    /// By which name the traffic model knows a Canary's target.
+    targets: HashMap<Key, String>,
+    /// Whether a load test ran at the last tick.
+    tested: bool,
+    /// Names users come to that were no Rollouts when they first came.
+    entries: BTreeSet<Key>,
+    /// How many names were looked at.
+    known: usize,
+    /// Rollouts and entries that had a ready pod once.
     up: HashSet<Key>,
     /// Rollouts that mention an object: it changes, their routes change.
     mentioned: HashMap<Key, BTreeSet<Key>>,
-    /// Rollouts whose routes must be read again.
+    /// Rollouts, Canaries and entries whose routes must be read again.
     dirty: Mutex<BTreeSet<Key>>,
     /// The traffic model's zero.
     since: Option<Time>,
@@ -80,6 +96,11 @@ impl Scraper {
             opening,
             every: TimeDelta::from_std(every).unwrap_or_default(),
             routes: Routes::default(),
+            canaries: Routes::default(),
+            targets: HashMap::new(),
+            tested: false,
+            entries: BTreeSet::new(),
+            known: 0,
             up: HashSet::new(),
             mentioned: HashMap::new(),
             dirty: Mutex::default(),
@@ -95,8 +116,16 @@ impl Scraper {
         let passed = (cx.now - since).to_std().unwrap_or_default();
         let model = &mut cx.workloads.traffic;
         model.advance(passed.saturating_sub(model.now()));
+        self.learn(cx);
         let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
-        dirty.iter().for_each(|key| self.reroute(cx, key));
+        for key in &dirty {
+            match &*key.kind {
+                CANARIES => self.reroute_canary(cx, key),
+                ENTRY => self.reroute_entry(cx, key),
+                _ => self.reroute(cx, key),
+            }
+        }
+        self.test(cx);
         let (tick, every) = if cx.now < self.opening { (COARSE_TICK, COARSE_SCRAPE) } else { (TICK, self.every) };
         if self.scraped.is_none_or(|last| last + every <= cx.now) {
             self.scraped = Some(cx.now);
@@ -106,12 +135,30 @@ impl Scraper {
         tick
     }
 
+    /// Who has requests and is no Rollout gets them by way of a route or a Service.
+    fn learn(&mut self, cx: &Cx<'_>) {
+        let count = cx.workloads.traffic.workloads().count();
+        if std::mem::replace(&mut self.known, count) == count {
+            return;
+        }
+        let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        for (namespace, name) in cx.workloads.traffic.workloads().filter_map(|path| path.split_once('/')) {
+            let entry = Key::new(ENTRY, namespace, name);
+            if cx.store.get(&Key::new(ROLLOUTS, namespace, name)).is_none() && self.entries.insert(entry.clone()) {
+                dirty.insert(entry);
+            }
+        }
+    }
+
     fn reroute(&mut self, cx: &mut Cx<'_>, key: &Key) {
         let Some(rollout) = cx.store.get(key).map(|object| object.value()) else {
-            let workload = format!("{}/{}", key.namespace, key.name);
-            self.routes.remove(&workload);
-            self.up.remove(key);
-            cx.workloads.traffic.remove(&workload);
+            // Of other owners' ReplicaSets, or gone.
+            if self.up.remove(key) {
+                let workload = format!("{}/{}", key.namespace, key.name);
+                self.routes.remove(&workload);
+                self.known = 0;
+                cx.workloads.traffic.remove(&workload);
+            }
             return;
         };
         let around = Around::read(cx.store, &rollout, &key.namespace);
@@ -125,26 +172,77 @@ impl Scraper {
             ingresses: &around.ingresses,
             virtual_services: &around.virtual_services,
         };
-        for route in objects.routes() {
-            // Nobody calls what was never up.
-            if route.has_pods() || self.up.contains(key) {
-                self.up.insert(key.clone());
-                cx.workloads.traffic.route(&route.workload(), route.tracks.clone());
-                self.routes.set(route);
+        objects.routes().into_iter().for_each(|route| self.take(cx, key, route));
+    }
+
+    fn reroute_entry(&mut self, cx: &mut Cx<'_>, key: &Key) {
+        let workload = format!("{}/{}", key.namespace, key.name);
+        let is_rollout = cx.store.get(&Key { kind: ROLLOUTS.into(), ..key.clone() }).is_some();
+        if is_rollout || self.targets.values().any(|target| *target == workload) {
+            return;
+        }
+        match plain::route(&Near { store: cx.store, namespace: &key.namespace }, &key.namespace, &key.name) {
+            Some(route) => self.take(cx, key, route),
+            None => cx.workloads.traffic.route(&workload, Vec::new()),
+        }
+    }
+
+    /// Nobody calls what was never up.
+    fn take(&mut self, cx: &mut Cx<'_>, key: &Key, route: Route) {
+        if route.has_pods() || self.up.contains(key) {
+            self.up.insert(key.clone());
+            cx.workloads.traffic.route(&route.workload(), route.tracks.clone());
+            self.routes.set(route);
+        }
+    }
+
+    fn reroute_canary(&mut self, cx: &mut Cx<'_>, key: &Key) {
+        let canary = cx.store.get(key).map(|object| object.value());
+        let mut around = InNamespace { store: cx.store, namespace: &key.namespace, mentions: Vec::new() };
+        let route = canary.and_then(|canary| canaries::route(&canary, &mut around));
+        for mentioned in around.mentions {
+            self.mentioned.entry(mentioned).or_default().insert(key.clone());
+        }
+        let workload = route.as_ref().map(Route::workload);
+        if let Some(gone) = self.targets.get(key).filter(|before| Some(*before) != workload.as_ref()) {
+            self.canaries.remove(gone);
+            cx.workloads.traffic.remove(gone);
+            self.targets.remove(key);
+        }
+        let Some(route) = route.filter(|route| route.has_pods() || self.targets.contains_key(key)) else { return };
+        // It was an entry until now.
+        self.routes.remove(&route.workload());
+        self.targets.insert(key.clone(), route.workload());
+        cx.workloads.traffic.route(&route.workload(), route.tracks.clone());
+        self.canaries.set(route);
+    }
+
+    /// Load tests call Services, whoever else does.
+    fn test(&mut self, cx: &mut Cx<'_>) {
+        let is_busy = cx.workloads.loadtester.is_busy(cx.now);
+        if !std::mem::replace(&mut self.tested, is_busy) && !is_busy {
+            return;
+        }
+        for route in self.canaries.iter() {
+            let services: BTreeSet<&String> = route.tracks.iter().map(|track| &track.id.service).collect();
+            for service in services {
+                let rps = cx.workloads.loadtester.rps(&route.namespace, service, cx.now);
+                cx.workloads.traffic.set_extra(&route.workload(), service, rps);
             }
         }
     }
 
     /// Not behind ingress-nginx: one controller counts all versions there, and outlives them.
     fn forget(&self, workloads: &mut Workloads) {
-        for route in self.routes.iter().filter(|route| route.proxy == Proxy::Mesh) {
+        for route in self.routes.iter().chain(self.canaries.iter()).filter(|route| route.proxy == Proxy::Mesh) {
             workloads.traffic.forget(&route.workload(), FORGOTTEN);
         }
     }
 
     fn scrape(&self, cx: &mut Cx<'_>) {
         let mut shown = Exposition::of(&cx.workloads.traffic, self.routes.iter());
-        for route in self.routes.iter() {
+        self.canaries.iter().for_each(|route| shown.add_canary(&cx.workloads.traffic, route));
+        for route in self.routes.iter().chain(self.canaries.iter()) {
             gauges(cx.workloads, route, cx.rng).iter().for_each(|gauge| shown.gauge(gauge));
         }
         shown.kinds().for_each(|(family, kind)| self.tsdb.describe(family, kind));
@@ -163,15 +261,20 @@ impl Controller for Scraper {
         }
         let Some(object) = change.object() else { return };
         let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.entries.is_empty() && plain::KINDS.contains(&&*object.key.kind) {
+            dirty.extend(self.entries.iter().filter(|entry| entry.namespace == object.key.namespace).cloned());
+        }
         match &*object.key.kind {
-            ROLLOUTS => drop(dirty.insert(object.key.clone())),
+            ROLLOUTS | CANARIES => drop(dirty.insert(object.key.clone())),
             // Named after its Rollout, with the hash at the end.
             REPLICA_SETS if object.owner.is_some() => {
                 if let Some((rollout, _)) = object.key.name.rsplit_once('-') {
                     dirty.insert(Key::new(ROLLOUTS, &object.key.namespace, rollout));
                 }
             }
-            SERVICES | INGRESSES | VIRTUAL_SERVICES => dirty.extend(self.mentioned.get(&object.key).into_iter().flatten().cloned()),
+            SERVICES | INGRESSES | VIRTUAL_SERVICES | HTTP_ROUTES | DEPLOYMENTS => {
+                dirty.extend(self.mentioned.get(&object.key).into_iter().flatten().cloned())
+            }
             _ => {}
         }
     }
@@ -182,6 +285,42 @@ impl Controller for Scraper {
             Ok(wait) if !wait.is_zero() => Some(wait),
             _ => Some(self.tick(cx)),
         }
+    }
+}
+
+/// A namespace in the store.
+struct Near<'a> {
+    store: &'a Store,
+    namespace: &'a str,
+}
+
+impl plain::Namespace for Near<'_> {
+    fn get(&self, kind: &str, name: &str) -> Option<Value> {
+        self.store.get(&Key::new(kind, self.namespace, name)).map(|object| object.value())
+    }
+
+    fn list(&self, kind: &str) -> Vec<Value> {
+        self.store.list(kind, Some(self.namespace)).map(|object| object.value()).collect()
+    }
+}
+
+/// The objects around a Canary, with a note of each that was looked for.
+struct InNamespace<'a> {
+    store: &'a Store,
+    namespace: &'a str,
+    mentions: Vec<Key>,
+}
+
+impl canaries::Cluster for InNamespace<'_> {
+    fn get(&mut self, kind: &str, name: &str) -> Option<Value> {
+        let key = Key::new(kind, self.namespace, name);
+        let found = self.store.get(&key).map(|object| object.value());
+        self.mentions.push(key);
+        found
+    }
+
+    fn replica_sets(&mut self, owner: &str) -> Vec<Value> {
+        self.store.owned(REPLICA_SETS, owner).map(|set| set.value()).collect()
     }
 }
 

@@ -33,6 +33,7 @@ use super::{
     controllers,
     kubeconfig::Kubeconfig,
     ledger::{Clerk, Ledger},
+    loadtester,
     prometheus::{self, Tsdb},
     scenario::{
         Scenario, Server as Target,
@@ -82,8 +83,10 @@ pub struct Cluster {
     pub ledger: Option<Arc<Ledger>>,
     /// Address of the API server.
     pub server: String,
-    /// Address of Prometheus.
+    /// Address of Prometheus; empty: there is none.
     pub prometheus: String,
+    /// Address of Flagger's load tester, where its gates open.
+    pub loadtester: String,
     pub kubeconfig: PathBuf,
     /// When the screen opened, by the cluster's clock.
     pub opening: Time,
@@ -109,10 +112,11 @@ impl Cluster {
             runtime.shutdown_background();
         })?;
         let begun = is_ready.recv().map_err(|_| io::Error::other("the embedded cluster did not start"))??;
-        let Begun { world, ledger, server, prometheus, opening, kubeconfig } = begun;
+        let Begun { world, ledger, server, prometheus, loadtester, opening, kubeconfig } = begun;
         let path = folder.path().join("kubeconfig");
         kubeconfig.write(&path)?;
-        Ok(Self { world, ledger, server, prometheus, kubeconfig: path, opening, stop: Some(stop), thread: Some(thread), folder })
+        let (stop, thread) = (Some(stop), Some(thread));
+        Ok(Self { world, ledger, server, prometheus, loadtester, kubeconfig: path, opening, stop, thread, folder })
     }
 
     /// What an ordinary session on this cluster is told.
@@ -121,10 +125,10 @@ impl Cluster {
         let own = [
             ("cluster.kubeconfig", path(&self.kubeconfig)),
             ("cluster.context", CONTEXT.into()),
-            ("prometheus.url", self.prometheus.clone()),
             ("safety.journal", path(&self.folder.path().join("journal.jsonl"))),
         ];
-        own.into_iter().chain(pace(self.clock().speed())).collect()
+        let measured = (!self.prometheus.is_empty()).then(|| ("prometheus.url", self.prometheus.clone()));
+        own.into_iter().chain(measured).chain(pace(self.clock().speed())).collect()
     }
 
     /// Runs as fast as the cluster's own.
@@ -165,6 +169,7 @@ struct Begun {
     ledger: Option<Arc<Ledger>>,
     server: String,
     prometheus: String,
+    loadtester: String,
     opening: Time,
     kubeconfig: Kubeconfig,
 }
@@ -183,31 +188,40 @@ async fn run(options: Options, ready: &mpsc::Sender<io::Result<Begun>>, stopped:
     }
 }
 
-async fn begin(options: Options) -> io::Result<(Begun, [Arc<Server>; 2])> {
+async fn begin(options: Options) -> io::Result<(Begun, Vec<Arc<Server>>)> {
     let Options { scenario, speed, seed, port, counted } = options;
     let tsdb = Arc::new(Tsdb::new(RETENTION));
     let clock: Arc<OnceLock<Clock>> = Arc::default();
     let door = Arc::default();
     let metrics = metrics(tsdb.clone(), clock.clone()).layer(middleware::from_fn_with_state(Arc::clone(&door), guarded));
-    let prometheus = Arc::new(Server::start(metrics.clone(), None).await?);
+    let prometheus = match scenario.is_measured {
+        true => Some(Arc::new(Server::start(metrics.clone(), None).await?)),
+        false => None,
+    };
+    let address = prometheus.as_ref().map(|server| server.url()).unwrap_or_default();
+    let tester = Arc::new(Server::start(loadtester::router(Arc::clone(&door)), None).await?);
     let opening = Utc::now().trunc_subsecs(0);
     let switch = Switch::default();
     let ledger = counted.map(|workload| Ledger::new(&workload, opening));
     let play = Play { scenario: &scenario, opening, seed, ledger: ledger.clone() };
-    let sim = simulate(&play, &prometheus.url(), tsdb, switch.clone());
+    let mut sim = simulate(&play, &address, tsdb, switch.clone());
+    sim.workloads.loadtester.address = tester.url();
     let clock = *clock.get_or_init(|| Clock::new(opening, speed));
     let world = World::new(sim, clock);
-    let _ = world.prometheus.set(metrics);
+    if let Some(prometheus) = &prometheus {
+        let _ = world.prometheus.set(metrics);
+        world.faults.serve(Part::Prometheus, prometheus.clone());
+    }
     let _ = door.set(world.clone());
     let token = token();
     world.tokens.add(&token, person::NAME, &[person::GROUP]);
     let api = Arc::new(Server::start(router::router(world.clone()), port).await?);
     world.faults.serve(Part::Api, api.clone());
-    world.faults.serve(Part::Prometheus, prometheus.clone());
     let _ = switch.set(faults(world.clone()));
     let kubeconfig = Kubeconfig { server: api.url(), token, namespace: "default".into(), context: CONTEXT.into() };
-    let begun = Begun { ledger, server: api.url(), prometheus: prometheus.url(), opening, kubeconfig, world };
-    Ok((begun, [api, prometheus]))
+    let (server, loadtester) = (api.url(), tester.url());
+    let begun = Begun { ledger, server, prometheus: address, loadtester, opening, kubeconfig, world };
+    Ok((begun, prometheus.into_iter().chain([api, tester]).collect()))
 }
 
 /// Carries out the faults of a script. It is called with the simulation in hand, therefore everything happens a moment

@@ -228,6 +228,8 @@ struct Workload {
     counters: BTreeMap<TrackId, Counters>,
     /// When a version, by image tag, last was sent requests.
     asked: BTreeMap<String, Duration>,
+    /// Requests a second that come to a Service beside those of users.
+    extra: BTreeMap<String, f64>,
     /// The wander of the rate, in standard deviations.
     wander: f64,
     burst_until: Duration,
@@ -265,6 +267,17 @@ impl Model {
             workload.ready_since.entry(track.id.hash.clone()).or_insert(now);
         }
         workload.tracks = tracks;
+    }
+
+    /// So many requests a second come to this Service beside those of users, from somebody's load test. Its tracks share
+    /// them by their pods.
+    pub fn set_extra(&mut self, workload: &str, service: &str, rps: f64) {
+        let extra = &mut self.workload(workload).extra;
+        if rps > 0.0 {
+            extra.insert(service.to_owned(), rps);
+        } else {
+            extra.remove(service);
+        }
     }
 
     /// Forgets a workload and its counters.
@@ -312,12 +325,12 @@ impl Workload {
     fn step(&mut self, now: Duration, dt: Duration, rng: &mut fastrand::Rng) {
         let rate = self.rate(now, dt, rng);
         let weights: f64 = self.tracks.iter().map(|t| t.weight).sum();
-        if rate <= 0.0 || weights <= 0.0 {
+        if (rate <= 0.0 || weights <= 0.0) && self.extra.is_empty() {
             return;
         }
         for index in 0..self.tracks.len() {
             let track = self.tracks[index].clone();
-            let rate = rate * track.weight / weights;
+            let rate = if weights > 0.0 { rate * track.weight / weights } else { 0.0 } + self.extra_of(&track);
             if rate > 0.0 {
                 match self.asked.get_mut(&track.id.tag) {
                     Some(last) => *last = now,
@@ -328,6 +341,13 @@ impl Workload {
                 answers.iter().for_each(|answer| answer.draw(rate * dt.as_secs_f64(), counters, rng));
             }
         }
+    }
+
+    /// What comes to a track beside users.
+    fn extra_of(&self, track: &Track) -> f64 {
+        let Some(extra) = self.extra.get(&track.id.service) else { return 0.0 };
+        let all: u32 = self.tracks.iter().filter(|other| other.id.service == track.id.service).map(|other| other.ready_pods).sum();
+        extra * f64::from(track.ready_pods) / f64::from(all.max(1))
     }
 
     fn rate(&mut self, now: Duration, dt: Duration, rng: &mut fastrand::Rng) -> f64 {
@@ -573,6 +593,30 @@ mod tests {
         let day = Day { period: Duration::from_secs(200), swing: 0.5 };
         let morning = ran(|m| m.set_load(SHOP, Load { day: Some(day), ..Load::default() }), 100);
         assert!(totals(&morning).values().sum::<u64>() > 4_900);
+    }
+
+    #[test]
+    fn a_load_test_comes_beside_users_and_changes_nothing_for_them() {
+        let seconds = Duration::from_secs(100);
+        let count = |model: &Model, service: &str| -> u64 {
+            let tracks = model.counters("a").filter(|(id, _)| id.service == service);
+            tracks.flat_map(|(_, counters)| counters.values()).map(Histogram::count).sum()
+        };
+        let mut model = Model::new(3);
+        model.set_load("a", Load { rps: 20.0, ..Load::default() });
+        let to = |service: &str, weight: f64| {
+            let mut track = track(Role::Canary, "v1", weight, 2);
+            track.id.service = service.into();
+            track
+        };
+        model.route("a", vec![to("s", 1.0), to("c", 0.0)]);
+        model.set_extra("a", "c", 10.0);
+        model.advance(seconds);
+        let (users, test) = (count(&model, "s"), count(&model, "c"));
+        assert!((1_800..2_200).contains(&users) && (900..1_100).contains(&test), "{users} {test}");
+        model.set_extra("a", "c", 0.0);
+        model.advance(seconds);
+        assert_eq!(count(&model, "c"), test);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     controllers::events::Recorder,
+    loadtester::LoadTester,
     traffic::{Load, Model, Profile},
 };
 use crate::model::Time;
@@ -65,6 +66,8 @@ pub struct Workloads {
     pub traffic: Model,
     /// What the controllers said lately; they share this room as nothing else outlives a pass.
     pub events: Recorder,
+    /// Flagger's, which people and its controller both talk to.
+    pub loadtester: LoadTester,
     pods: BTreeMap<(String, String), Pods>,
     /// Grows with each change of `pods`.
     revision: u64,
@@ -77,6 +80,7 @@ impl Workloads {
         Self {
             traffic: Model::new(seed),
             events: Recorder::default(),
+            loadtester: LoadTester::default(),
             pods: BTreeMap::new(),
             revision: 0,
             gauges: BTreeMap::new(),

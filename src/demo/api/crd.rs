@@ -16,7 +16,7 @@ use crate::model::Time;
 /// [`Kind::id`] of the definitions themselves.
 pub const KIND: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
-const BUILT_IN: [&str; 7] = [
+const BUILT_IN: [&str; 10] = [
     include_str!("../../../assets/demo/crds/rollouts.json"),
     include_str!("../../../assets/demo/crds/analysisruns.json"),
     include_str!("../../../assets/demo/crds/analysistemplates.json"),
@@ -24,20 +24,55 @@ const BUILT_IN: [&str; 7] = [
     include_str!("../../../assets/demo/crds/experiments.json"),
     include_str!("../../../assets/demo/crds/virtualservices.json"),
     include_str!("../../../assets/demo/crds/destinationrules.json"),
+    include_str!("../../../assets/demo/crds/canaries.json"),
+    include_str!("../../../assets/demo/crds/metrictemplates.json"),
+    include_str!("../../../assets/demo/crds/httproutes.json"),
 ];
 
-/// The definitions that come with the embedded cluster: Argo Rollouts, and what it moves of Istio. Where a schema says
+/// What many clusters have beside it: other routers, and what else releases. Of their schemas only what weights need.
+const OTHERS: &[&str] = &[
+    include_str!("../../../assets/demo/crds/grpcroutes.json"),
+    include_str!("../../../assets/demo/crds/traefikservices.json"),
+    include_str!("../../../assets/demo/crds/ingressroutes.json"),
+    include_str!("../../../assets/demo/crds/trafficsplits.json"),
+    include_str!("../../../assets/demo/crds/httpproxies.json"),
+    include_str!("../../../assets/demo/crds/knative-services.json"),
+    include_str!("../../../assets/demo/crds/knative-configurations.json"),
+    include_str!("../../../assets/demo/crds/knative-revisions.json"),
+    include_str!("../../../assets/demo/crds/knative-routes.json"),
+    include_str!("../../../assets/demo/crds/inferenceservices.json"),
+    include_str!("../../../assets/demo/crds/kruise-rollouts.json"),
+];
+
+/// The definitions that come with the embedded cluster: Argo Rollouts, Flagger, and what they move of Istio and Gateway API. Where a schema says
 /// `$ref`, it means a type that all clusters know.
 pub fn built_in() -> Vec<Value> {
     BUILT_IN.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()
 }
 
+/// The definitions that a scenario can ask for beside those.
+pub fn others() -> Vec<Value> {
+    OTHERS.iter().filter_map(|text| serde_json::from_str(text).ok()).collect()
+}
+
+/// A definition by its name.
+pub fn known(name: &str) -> Option<Value> {
+    built_in().into_iter().chain(others()).find(|definition| definition["metadata"]["name"] == name)
+}
+
 /// Serves the kinds that come with the embedded cluster.
 pub fn install(sim: &mut Sim, now: Time) {
-    for definition in built_in() {
-        // One that is there already stays as it is.
-        drop(registry::create(&mut sim.store, KIND, "", definition, Write::new(now, "")));
-    }
+    built_in().into_iter().for_each(|definition| put(sim, definition, now));
+}
+
+/// Serves these kinds as well, by the names of their definitions.
+pub fn install_others(sim: &mut Sim, names: &[String], now: Time) {
+    names.iter().filter_map(|name| known(name)).for_each(|definition| put(sim, definition, now));
+}
+
+fn put(sim: &mut Sim, definition: Value, now: Time) {
+    // One that is there already stays as it is.
+    drop(registry::create(&mut sim.store, KIND, "", definition, Write::new(now, "")));
 }
 
 /// A definition as it is kept and as clients see it: they know no references.
@@ -218,6 +253,23 @@ mod tests {
         let columns = &kinds[0].custom.as_ref().unwrap().columns;
         let names: Vec<_> = columns.as_array().unwrap().iter().map(|column| column["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["Desired", "Current", "Up-to-date", "Available", "Age"]);
+    }
+
+    #[test]
+    fn every_other_kind_can_be_had_by_its_name_and_stored() {
+        let mut store = store();
+        for definition in others() {
+            assert_eq!(problems(&definition).len(), 0, "{definition}");
+            let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
+            assert_eq!(known(&name).as_ref(), Some(&definition));
+            registry::create(&mut store, KIND, "", definition, Write::new(Time::UNIX_EPOCH, "")).unwrap();
+            let object = json!({"metadata": {"name": "x"}, "spec": {}});
+            registry::create(&mut store, &name, "shop", object, Write::new(Time::UNIX_EPOCH, "")).unwrap();
+        }
+        let versions = |name: &str| store.kind(name).unwrap().versions.clone();
+        assert_eq!(versions("services.serving.knative.dev"), ["v1"]);
+        assert_eq!(versions("rollouts.rollouts.kruise.io"), ["v1beta1", "v1alpha1"]);
+        assert_eq!(versions("trafficsplits.split.smi-spec.io")[0], "v1alpha4");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 mod assess;
-mod duration;
+pub(in crate::demo::controllers) mod duration;
 mod expr;
 mod measure;
 mod run;

@@ -29,7 +29,7 @@ mod nodes;
 mod status;
 mod steps;
 
-pub use nodes::create_nodes;
+pub use nodes::{add_nodes, create_nodes};
 use steps::{Timing, containers};
 
 /// Pods that found no node try again after this.

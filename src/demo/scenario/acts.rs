@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Is, Verb};
+use super::{
+    Is, Verb,
+    manifests::{COLOUR, COLOURS},
+};
 use crate::{
     demo::{
+        controllers::revisions,
         kinds::Kind,
         refusal::Refusal,
         registry::{self, Write, stamp},
@@ -18,6 +22,16 @@ use crate::{
 pub const ROLLOUTS: &str = "rollouts.argoproj.io";
 pub const DEPLOYMENTS: &str = "deployments.apps";
 pub const REPLICA_SETS: &str = "replicasets.apps";
+const STATEFUL_SETS: &str = "statefulsets.apps";
+const DAEMON_SETS: &str = "daemonsets.apps";
+
+/// Kinds of which a workload of a scenario may be, in the order in which they are looked for.
+pub const WORKLOADS: [&str; 4] = [ROLLOUTS, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS];
+
+/// The template's number, on a Deployment and its ReplicaSets.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+const CAUSE: &str = "kubernetes.io/change-cause";
+const CANARY_WEIGHT: &str = "nginx.ingress.kubernetes.io/canary-weight";
 
 /// Somebody with the cluster in hand.
 pub struct Hand<'a> {
@@ -27,13 +41,69 @@ pub struct Hand<'a> {
     pub by: &'a str,
 }
 
-pub fn rollout(store: &Store, path: &str) -> Option<Value> {
+/// The Rollout or other workload of that name.
+pub fn find(store: &Store, path: &str) -> Option<Value> {
     let (namespace, name) = path.split_once('/')?;
-    store.get(&Key::new(ROLLOUTS, namespace, name)).map(|object| object.value())
+    WORKLOADS.iter().find_map(|kind| store.get(&Key::new(kind, namespace, name))).map(|object| object.value())
 }
 
-/// Whether a Rollout is in this state.
-pub fn holds(rollout: &Value, is: Is) -> bool {
+/// Whether a workload is in this state.
+pub fn holds(object: &Value, is: Is) -> bool {
+    match object["kind"].as_str() {
+        Some("Deployment") => deployment_is(object, is),
+        Some("StatefulSet") => stateful_set_is(object, is),
+        Some("DaemonSet") => daemon_set_is(object, is),
+        _ => rollout_is(object, is),
+    }
+}
+
+/// Whether all these counts are `wanted`, and of the newest spec.
+fn all_are(object: &Value, fields: &[&str], wanted: &Value) -> bool {
+    let status = &object["status"];
+    let count = |value: &Value| value.as_u64().unwrap_or_default();
+    count(&status["observedGeneration"]) >= count(&object["metadata"]["generation"])
+        && fields.iter().all(|field| count(&status[*field]) == count(wanted))
+}
+
+fn deployment_is(object: &Value, is: Is) -> bool {
+    let paused = object["spec"]["paused"] == true;
+    let done = all_are(object, &["replicas", "updatedReplicas", "availableReplicas"], &object["spec"]["replicas"]);
+    let conditions = object["status"]["conditions"].as_array();
+    match is {
+        Is::Waits | Is::Pauses => paused,
+        Is::Steady => done && !paused,
+        Is::Moves => !done && !paused,
+        Is::Fails => conditions.into_iter().flatten().any(|condition| condition["reason"] == "ProgressDeadlineExceeded"),
+        Is::Aborted | Is::AtStep(_) | Is::AtWeight(_) => false,
+    }
+}
+
+fn stateful_set_is(object: &Value, is: Is) -> bool {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let done = all_are(object, &["replicas", "readyReplicas"], &spec["replicas"]) && status["currentRevision"] == status["updateRevision"];
+    let count = |value: &Value| value.as_u64().unwrap_or_default();
+    let reached = count(&spec["replicas"]).saturating_sub(count(&spec["updateStrategy"]["rollingUpdate"]["partition"]));
+    let held = !done && all_are(object, &["readyReplicas"], &spec["replicas"]) && count(&status["updatedReplicas"]) >= reached;
+    match is {
+        Is::Waits | Is::Pauses => held,
+        Is::Steady => done,
+        Is::Moves => !done && !held,
+        _ => false,
+    }
+}
+
+fn daemon_set_is(object: &Value, is: Is) -> bool {
+    let done = all_are(object, &["updatedNumberScheduled", "numberAvailable"], &object["status"]["desiredNumberScheduled"]);
+    let held = !done && object["spec"]["updateStrategy"]["type"] == "OnDelete";
+    match is {
+        Is::Waits | Is::Pauses => held,
+        Is::Steady => done,
+        Is::Moves => !done && !held,
+        _ => false,
+    }
+}
+
+fn rollout_is(rollout: &Value, is: Is) -> bool {
     let (spec, status) = (&rollout["spec"], &rollout["status"]);
     let phase = |word: &str| status["phase"] == word;
     let step = status["currentStepIndex"].as_u64();
@@ -54,10 +124,10 @@ pub fn holds(rollout: &Value, is: Is) -> bool {
 }
 
 impl Hand<'_> {
-    /// The Rollout, or the Deployment where there is no Rollout of that name; with its kind.
+    /// The Rollout, or what else there is of that name; with its kind.
     fn read(&self, path: &str) -> Result<(&'static str, Value), Refusal> {
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
-        let found = [ROLLOUTS, DEPLOYMENTS].into_iter().find_map(|kind| Some((kind, self.get(kind, namespace, name)?)));
+        let found = WORKLOADS.into_iter().find_map(|kind| Some((kind, self.get(kind, namespace, name)?)));
         found.ok_or_else(|| Refusal::not_found(ROLLOUTS, name))
     }
 
@@ -88,8 +158,79 @@ impl Hand<'_> {
         self.write(kind, object)
     }
 
-    /// What the plugin of Argo Rollouts would write.
+    /// A pipeline's release of a workload without a Rollout: it says why, and brings pods up where there are none.
+    pub fn release(&mut self, path: &str, image: impl FnOnce(&str) -> String, least: u32) -> Result<(), Refusal> {
+        let (kind, mut object) = self.read(path)?;
+        let container = &mut object["spec"]["template"]["spec"]["containers"][0]["image"];
+        let image = image(container.as_str().unwrap_or_default());
+        *container = image.as_str().into();
+        object["metadata"]["annotations"][CAUSE] = format!("{}: {image}", self.by).into();
+        if object["spec"]["replicas"] == 0 {
+            object["spec"]["replicas"] = least.into();
+        }
+        self.write(kind, object)
+    }
+
+    /// The Deployment beside the one that the Service of this name picks.
+    pub fn idle(&self, path: &str) -> Option<String> {
+        let (namespace, name) = path.split_once('/')?;
+        let live = self.get("services", namespace, name)?["spec"]["selector"][COLOUR].clone();
+        COLOURS.iter().find(|colour| live != **colour).map(|colour| format!("{path}-{colour}"))
+    }
+
+    /// The Service picks the other Deployment, and the preview the one that served.
+    fn flip(&mut self, path: &str) -> Result<(), Refusal> {
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        let missing = || Refusal::not_found("services", name);
+        let live = self.get("services", namespace, name).ok_or_else(missing)?["spec"]["selector"][COLOUR].clone();
+        for service in [name.to_owned(), format!("{name}-preview")] {
+            let Some(mut object) = self.get("services", namespace, &service) else { continue };
+            let colour = &mut object["spec"]["selector"][COLOUR];
+            let other = COLOURS.iter().find(|other| *colour != **other).copied().unwrap_or_default();
+            *colour = if service == name { other.into() } else { live.clone() };
+            self.write("services", object)?;
+        }
+        Ok(())
+    }
+
+    /// The route of a split sends this share to the new side; without a route, pods share it out.
+    pub fn weigh(&mut self, path: &str, percent: u32) -> Result<(), Refusal> {
+        const ROUTES: [(&str, &str); 2] = [
+            ("virtualservices.networking.istio.io", "/spec/http/0/route"),
+            ("httproutes.gateway.networking.k8s.io", "/spec/rules/0/backendRefs"),
+        ];
+        let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        for (kind, backends) in ROUTES {
+            let Some(mut object) = self.get(kind, namespace, name) else { continue };
+            for (at, weight) in [100 - percent.min(100), percent].into_iter().enumerate() {
+                if let Some(backend) = object.pointer_mut(&format!("{backends}/{at}")) {
+                    backend["weight"] = weight.into();
+                }
+            }
+            return self.write(kind, object);
+        }
+        let other = format!("{name}-canary");
+        if let Some(mut object) = self.get("ingresses.networking.k8s.io", namespace, &other) {
+            object["metadata"]["annotations"][CANARY_WEIGHT] = percent.to_string().into();
+            return self.write("ingresses.networking.k8s.io", object);
+        }
+        let count = |hand: &Self, name: &str| hand.get(DEPLOYMENTS, namespace, name).and_then(|found| found["spec"]["replicas"].as_u64());
+        let all = count(self, name).unwrap_or_default() + count(self, &other).unwrap_or_default();
+        let new = (all * u64::from(percent) + 50) / 100;
+        self.change(&format!("{path}-canary"), |spec| spec["replicas"] = new.into())?;
+        self.change(path, |spec| spec["replicas"] = (all - new).into())
+    }
+
+    /// Does it as the usual tool would: the plugin of Argo Rollouts, kubectl, or a script of their own.
     pub fn act(&mut self, path: &str, verb: Verb) -> Result<(), Refusal> {
+        if verb == Verb::Flip {
+            return self.flip(path);
+        }
+        if let (kind, object) = self.read(path)?
+            && kind != ROLLOUTS
+        {
+            return self.act_plainly(path, kind, object, verb);
+        }
         match verb {
             Verb::Pause => return self.change(path, |spec| spec["paused"] = true.into()),
             Verb::Resume => return self.change(path, |spec| spec["paused"] = false.into()),
@@ -98,7 +239,7 @@ impl Hand<'_> {
                 return self.change(path, |spec| spec["restartAt"] = now.into());
             }
             Verb::Undo => return self.undo(path),
-            Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Retry => {}
+            Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Retry | Verb::Flip => {}
         }
         let (kind, mut object) = self.read(path)?;
         let paused = object["spec"]["paused"] == true;
@@ -107,6 +248,38 @@ impl Hand<'_> {
         registry::update(self.store, kind, object, Write::new(self.now, self.by).status())?;
         // An abort, too, is only carried out when nothing holds the rollout by hand.
         if paused && verb != Verb::Retry { self.change(path, |spec| spec["paused"] = false.into()) } else { Ok(()) }
+    }
+
+    /// What kubectl writes for workloads that are no Rollouts.
+    fn act_plainly(&mut self, path: &str, kind: &'static str, mut object: Value, verb: Verb) -> Result<(), Refusal> {
+        match verb {
+            Verb::Restart => {
+                object["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = stamp(self.now).into()
+            }
+            Verb::Undo => {
+                let missing = || Refusal::bad_request(format!("{path} has no earlier revision"));
+                object["spec"]["template"] = self.previous(kind, &object).ok_or_else(missing)?;
+            }
+            Verb::Pause if kind == DEPLOYMENTS => object["spec"]["paused"] = true.into(),
+            Verb::Resume if kind == DEPLOYMENTS => object["spec"]["paused"] = false.into(),
+            _ => return Err(Refusal::bad_request(format!("{path} is no Rollout"))),
+        }
+        self.write(kind, object)
+    }
+
+    /// The template before the present one.
+    fn previous(&self, kind: &str, object: &Value) -> Option<Value> {
+        let uid = object["metadata"]["uid"].as_str()?;
+        if kind != DEPLOYMENTS {
+            let all = revisions::of(self.store, uid);
+            return all.iter().rev().nth(1).map(|revision| revision.applied(object)["spec"]["template"].clone());
+        }
+        let number = |set: &Value| set["metadata"]["annotations"][REVISION].as_str().and_then(|number| number.parse::<u64>().ok());
+        let mut sets: Vec<Value> = self.store.owned(REPLICA_SETS, uid).map(|set| set.value()).collect();
+        sets.sort_by_key(number);
+        let mut template = sets.iter().rev().nth(1)?["spec"]["template"].clone();
+        json_patch::merge(&mut template, &json!({"metadata": {"labels": {"pod-template-hash": null}}}));
+        Some(template)
     }
 
     /// Back to the template of the stable ReplicaSet.

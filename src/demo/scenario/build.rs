@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Act, Event, Is, Kind, Owner, Past, Router, Scenario, Server, Template, Verb, Version, When, Workload,
+    Act, Event, Is, Kind, Kinds, Owner, Past, Router, Scenario, Server, Template, Verb, Version, When, Workload,
     format::{self, FAULTS, ROOT, TRAFFIC, VERSION_OF},
     names,
     read::{self, Reader, Row},
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::Mistakes,
     demo::{
+        api::crd,
         scrape,
         traffic::{Load, Profile},
         workloads::{Gauge, Pods},
@@ -34,6 +35,9 @@ const START_UP: Duration = Duration::from_secs(3);
 /// For pods that fare badly after a while: how long that is.
 const WHILE: Duration = Duration::from_secs(5);
 
+/// Nodes of the cluster, unless the file says otherwise.
+const NODES: u32 = 3;
+
 const STEPS: &[&str] = &["setWeight", "pause", "setCanaryScale", "analysis", "experiment", "setHeaderRoute", "setMirrorRoute", "plugin"];
 
 const VERBS: &[(&str, Verb)] = &[
@@ -45,6 +49,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("resume", Verb::Resume),
     ("restart", Verb::Restart),
     ("undo", Verb::Undo),
+    ("flip", Verb::Flip),
 ];
 
 const STATES: &[(&str, Is)] = &[
@@ -109,7 +114,25 @@ impl Builder {
             templates: std::mem::take(&mut self.templates),
             script,
             manifests,
+            nodes: root.count("nodes").unwrap_or(NODES).max(1),
+            kinds: self.kinds(root),
+            is_measured: root.text("prometheus").as_deref() != Some("none"),
         }
+    }
+
+    fn kinds(&mut self, root: &Row<'_>) -> Kinds {
+        let names: Vec<String> = root.texts("crds").iter().map(|(name, _)| name.clone()).collect();
+        if names == ["none"] {
+            return Kinds::None;
+        }
+        let known: Vec<String> =
+            crd::built_in().iter().chain(&crd::others()).filter_map(|found| Some(found["metadata"]["name"].as_str()?.to_owned())).collect();
+        for (name, line) in root.texts("crds").iter().filter(|(name, _)| crd::known(name).is_none()) {
+            let near =
+                units::nearest(name, known.iter().map(String::as_str)).map(|near| format!("did you mean '{near}'? ")).unwrap_or_default();
+            self.reader.wrong(*line, format!("no definition of '{name}'; {near}there are: {}", known.join(", ")));
+        }
+        Kinds::With(names)
     }
 
     /// `{promote}` stands for the key of that command.
@@ -152,6 +175,10 @@ impl Builder {
         let kind = match row.text("kind").as_deref() {
             Some("blue-green") => Kind::BlueGreen,
             Some("deployment") => Kind::Deployment,
+            Some("statefulset") => Kind::StatefulSet,
+            Some("daemonset") => Kind::DaemonSet,
+            Some("service") => Kind::Service,
+            Some("split") => Kind::Split,
             Some("manifest") => Kind::Manifest,
             _ => Kind::Canary,
         };
@@ -166,6 +193,8 @@ impl Builder {
             router: match row.text("router").as_deref() {
                 Some("istio") => Router::Istio,
                 Some("nginx") => Router::Nginx,
+                Some("subsets") => Router::Subsets,
+                Some("httproute") => Router::Gateway,
                 _ => Router::None,
             },
             replicas,
@@ -188,13 +217,17 @@ impl Builder {
 
     /// Keys that only some kinds have.
     fn fits(&mut self, row: &Row<'_>, kind: Kind) {
-        let wrong: &[(&str, &[Kind])] = &[
-            ("steps", &[Kind::BlueGreen, Kind::Deployment, Kind::Manifest]),
-            ("router", &[Kind::BlueGreen, Kind::Deployment, Kind::Manifest]),
-            ("history", &[Kind::Manifest]),
-            ("spec", &[Kind::Manifest]),
+        let right: &[(&str, bool)] = &[
+            ("steps", kind == Kind::Canary),
+            ("router", matches!(kind, Kind::Canary | Kind::Split)),
+            ("replicas", kind != Kind::DaemonSet),
+            ("history", kind != Kind::Manifest),
+            ("spec", kind != Kind::Manifest),
         ];
-        for (key, _) in wrong.iter().filter(|(key, kinds)| row.has(key) && kinds.contains(&kind)) {
+        if kind == Kind::Canary && ["subsets", "httproute"].iter().any(|router| row.text("router").as_deref() == Some(router)) {
+            self.reader.wrong(row.line_of("router"), "[[workload]]: this router is for kind = \"split\" only");
+        }
+        for (key, _) in right.iter().filter(|(key, is_right)| row.has(key) && !is_right) {
             let name = row.text("kind").unwrap_or_default();
             self.reader.wrong(row.line_of(key), format!("[[workload]]: '{key}' has no meaning for kind = \"{name}\""));
         }
@@ -371,8 +404,12 @@ impl Builder {
         let line = row.line_of(act);
         let text = row.text(act);
         if let Some((_, verb)) = VERBS.iter().find(|(name, _)| *name == act) {
-            let workload = self.known(&text?, line)?.path();
-            return Some(Act::Do { workload, verb: *verb });
+            let workload = self.known(&text?, line)?;
+            let (path, kind) = (workload.path(), workload.kind);
+            if !can(kind, *verb) {
+                self.reader.wrong(line, format!("[[script]]: '{act}' has no meaning for the kind of '{path}'"));
+            }
+            return Some(Act::Do { workload: path, verb: *verb });
         }
         match act {
             "release" => {
@@ -382,6 +419,14 @@ impl Builder {
             }
             "set-image" => Some(Act::SetImage { workload: self.known(&text?, line)?.path(), image: row.text("image")? }),
             "scale" => Some(Act::Scale { workload: self.known(&text?, line)?.path(), replicas: row.count("replicas")? }),
+            "set-weight" => {
+                let workload = self.known(&text?, line)?;
+                let (path, kind) = (workload.path(), workload.kind);
+                if kind != Kind::Split {
+                    self.reader.wrong(line, format!("[[script]]: 'set-weight' is for kind = \"split\", not for '{path}'"));
+                }
+                Some(Act::Weigh { workload: path, percent: row.count("weight")?.min(100) })
+            }
             "behaviour" => self.behaviour(&text?, row),
             "traffic" => self.traffic(&text?, row),
             "create" => Some(Act::Create(self.manifest(&row.object(act)?, line))),
@@ -404,6 +449,7 @@ impl Builder {
             ("release", &["version"], &[]),
             ("set-image", &["image"], &[]),
             ("scale", &["replicas"], &[]),
+            ("set-weight", &["weight"], &[]),
             ("behaviour", &["version", "to"], &[]),
             ("traffic", &["to"], &[]),
             ("fault", &["how"], &["for"]),
@@ -499,6 +545,16 @@ impl Builder {
                 self.reader.wrong(*line, format!("[[script]]: '{path}' never runs '{tag}'; it runs: {}", of(&seen, &path)));
             }
         }
+    }
+}
+
+/// Whether somebody can do this to such a workload. Manifests may hold anything.
+fn can(kind: Kind, verb: Verb) -> bool {
+    match verb {
+        Verb::Promote | Verb::PromoteFull | Verb::Abort | Verb::Retry => kind.is_rollout() || kind == Kind::Manifest,
+        Verb::Pause | Verb::Resume => kind.is_rollout() || matches!(kind, Kind::Deployment | Kind::Manifest),
+        Verb::Restart | Verb::Undo => !matches!(kind, Kind::Service | Kind::Split),
+        Verb::Flip => kind == Kind::Service,
     }
 }
 

@@ -115,8 +115,9 @@ impl Key {
     }
 }
 
-pub const WORKLOAD_KINDS: &[&str] = &["canary", "blue-green", "deployment", "manifest"];
-pub const ROUTERS: &[&str] = &["none", "istio", "nginx"];
+pub const WORKLOAD_KINDS: &[&str] = &["canary", "blue-green", "deployment", "manifest", "statefulset", "daemonset", "service", "split"];
+pub const ROUTERS: &[&str] = &["none", "istio", "nginx", "subsets", "httproute"];
+pub const PROMETHEUS: &[&str] = &["served", "none"];
 pub const OWNERS: &[&str] = &["argocd", "flux"];
 pub const FAULT_TARGETS: &[&str] = &["api", "prometheus"];
 pub const FAULTS: &[&str] = &["hang", "drop", "refuse", "slow", "gone", "401", "403", "429", "500", "503", "restart"];
@@ -130,6 +131,9 @@ pub static ROOT: Section = Section {
         must("about", Kind::Text, "one line for `rolltop demo --list`"),
         key("try", Kind::Text, "hint on the screen; {promote} becomes the key bound to promote"),
         key("prehistory", Kind::Duration, "traffic and metrics before the screen opens; 20m"),
+        key("nodes", Kind::Count, "how many there are; 3"),
+        key("crds", Kind::Texts, "kinds beside those of Argo Rollouts and Istio, as \"PLURAL.GROUP\"; or \"none\": not even those"),
+        key("prometheus", Kind::Choice(PROMETHEUS), "whether there is one; served"),
         key("workload", Kind::Tables(&WORKLOAD), "what runs"),
         key("analysis", Kind::Tables(&ANALYSIS), "analysis templates"),
         key("script", Kind::Tables(&SCRIPT), "what happens"),
@@ -144,14 +148,18 @@ pub static WORKLOAD: Section = Section {
         key("name", Kind::Workload, "not together with count"),
         key("count", Kind::Count, "as many workloads, in turn in `namespaces`, named from a list of words"),
         key("namespaces", Kind::Texts, "for count"),
-        must("kind", Kind::Choice(WORKLOAD_KINDS), "canary and blue-green are Rollouts; the objects of `manifest` are in [[manifest]]"),
-        key("router", Kind::Choice(ROUTERS), "who splits a canary's traffic; none"),
+        must(
+            "kind",
+            Kind::Choice(WORKLOAD_KINDS),
+            "canary and blue-green are Rollouts; service and split are two Deployments and what decides; manifest: in [[manifest]]",
+        ),
+        key("router", Kind::Choice(ROUTERS), "who splits the traffic; the last two only of kind split; none"),
         key("replicas", Kind::Count, "4"),
         key("image", Kind::Text, "without its tag; registry.example.com/NAMESPACE/NAME"),
         key("owner", Kind::Choice(OWNERS), "the GitOps tool whose marks the objects carry"),
         key("steps", Kind::Objects, "a canary's steps in Argo's own words"),
-        key("spec", Kind::Object, "merged into the spec of the Rollout or Deployment"),
-        key("annotations", Kind::Object, "annotations of the Rollout or Deployment"),
+        key("spec", Kind::Object, "merged into the spec of the Rollout, Deployment or other workload"),
+        key("annotations", Kind::Object, "annotations of the same"),
         key("revision", Kind::Count, "number of the first revision in the history; 1"),
         key("history", Kind::Texts, "versions that were released, as \"v1.2 9d ago\", oldest first; the last one runs"),
         key("traffic", Kind::Table(&TRAFFIC), "what arrives; without it nothing does"),
@@ -226,7 +234,10 @@ pub static SCRIPT: Section = Section {
         key("pause", Kind::Workload, "act: pause by hand"),
         key("resume", Kind::Workload, "act: end a pause by hand"),
         key("restart", Kind::Workload, "act: restart its pods"),
-        key("undo", Kind::Workload, "act: back to the stable version"),
+        key("undo", Kind::Workload, "act: back to the stable version, or the one before"),
+        key("flip", Kind::Workload, "act: the Service picks the other Deployment"),
+        key("set-weight", Kind::Workload, "act: the route of this split sends another share to the new side"),
+        key("weight", Kind::Count, "the share of set-weight in percent"),
         key("scale", Kind::Workload, "act: another number of replicas"),
         key("replicas", Kind::Count, "the number of scale"),
         key("behaviour", Kind::Workload, "act: a version behaves otherwise from now on"),

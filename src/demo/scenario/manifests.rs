@@ -12,9 +12,13 @@ const ARGO: &str = "argoproj.io/v1alpha1";
 const ROUTE: &str = "primary";
 pub const CONTAINER: &str = "app";
 
+/// The label by which a Service picks one of two Deployments, and its values.
+pub const COLOUR: &str = "color";
+pub const COLOURS: [&str; 2] = ["blue", "green"];
+
 /// The canary's or preview's Service.
 pub fn other_service(workload: &Workload) -> String {
-    let end = if workload.kind == Kind::BlueGreen { "preview" } else { "canary" };
+    let end = if matches!(workload.kind, Kind::BlueGreen | Kind::Service) { "preview" } else { "canary" };
     format!("{}-{end}", workload.name)
 }
 
@@ -61,14 +65,113 @@ pub fn workload(workload: &Workload) -> Vec<Value> {
     let mut objects = match workload.kind {
         Kind::Canary => canary(workload),
         Kind::BlueGreen => blue_green(workload),
-        Kind::Deployment => vec![
-            service(workload, &workload.name),
-            finished(workload, object("apps/v1", "Deployment", &workload.namespace, &workload.name), json!({})),
-        ],
+        Kind::Deployment => vec![service(workload, &workload.name), deployment(workload)],
+        Kind::StatefulSet => stateful_set(workload),
+        Kind::DaemonSet => daemon_set(workload),
+        Kind::Service => two_colours(workload),
+        Kind::Split => split(workload),
         Kind::Manifest => Vec::new(),
     };
     objects.iter_mut().for_each(|object| own(object, workload));
     objects
+}
+
+fn deployment(workload: &Workload) -> Value {
+    finished(workload, object("apps/v1", "Deployment", &workload.namespace, &workload.name), json!({}))
+}
+
+fn stateful_set(workload: &Workload) -> Vec<Value> {
+    let mut set = finished(workload, object("apps/v1", "StatefulSet", &workload.namespace, &workload.name), json!({}));
+    set["spec"]["serviceName"] = workload.name.as_str().into();
+    vec![service(workload, &workload.name), set]
+}
+
+fn daemon_set(workload: &Workload) -> Vec<Value> {
+    let mut set = finished(workload, object("apps/v1", "DaemonSet", &workload.namespace, &workload.name), json!({}));
+    set["spec"].as_object_mut().map(|spec| spec.remove("replicas"));
+    vec![service(workload, &workload.name), set]
+}
+
+/// One of the two Deployments of a workload: told from the other by a label, and with so many pods.
+fn side(workload: &Workload, name: &str, label: (&str, &str), replicas: u32) -> Value {
+    let mut side = deployment(workload);
+    side["metadata"]["name"] = name.into();
+    side["spec"]["replicas"] = replicas.into();
+    let (key, value) = label;
+    side["spec"]["selector"]["matchLabels"][key] = value.into();
+    side["spec"]["template"]["metadata"]["labels"][key] = value.into();
+    side
+}
+
+/// A Service for the pods with one more label.
+fn selecting(workload: &Workload, name: &str, (key, value): (&str, &str)) -> Value {
+    let mut service = service(workload, name);
+    service["spec"]["selector"][key] = value.into();
+    service
+}
+
+/// Blue serves, green is idle.
+fn two_colours(workload: &Workload) -> Vec<Value> {
+    let name = &workload.name;
+    let [blue, green] = COLOURS.map(|colour| (COLOUR, colour));
+    vec![
+        selecting(workload, name, blue),
+        selecting(workload, &other_service(workload), green),
+        side(workload, &format!("{name}-{}", blue.1), blue, workload.replicas),
+        side(workload, &format!("{name}-{}", green.1), green, 0),
+    ]
+}
+
+/// The stable side serves, the new one has no pods yet.
+fn split(workload: &Workload) -> Vec<Value> {
+    let name = &workload.name;
+    let other = other_service(workload);
+    let [stable, canary] = ["stable", "canary"].map(|track| ("track", track));
+    let mut objects = vec![side(workload, name, stable, workload.replicas), side(workload, &other, canary, 0)];
+    match workload.router {
+        Router::None | Router::Subsets => objects.push(service(workload, name)),
+        _ => objects.extend([selecting(workload, name, stable), selecting(workload, &other, canary)]),
+    }
+    objects.extend(match workload.router {
+        Router::None => Vec::new(),
+        Router::Istio => vec![virtual_service(workload, &other)],
+        Router::Subsets => subsets(workload),
+        Router::Gateway => vec![http_route(workload, &other)],
+        Router::Nginx => vec![ingress(workload), canary_ingress(workload, &other)],
+    });
+    objects
+}
+
+fn subsets(workload: &Workload) -> Vec<Value> {
+    let name = &workload.name;
+    let (mut route, mut rule) =
+        (virtual_service(workload, name), object("networking.istio.io/v1", "DestinationRule", &workload.namespace, name));
+    let names = ["stable", "canary"];
+    rule["spec"] = json!({"host": name, "subsets": names.map(|name| json!({"name": name, "labels": {"track": name}}))});
+    for (at, subset) in names.iter().enumerate() {
+        route["spec"]["http"][0]["route"][at]["destination"]["subset"] = (*subset).into();
+    }
+    vec![rule, route]
+}
+
+fn http_route(workload: &Workload, other: &str) -> Value {
+    let name = &workload.name;
+    let to = |service: &str, weight: u32| json!({"name": service, "port": 80, "weight": weight});
+    let mut route = object("gateway.networking.k8s.io/v1", "HTTPRoute", &workload.namespace, name);
+    route["spec"] = json!({
+        "parentRefs": [{"name": "public", "namespace": "gateways"}], "hostnames": [format!("{name}.example.com")],
+        "rules": [{"backendRefs": [to(name, 100), to(other, 0)]}],
+    });
+    route
+}
+
+fn canary_ingress(workload: &Workload, other: &str) -> Value {
+    let mut canary = ingress(workload);
+    canary["metadata"]["name"] = other.into();
+    canary["metadata"]["annotations"] =
+        json!({"nginx.ingress.kubernetes.io/canary": "true", "nginx.ingress.kubernetes.io/canary-weight": "0"});
+    canary["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"] = other.into();
+    canary
 }
 
 fn canary(workload: &Workload) -> Vec<Value> {
@@ -83,6 +186,8 @@ fn canary(workload: &Workload) -> Vec<Value> {
         Router::None => None,
         Router::Istio => Some((virtual_service(workload, &other), json!({"istio": {"virtualService": {"name": name, "routes": [ROUTE]}}}))),
         Router::Nginx => Some((ingress(workload), json!({"nginx": {"stableIngress": name}}))),
+        // For splits only.
+        Router::Subsets | Router::Gateway => None,
     };
     if let Some((route, routing)) = routing {
         objects.extend([service(workload, &other), route]);

@@ -1,7 +1,7 @@
 //! Makes happen what a scenario's script says: one more controller of the simulation, acting under other people's names.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -9,8 +9,8 @@ use std::{
 use chrono::TimeDelta;
 
 use super::{
-    Act, Event, Is, Scenario, Server, When,
-    acts::{Hand, ROLLOUTS, holds, rollout},
+    Act, Event, Is, Kind, Scenario, Server, When,
+    acts::{Hand, WORKLOADS, find, holds},
 };
 use crate::{
     demo::{
@@ -38,6 +38,8 @@ pub struct Script {
     armed: Time,
     counted: Vec<String>,
     manifests: BTreeSet<String>,
+    /// Workloads without a Rollout: their kind, and with how many pods a new side begins.
+    plain: BTreeMap<String, (Kind, u32)>,
     switch: Switch,
     begun: bool,
 }
@@ -70,6 +72,12 @@ impl Script {
                 .iter()
                 .filter(|workload| workload.kind == super::Kind::Manifest)
                 .map(super::Workload::path)
+                .collect(),
+            plain: scenario
+                .workloads
+                .iter()
+                .filter(|workload| !workload.kind.is_rollout() && workload.kind != Kind::Manifest)
+                .map(|workload| (workload.path(), (workload.kind, workload.first_pods())))
                 .collect(),
             switch,
             begun: false,
@@ -109,7 +117,7 @@ impl Script {
     fn look(&mut self, cx: &Cx<'_>, index: usize) {
         let Some(entry) = self.entries.get_mut(index).filter(|entry| !entry.done) else { return };
         if let When::Once { workload, is, after } = &entry.event.when {
-            let holds = rollout(cx.store, workload).is_some_and(|rollout| holds(&rollout, *is));
+            let holds = find(cx.store, workload).is_some_and(|rollout| holds(&rollout, *is));
             entry.due = holds.then(|| entry.due.unwrap_or(cx.now + *after));
         }
     }
@@ -133,6 +141,7 @@ impl Script {
             }
             Act::SetImage { workload, image } => hand.set_image(workload, |_| image.clone()),
             Act::Do { workload, verb } => hand.act(workload, *verb),
+            Act::Weigh { workload, percent } => hand.weigh(workload, *percent),
             Act::Scale { workload, replicas } => hand.change(workload, |spec| spec["replicas"] = (*replicas).into()),
             Act::Behave { workload, tag, version } => {
                 super::stage::behave(cx.workloads, workload, tag, version);
@@ -144,8 +153,8 @@ impl Script {
             }
             Act::Create(object) => hand.create(object),
             Act::Delete { kind, namespace, name } => hand.delete(kind, namespace, name),
-            Act::Install(name) => match crd::built_in().iter().find(|definition| definition["metadata"]["name"] == name.as_str()) {
-                Some(definition) => hand.create(definition),
+            Act::Install(name) => match crd::known(name) {
+                Some(definition) => hand.create(&definition),
                 None => Err(Refusal::not_found(crd::KIND, name)),
             },
             Act::Remove(name) => hand.delete(crd::KIND, "", name),
@@ -165,7 +174,7 @@ impl Script {
 
     /// A pipeline that comes back waits for its turn: it does not overtake its own last release.
     fn release(&self, cx: &mut Cx<'_>, event: &Event, workload: &str, tag: &str) -> Result<(), Refusal> {
-        let steady = |path: &str| rollout(cx.store, path).is_some_and(|rollout| holds(&rollout, Is::Steady));
+        let steady = |path: &str| find(cx.store, path).is_some_and(|rollout| holds(&rollout, Is::Steady));
         let target = if workload == "*" {
             // Of a large fleet not all need to be looked at to find one.
             let tries = (0..TRIES.min(self.counted.len() * 2)).map(|_| &self.counted[cx.rng.usize(..self.counted.len())]);
@@ -177,10 +186,17 @@ impl Script {
             }
             workload.to_owned()
         };
-        Hand { store: cx.store, now: cx.now, by: &event.by }.set_image(&target, |before| {
-            let base = before.rsplit_once(':').map_or(before, |(base, _)| base);
-            format!("{base}:{tag}")
-        })
+        let image = |before: &str| format!("{}:{tag}", before.rsplit_once(':').map_or(before, |(base, _)| base));
+        let mut hand = Hand { store: cx.store, now: cx.now, by: &event.by };
+        match self.plain.get(&target) {
+            None => hand.set_image(&target, image),
+            Some((Kind::Service, replicas)) => {
+                let idle = hand.idle(&target).unwrap_or(target);
+                hand.release(&idle, image, *replicas)
+            }
+            Some((Kind::Split, replicas)) => hand.release(&format!("{target}-canary"), image, *replicas),
+            Some((_, replicas)) => hand.release(&target, image, *replicas),
+        }
     }
 }
 
@@ -195,7 +211,7 @@ impl Controller for Script {
             wake.extend((0..self.entries.len()).map(key));
             return;
         }
-        let Some(object) = change.object().filter(|object| &*object.key.kind == ROLLOUTS) else { return };
+        let Some(object) = change.object().filter(|object| WORKLOADS.contains(&&*object.key.kind)) else { return };
         let (namespace, name) = (&*object.key.namespace, &*object.key.name);
         for (index, entry) in self.entries.iter().enumerate().filter(|(_, entry)| !entry.done) {
             if let When::Once { workload, .. } = &entry.event.when

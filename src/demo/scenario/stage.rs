@@ -9,8 +9,8 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::{
-    Kind, Scenario, Verb, Version, Workload,
-    acts::{Hand, REPLICA_SETS, ROLLOUTS},
+    Kind, Kinds, Scenario, Verb, Version, Workload,
+    acts::{DEPLOYMENTS, Hand, REPLICA_SETS, ROLLOUTS},
     manifests,
 };
 use crate::{
@@ -50,7 +50,11 @@ pub fn stage(sim: &mut Sim, scenario: &Scenario, opening: Time, prometheus: &str
     prepare(sim, scenario);
     sim.workloads.open_at(opening);
     controllers::bootstrap(&mut sim.store, now);
-    crd::install(sim, now);
+    controllers::kubelet::add_nodes(&mut sim.store, usize::try_from(scenario.nodes).unwrap_or_default(), now);
+    if let Kinds::With(others) = &scenario.kinds {
+        crd::install(sim, now);
+        crd::install_others(sim, others, now);
+    }
     rights::install(sim, now);
     manifests::namespaces(scenario).iter().for_each(|name| controllers::namespace::create_namespace(&mut sim.store, name, now));
     manifests::templates(scenario, prometheus).iter().for_each(|object| create(sim, object, APPLIED));
@@ -79,7 +83,10 @@ fn prepare(sim: &mut Sim, scenario: &Scenario) {
 /// A version behaves like this from now on.
 pub fn behave(workloads: &mut Workloads, workload: &str, tag: &str, version: &Version) {
     workloads.set_profile(workload, tag, version.profile);
-    workloads.set_pods(workload, tag, version.pods);
+    // Where two Deployments stand for a workload, their pods fare alike.
+    for end in ["", "-blue", "-green", "-canary"] {
+        workloads.set_pods(&format!("{workload}{end}"), tag, version.pods);
+    }
     workloads.set_gauges(workload, tag, version.gauges.clone());
 }
 
@@ -113,7 +120,7 @@ fn past(scenario: &Scenario, opening: Time) -> Vec<Deed<'_>> {
                 continue;
             }
             deeds.push(deed(TimeDelta::zero(), What::Release { tag: &past.version, first: number == 1 }));
-            if workload.kind != Kind::Deployment {
+            if workload.kind.is_rollout() {
                 deeds.push(deed(SEEN, What::Promote));
             }
         }
@@ -132,24 +139,46 @@ fn play(sim: &mut Sim, deed: &Deed<'_>) {
             if first {
                 renumber(sim, workload);
             }
-            told(hand(sim, by).set_image(&path, |_| workload.image_of(tag)));
+            released(&mut hand(sim, by), workload, tag);
         }
         What::Promote => told(hand(sim, "ci").act(&path, Verb::PromoteFull)),
     }
 }
 
+/// A release of the past, all the way.
+fn released(hand: &mut Hand<'_>, workload: &Workload, tag: &str) {
+    let path = workload.path();
+    let image = |_: &str| workload.image_of(tag);
+    match workload.kind {
+        Kind::Service => {
+            let Some(idle) = hand.idle(&path) else { return };
+            told(hand.release(&idle, image, workload.replicas));
+            told(hand.act(&path, Verb::Flip));
+            // Nobody needs the old side any more.
+            let idle = hand.idle(&path).unwrap_or_default();
+            told(hand.change(&idle, |spec| spec["replicas"] = 0.into()));
+        }
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Split => told(hand.release(&path, image, workload.replicas)),
+        Kind::Canary | Kind::BlueGreen | Kind::Manifest => told(hand.set_image(&path, image)),
+    }
+}
+
 /// Gives the first revision its number: the controllers count on from there.
 fn renumber(sim: &mut Sim, workload: &Workload) {
-    const REVISION: &str = "rollout.argoproj.io/revision";
-    if workload.revision <= 1 || workload.kind == Kind::Deployment {
+    let (kind, annotation) = match workload.kind {
+        Kind::Canary | Kind::BlueGreen => (ROLLOUTS, "rollout.argoproj.io/revision"),
+        Kind::Deployment => (DEPLOYMENTS, "deployment.kubernetes.io/revision"),
+        _ => return,
+    };
+    if workload.revision <= 1 {
         return;
     }
-    let key = Key::new(ROLLOUTS, &workload.namespace, &workload.name);
+    let key = Key::new(kind, &workload.namespace, &workload.name);
     let Some(uid) = sim.store.get(&key).map(|rollout| rollout.uid.clone()) else { return };
     let sets: Vec<Key> = sim.store.owned(REPLICA_SETS, &uid).map(|set| set.key.clone()).collect();
     for key in sets.iter().chain([&key]) {
         change(sim, key, "rollouts-controller", |object| {
-            object["metadata"]["annotations"][REVISION] = workload.revision.to_string().into()
+            object["metadata"]["annotations"][annotation] = workload.revision.to_string().into()
         });
     }
 }

@@ -145,7 +145,12 @@ fn refusal(all: usize, reasons: &str, preemption: &str) -> String {
 
 /// Adds the nodes of a new cluster.
 pub fn create_nodes(store: &mut Store, now: Time) {
-    for index in 1..=NODES {
+    add_nodes(store, NODES, now);
+}
+
+/// Adds nodes up to this number.
+pub fn add_nodes(store: &mut Store, count: usize, now: Time) {
+    for index in 1..=count {
         // Only a cluster that has them already refuses.
         let _ = registry::create(store, "nodes", "", node(index, now), Write::new(now, "kubelet"));
         renew(store, &format!("node-{index}"), now);
