@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     cluster::Reader,
-    engine::{Patch, Plan, Write},
+    engine::{Call, Patch, Plan, Write},
     guard::Approved,
     journal::{self, Event, Journal, Record},
     model::{Id, Text},
@@ -79,7 +79,7 @@ impl Writer {
             // Without the right a dry run would only be one more refusal in the audit log.
             match self.rights(&plan.writes).await {
                 no @ Check::No(_) => (no, Check::Unknown("not asked: the right is missing".into())),
-                rights => (rights, self.dry_run(&plan.writes).await),
+                rights => (rights, self.dry_run(&plan).await),
             }
         };
         let (object, (rights, dry_run)) = tokio::join!(self.reader.get(root, &plan.target.namespace, &plan.target.name), server);
@@ -88,11 +88,11 @@ impl Writer {
 
     async fn rights(&self, writes: &[Write]) -> Check {
         for write in writes {
-            match self.reader.can_i("patch", write.resource, write.subresource, &write.namespace, &write.name).await {
+            match self.reader.can_i(write.verb(), write.resource, write.subresource, &write.namespace, &write.name).await {
                 Ok(true) => {}
                 Ok(false) => {
                     let sub = write.subresource.map(|s| format!("/{s}")).unwrap_or_default();
-                    return Check::No(format!("patch {}{sub} in {}", write.resource.qualified(), write.namespace).into());
+                    return Check::No(format!("{} {}{sub} in {}", write.verb(), write.resource.qualified(), write.namespace).into());
                 }
                 Err(error) => return Check::Unknown(error.to_string().into()),
             }
@@ -101,9 +101,9 @@ impl Writer {
     }
 
     /// Each write is rehearsed alone: a later one must hold on the object as it is now as well.
-    async fn dry_run(&self, writes: &[Write]) -> Check {
-        for write in writes {
-            match self.send(write, true).await {
+    async fn dry_run(&self, plan: &Plan) -> Check {
+        for write in &plan.writes {
+            match self.send(&plan.target, write, true).await {
                 Ok(_) => {}
                 Err(Failure { kind: Kind::Unknown | Kind::Unreachable, said }) => return Check::Unknown(said),
                 Err(Failure { said, .. }) => return Check::No(said),
@@ -161,7 +161,7 @@ impl Writer {
     async fn write_all(&self, plan: &Plan) -> Outcome {
         let mut generation = 0;
         for (done, write) in plan.writes.iter().enumerate() {
-            match self.send(write, false).await {
+            match self.send(&plan.target, write, false).await {
                 Ok(answer) => generation = answer.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(generation),
                 Err(Failure { kind, said }) => return kind.outcome(said, done),
             }
@@ -169,18 +169,67 @@ impl Writer {
         Outcome::Accepted { generation }
     }
 
-    async fn send(&self, write: &Write, dry: bool) -> Result<Value, Failure> {
-        let request = request(write, dry).map_err(|said| Failure { kind: Kind::Refused, said })?;
-        match tokio::time::timeout(PATIENCE, self.client.request::<Value>(request)).await {
+    async fn send(&self, target: &Id, write: &Write, dry: bool) -> Result<Value, Failure> {
+        let Some(call) = &write.call else {
+            return self.answer(self.client.request::<Value>(patch(write, dry)?)).await;
+        };
+        // No server holds a condition for a call, so they are asked one by one, as late as can be.
+        self.still_so(target, write, call).await?;
+        self.still_open_to(write, call).await?;
+        if dry {
+            return Ok(Value::Null);
+        }
+        self.answer(self.client.request_text(post(write, &call.path, call)?)).await.map(|_| Value::Null)
+    }
+
+    /// The conditions of a call against the rollout's object as it is now.
+    async fn still_so(&self, target: &Id, write: &Write, call: &Call) -> Result<(), Failure> {
+        let refused = |kind, said: String| Failure { kind, said: said.into() };
+        let now = tokio::time::timeout(PATIENCE, self.reader.get(call.root, &target.namespace, &target.name)).await;
+        let now = now.map_err(|_| refused(Kind::Unreachable, silence()))?.map_err(|e| refused(Kind::Unreachable, e.to_string()))?.value();
+        match unmet(&write.patch, &now) {
+            None => Ok(()),
+            Some(path) => Err(refused(Kind::Conflict, format!("{path} is no longer as it was read"))),
+        }
+    }
+
+    async fn still_open_to(&self, write: &Write, call: &Call) -> Result<(), Failure> {
+        match self.answer(self.client.request_text(post(write, &call.check, call)?)).await {
+            Ok(_) => {
+                Err(Failure { kind: Kind::Conflict, said: format!("{}: there is nothing to do, it is open already", call.check).into() })
+            }
+            Err(Failure { kind: Kind::Answered(403), .. }) => Ok(()),
+            Err(Failure { kind: Kind::Answered(..500), said }) => Err(Failure { kind: Kind::Refused, said }),
+            // A question that got lost changed nothing.
+            Err(Failure { kind: Kind::Answered(_) | Kind::Unknown, said }) => Err(Failure { kind: Kind::Unreachable, said }),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn answer<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+        match tokio::time::timeout(PATIENCE, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(classify(&error)),
-            Err(_) => Err(Failure { kind: Kind::Unknown, said: format!("no answer within {} s", PATIENCE.as_secs()).into() }),
+            Err(_) => Err(Failure { kind: Kind::Unknown, said: silence().into() }),
         }
     }
 }
 
-fn request(write: &Write, dry: bool) -> Result<Request<Vec<u8>>, Text> {
-    let Patch::Json(operations) = &write.patch;
+fn silence() -> String {
+    format!("no answer within {} s", PATIENCE.as_secs())
+}
+
+/// Path of the first condition that does not hold. As the API server, `null` passes for an absent member.
+fn unmet(conditions: &Patch, now: &Value) -> Option<String> {
+    let Patch::Json(operations) = conditions;
+    let differs = |op: &&Value| {
+        let path = op.get("path").and_then(Value::as_str).unwrap_or_default();
+        op.get("value").unwrap_or(&Value::Null) != now.pointer(path).unwrap_or(&Value::Null)
+    };
+    operations.iter().find(differs).map(|op| op.get("path").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+fn address(write: &Write) -> String {
     let resource = write.resource;
     let base = if resource.group.is_empty() {
         format!("/api/{}", resource.version)
@@ -188,10 +237,24 @@ fn request(write: &Write, dry: bool) -> Result<Request<Vec<u8>>, Text> {
         format!("/apis/{}/{}", resource.group, resource.version)
     };
     let sub = write.subresource.map(|s| format!("/{s}")).unwrap_or_default();
+    format!("{base}/namespaces/{}/{}/{}{sub}", write.namespace, resource.plural, write.name)
+}
+
+fn patch(write: &Write, dry: bool) -> Result<Request<Vec<u8>>, Failure> {
+    let Patch::Json(operations) = &write.patch;
     let dry = if dry { "&dryRun=All" } else { "" };
-    let uri = format!("{base}/namespaces/{}/{}/{}{sub}?fieldManager={MANAGER}{dry}", write.namespace, resource.plural, write.name);
-    let body = serde_json::to_vec(operations).map_err(|e| Text::from(e.to_string()))?;
-    Request::patch(uri).header(CONTENT_TYPE, "application/json-patch+json").body(body).map_err(|e| Text::from(e.to_string()))
+    let uri = format!("{}?fieldManager={MANAGER}{dry}", address(write));
+    built(Request::patch(uri).header(CONTENT_TYPE, "application/json-patch+json"), operations)
+}
+
+fn post(write: &Write, path: &str, call: &Call) -> Result<Request<Vec<u8>>, Failure> {
+    built(Request::post(format!("{}/{path}", address(write))).header(CONTENT_TYPE, "application/json"), &call.body)
+}
+
+fn built(request: http::request::Builder, body: &impl serde::Serialize) -> Result<Request<Vec<u8>>, Failure> {
+    let refused = |said: String| Failure { kind: Kind::Refused, said: said.into() };
+    let body = serde_json::to_vec(body).map_err(|e| refused(e.to_string()))?;
+    request.body(body).map_err(|e| refused(e.to_string()))
 }
 
 /// Why a write has no good answer.
@@ -201,6 +264,8 @@ enum Kind {
     Refused,
     Unknown,
     Unreachable,
+    /// The status of a Service's own answer, through the API server.
+    Answered(u16),
 }
 
 impl Kind {
@@ -208,7 +273,8 @@ impl Kind {
         match self {
             Self::Conflict => Outcome::Conflict { said, done },
             Self::Refused | Self::Unreachable => Outcome::Refused { said, done },
-            Self::Unknown => Outcome::Unknown { said, done },
+            Self::Unknown | Self::Answered(500..) => Outcome::Unknown { said, done },
+            Self::Answered(_) => Outcome::Refused { said, done },
         }
     }
 }
@@ -222,12 +288,18 @@ struct Failure {
 /// was stored. Any 5xx, and a connection lost after the request left, may hide a success.
 fn classify(error: &kube::Error) -> Failure {
     let (kind, said) = match error {
+        kube::Error::Api(status) if foreign(status) => (Kind::Answered(status.code), format!("{}: {}", status.code, status.message).into()),
         kube::Error::Api(status) => (kind_of(status.code), Text::from(&status.message)),
         kube::Error::Auth(e) => (Kind::Unreachable, Text::from(e.to_string())),
         other if never_left(other) => (Kind::Unreachable, Text::from(format!("could not be sent: {other}"))),
         other => (Kind::Unknown, Text::from(other.to_string())),
     };
     Failure { kind, said }
+}
+
+/// Whether these are not the API server's words: it always gives a reason of its own, kube makes one up for others.
+fn foreign(status: &kube::core::Status) -> bool {
+    status.reason == "Failed to parse error data"
 }
 
 fn kind_of(code: u16) -> Kind {
@@ -252,7 +324,39 @@ fn never_left(error: &kube::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_call_is_held_to_its_conditions_as_a_patch_would_be() {
+        let test = |path: &str, value: Value| json!({"op": "test", "path": path, "value": value});
+        let conditions = Patch::Json(vec![
+            test("/metadata/uid", "u1".into()),
+            test("/status/phase", "Waiting".into()),
+            // Absent when it was read.
+            test("/spec/suspend", Value::Null),
+        ]);
+        let now = json!({"metadata": {"uid": "u1"}, "spec": {}, "status": {"phase": "Waiting"}});
+        assert_eq!(unmet(&conditions, &now), None);
+        for (path, value) in [("/metadata/uid", json!("u2")), ("/status/phase", json!("Failed")), ("/spec/suspend", json!(true))] {
+            let mut moved = now.clone();
+            let (parent, key) = path.rsplit_once('/').unwrap();
+            moved.pointer_mut(parent).unwrap()[key] = value;
+            assert_eq!(unmet(&conditions, &moved).as_deref(), Some(path));
+        }
+        assert_eq!(unmet(&conditions, &json!({})).as_deref(), Some("/metadata/uid"));
+    }
+
+    #[test]
+    fn what_a_service_says_is_not_what_the_api_server_says() {
+        let of = |reason: &str| {
+            let status = kube::core::Status::failure("Forbidden", reason).with_code(403);
+            classify(&kube::Error::Api(Box::new(status))).kind
+        };
+        assert_eq!(of("Failed to parse error data"), Kind::Answered(403), "the gate is closed");
+        assert_eq!(of("Forbidden"), Kind::Refused, "the right is missing");
+    }
 
     #[test]
     fn only_a_clear_no_counts_as_no() {

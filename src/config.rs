@@ -4,17 +4,19 @@ pub mod fields;
 pub mod keys;
 pub mod layer;
 pub mod sampler;
+pub mod stepper;
 
 use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use crate::{
     intent::Command,
-    settings::{Colours, Freshness, Look, Settings, Zone},
+    settings::{Colours, Conventions, Freshness, Look, Settings, Zone, wildcard},
 };
 
 use fields::{FIELDS, Kind};
@@ -28,6 +30,7 @@ pub const CEILING: &str = "/etc/rolltop/config.toml";
 pub struct Config {
     values: Layer,
     pub keys: BTreeMap<String, Command>,
+    pub conventions: Arc<Conventions>,
 }
 
 /// Every mistake found, one line each.
@@ -72,8 +75,9 @@ impl Config {
         }
         cap(&mut values, &ceiling);
         let keys = keys::bind(table(&values, "keys"), values.get("keys").map(|(_, o)| o), &mut mistakes);
+        let conventions = Arc::new(stepper::conventions(&values, &mut mistakes));
         if mistakes.is_empty() {
-            return Ok(Self { values, keys });
+            return Ok(Self { values, keys, conventions });
         }
         mistakes.sort_by_key(|m| match &m.origin {
             Origin::File(file, line) => (0, file.clone(), *line),
@@ -100,7 +104,8 @@ impl Config {
         let mut mistakes = Vec::new();
         let values: Vec<_> = values.into_iter().map(|(path, value)| (path, who, value)).collect();
         merged.extend(from_flags(&values, &mut mistakes));
-        if mistakes.is_empty() { Ok(Self { values: merged, keys: self.keys.clone() }) } else { Err(Mistakes(mistakes)) }
+        let conventions = Arc::new(stepper::conventions(&merged, &mut mistakes));
+        if mistakes.is_empty() { Ok(Self { values: merged, keys: self.keys.clone(), conventions }) } else { Err(Mistakes(mistakes)) }
     }
 
     pub fn text(&self, path: &str) -> Option<&str> {
@@ -162,6 +167,7 @@ impl Config {
             protected: self.protects(context, server),
             mouse: self.flag("display.mouse"),
             prometheus: self.text("prometheus.url").is_some(),
+            conventions: self.conventions.clone(),
         }
     }
 
@@ -235,16 +241,6 @@ fn show(value: &Value) -> String {
         Value::Duration(d) => format!("\"{}\"", humantime::format_duration(*d)),
         Value::List(list) => format!("{list:?}"),
         Value::Table(table) => format!("{table:?}"),
-    }
-}
-
-/// `*` stands for any run of characters.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, rest)) => text
-            .strip_prefix(head)
-            .is_some_and(|tail| (0..=tail.len()).filter(|i| tail.is_char_boundary(*i)).any(|i| wildcard(rest, &tail[i..]))),
     }
 }
 

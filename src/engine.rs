@@ -6,11 +6,14 @@
 
 pub mod argo;
 pub mod bluegreen;
+pub mod daemonset;
 pub mod deployment;
 pub mod flagger;
 pub mod gitops;
 pub mod plan;
 pub mod rights;
+pub mod split;
+pub mod statefulset;
 pub mod survey;
 pub mod workload;
 
@@ -25,7 +28,7 @@ use crate::{
 pub use rights::Right;
 pub use survey::Part;
 
-pub use plan::{Change, Expectation, Goal, Patch, Plan, Progress, Refusal, Write};
+pub use plan::{Call, Change, Expectation, Goal, Patch, Plan, Progress, Refusal, Write};
 
 pub trait Engine: Sync {
     fn kind(&self) -> EngineKind;
@@ -87,7 +90,15 @@ pub trait Engine: Sync {
 
 /// Every engine rolltop knows, those with a controller of their own first: what one claims is no rollout for the next.
 /// One is added by its file and a line here.
-pub static ENGINES: &[&dyn Engine] = &[&argo::ARGO, &flagger::FLAGGER, &bluegreen::BLUE_GREEN, &deployment::DEPLOYMENT];
+pub static ENGINES: &[&dyn Engine] = &[
+    &argo::ARGO,
+    &flagger::FLAGGER,
+    &split::SPLIT,
+    &bluegreen::BLUE_GREEN,
+    &statefulset::STATEFUL_SET,
+    &daemonset::DAEMON_SET,
+    &deployment::DEPLOYMENT,
+];
 
 /// Kinds that are watched over the whole fleet, those of the first engines first.
 pub fn fleet_kinds() -> Vec<&'static Resource> {

@@ -13,7 +13,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    engine::{Patch, Plan},
+    engine::{Call, Patch, Plan},
     intent::Intent,
     model::{Id, Text, Time},
 };
@@ -62,6 +62,8 @@ pub struct WriteRecord {
     pub name: Text,
     pub subresource: Option<&'static str>,
     pub patch: Patch,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
 }
 
 /// One line.
@@ -92,6 +94,7 @@ pub fn writes(plan: &Plan) -> Vec<WriteRecord> {
             name: w.name.clone(),
             subresource: w.subresource,
             patch: redacted(&w.patch),
+            call: w.call.clone(),
         })
         .collect()
 }

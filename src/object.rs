@@ -11,7 +11,12 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::{Text, Time, Writer};
+use crate::{
+    model::{Text, Time, Writer},
+    settings::Conventions,
+};
+
+static USUAL: Conventions = Conventions::USUAL;
 
 /// A kind of object, as the API server names it.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +64,11 @@ pub mod kinds {
     pub static VIRTUAL_SERVICE: Resource = Resource::new("networking.istio.io", "v1", "VirtualService", "virtualservices");
     pub static DESTINATION_RULE: Resource = Resource::new("networking.istio.io", "v1", "DestinationRule", "destinationrules");
     pub static HTTP_ROUTE: Resource = Resource::new("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
+    pub static GRPC_ROUTE: Resource = Resource::new("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes");
+    pub static TRAEFIK_SERVICE: Resource = Resource::new("traefik.io", "v1alpha1", "TraefikService", "traefikservices");
+    pub static INGRESS_ROUTE: Resource = Resource::new("traefik.io", "v1alpha1", "IngressRoute", "ingressroutes");
+    pub static TRAFFIC_SPLIT: Resource = Resource::new("split.smi-spec.io", "v1alpha2", "TrafficSplit", "trafficsplits");
+    pub static HTTP_PROXY: Resource = Resource::new("projectcontour.io", "v1", "HTTPProxy", "httpproxies");
 }
 
 /// A controller reference.
@@ -143,6 +153,7 @@ pub struct Selection {
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
     kinds: HashMap<&'static Resource, Kind>,
+    conventions: Option<Arc<Conventions>>,
 }
 
 /// All objects of one kind.
@@ -174,6 +185,16 @@ impl Kind {
 }
 
 impl Objects {
+    /// None yet, under the conventions of this session.
+    pub fn under(conventions: Arc<Conventions>) -> Self {
+        Self { conventions: Some(conventions), ..Self::default() }
+    }
+
+    /// What people here have agreed on; the defaults where nobody said.
+    pub fn conventions(&self) -> &Conventions {
+        self.conventions.as_deref().unwrap_or(&USUAL)
+    }
+
     pub fn put(&mut self, object: Object) {
         self.kinds.entry(object.resource).or_default().put(object);
     }

@@ -1,6 +1,6 @@
-//! What the reducer and the views need to know of the configuration.
+//! What the reducer, the engines and the views need to know of the configuration.
 
-use std::time::Duration;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,60 @@ impl Default for Freshness {
     }
 }
 
+/// One phase of a release that no controller drives: the new side's share, and how long it should stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    pub percent: u8,
+    /// `None`: until somebody goes on.
+    pub hold: Option<Duration>,
+}
+
+impl Stage {
+    const fn minutes(percent: u8, minutes: u64) -> Self {
+        Self { percent, hold: Some(Duration::from_secs(60 * minutes)) }
+    }
+}
+
+/// What people agree on where no controller is told: engines find it beside the objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conventions {
+    /// Phases of a release, in order.
+    pub phases: Cow<'static, [Stage]>,
+    /// Other phases for some: patterns of `namespace/name`, `*` for any run of characters.
+    pub rollouts: BTreeMap<String, Vec<Stage>>,
+}
+
+impl Conventions {
+    /// What holds where nobody said anything else.
+    pub const USUAL: Self = Self {
+        phases: Cow::Borrowed(&[Stage::minutes(5, 5), Stage::minutes(25, 10), Stage::minutes(50, 10), Stage { percent: 100, hold: None }]),
+        rollouts: BTreeMap::new(),
+    };
+
+    /// The phases of one rollout: those of the pattern that says most about it, else the common ones.
+    pub fn phases(&self, namespace: &str, name: &str) -> &[Stage] {
+        let path = format!("{namespace}/{name}");
+        let fitting = self.rollouts.iter().filter(|(pattern, _)| wildcard(pattern, &path));
+        fitting.max_by_key(|(pattern, _)| pattern.chars().filter(|c| *c != '*').count()).map_or(&self.phases, |(_, own)| own)
+    }
+}
+
+impl Default for Conventions {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
+/// `*` stands for any run of characters.
+pub fn wildcard(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text
+            .strip_prefix(head)
+            .is_some_and(|tail| (0..=tail.len()).filter(|i| tail.is_char_boundary(*i)).any(|i| wildcard(rest, &tail[i..]))),
+    }
+}
+
 /// Settings of one session; they do not change while it runs.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
@@ -62,4 +116,6 @@ pub struct Settings {
     pub mouse: bool,
     /// Whether a Prometheus is configured at all.
     pub prometheus: bool,
+    /// For the engines.
+    pub conventions: Arc<Conventions>,
 }

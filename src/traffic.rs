@@ -1,14 +1,24 @@
 //! Where weights live: each router keeps them in an object of its own, and that object is the truth.
 //!
-//! Status fields are what a controller believes it did. One file per router, all in [`ROUTERS`].
+//! Status fields are what a controller believes it did. One file per router. Two questions are asked of them: a
+//! controller's engine asks for the canary's share ([`ROUTERS`]); where no controller moves the weights a person does,
+//! and the `split` engine asks what is divided between whom and how other weights are written ([`FORMS`]).
 
+pub mod alb;
+pub mod contour;
+pub mod form;
 pub mod gateway_api;
 pub mod ingress_nginx;
 pub mod istio;
+pub mod lists;
+pub mod smi;
+pub mod traefik;
 
 use serde_json::Value;
 
 use crate::object::{Objects, Selection};
+
+pub use form::{Backend, Form, Put, Route, Rule, Target, Weights};
 
 /// Who splits, between what.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +46,22 @@ pub struct Router {
     pub canary_share: fn(&Split<'_>, &Objects) -> Option<f64>,
 }
 
+/// Routers of which a controller's engine asks the share.
 pub static ROUTERS: &[&Router] = &[&ingress_nginx::ROUTER, &istio::ROUTER, &gateway_api::ROUTER];
+
+/// Every kind of route whose weights a person can move. Of two that read the same kind the first that finds weights
+/// in an object is the one.
+pub static FORMS: &[&Form] = &[
+    &gateway_api::HTTP,
+    &gateway_api::GRPC,
+    &istio::FORM,
+    &ingress_nginx::FORM,
+    &alb::FORM,
+    &traefik::SERVICE,
+    &traefik::ROUTE,
+    &smi::FORM,
+    &contour::FORM,
+];
 
 /// The router of this key, if its objects can be read.
 pub fn router(key: &str) -> Option<&'static Router> {
@@ -61,4 +86,14 @@ pub(crate) fn number(value: &Value) -> Option<f64> {
 /// `part` of `whole` as a share between 0 and 1.
 pub(crate) fn share(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0 && part >= 0.0).then(|| (part / whole).min(1.0))
+}
+
+/// A member that is text; nothing when it is empty.
+pub(crate) fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    value.get(key)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// The items of a list member; none when it is no list.
+pub(crate) fn items<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
 }

@@ -18,9 +18,16 @@ mod argo;
 #[path = "pure/deployment.rs"]
 mod deployment;
 // Flagger.
+#[path = "pure/daemonset.rs"]
+mod daemonset;
 #[path = "pure/flagger.rs"]
 mod flagger;
+// Weights on a route that people move.
 #[path = "pure/sample.rs"]
 mod sample;
+#[path = "pure/split.rs"]
+mod split;
+#[path = "pure/statefulset.rs"]
+mod statefulset;
 #[path = "pure/ui.rs"]
 mod ui;

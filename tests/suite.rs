@@ -11,6 +11,8 @@ mod blue_green;
 mod canary;
 #[path = "suite/clients.rs"]
 pub mod clients;
+#[path = "suite/daemonset.rs"]
+mod daemonset;
 #[path = "suite/deployment.rs"]
 mod deployment;
 #[path = "suite/flagger.rs"]
@@ -31,6 +33,8 @@ mod rights;
 mod selftest;
 #[path = "suite/service_blue_green.rs"]
 mod service_blue_green;
+#[path = "suite/statefulset.rs"]
+mod statefulset;
 #[path = "suite/status.rs"]
 mod status;
 #[path = "suite/traps.rs"]

@@ -48,6 +48,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("prometheus.custom", "Queries of the profile `custom`; see the README for the placeholders."),
     ("freshness", "When evidence is too old to act on without an override."),
     ("safety", "What may be written to, and how hard it is to say yes."),
+    ("stepper", "Phases of a release that no controller drives: promote goes to the next one, never by itself."),
+    ("stepper.rollouts", "Other phases for some: patterns of namespace/name with their phases, * as wildcard."),
     ("display", "How the screen looks."),
     ("keys", "Other keys for a command: name = [\"key\", …]. `?` in the program lists names and keys."),
     ("log", "The log file; nothing is ever logged to the screen."),
@@ -98,6 +100,13 @@ pub const FIELDS: &[Field] = &[
         "\"~/.local/state/rolltop/journal.jsonl\"",
         "where every attempt is recorded, instead of the XDG state folder",
     ),
+    field(
+        "stepper.phases",
+        Kind::List,
+        "[\"5% 5m\", \"25% 10m\", \"50% 10m\", \"100%\"]",
+        "the new side's share, and how long it should stand before the next; empty for none",
+    ),
+    unset("stepper.rollouts", Kind::Table, "\"shop/web-*\" = [\"10% 2m\", \"100%\"]", "phases of some rollouts"),
     field(
         "display.theme",
         Kind::Choice(&["default", "high-contrast", "mono"]),

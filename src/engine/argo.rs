@@ -26,9 +26,12 @@ pub mod template;
 pub mod tracks;
 
 use crate::{
-    engine::{Change, Engine, Goal, Part, Plan, Progress, Refusal, Right, workload::owner},
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        workload::{bare, owner},
+    },
     intent::Intent,
-    model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
+    model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
     traffic::ingress_nginx,
 };
@@ -88,7 +91,7 @@ impl Engine for Argo {
     fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
         match Facts::read(root, objects) {
             Ok(f) => model(context, &f),
-            Err(error) => unreadable(context, root, &error),
+            Err(error) => bare::unreadable(EngineKind::Argo, context, root, &error),
         }
     }
 
@@ -118,27 +121,14 @@ impl Engine for Argo {
     }
 }
 
-fn id(context: &str, root: &Object) -> Id {
-    Id {
-        context: context.into(),
-        namespace: root.meta.namespace.as_str().into(),
-        kind: root.resource.kind.into(),
-        name: root.meta.name.as_str().into(),
-        uid: root.meta.uid.as_str().into(),
-    }
-}
-
 fn model(context: &str, f: &Facts<'_>) -> Rollout {
     let word = status::word(f);
     Rollout {
-        id: id(context, f.root),
-        engine: EngineKind::Argo,
         strategy: strategy(f),
         router: f.router().map(Text::from),
         phase: status::phase(f),
         phase_detail: word.detail(),
         started: started(f),
-        generation: f.root.meta.generation,
         unobserved: word.unobserved,
         replicas: f.replicas(),
         tracks: tracks::tracks(f),
@@ -150,38 +140,9 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         experiments: analysis::experiments(f),
         notices: notices::notices(f),
         owner: owner::owner(f.root, &f.ro.metadata),
-        writers: f.root.meta.writers.clone(),
         subject: subject(f),
         detailed: tracks::detailed(f),
-    }
-}
-
-/// A Rollout whose JSON does not fit is still a line on the screen, with the reason on it.
-fn unreadable(context: &str, root: &Object, error: &str) -> Rollout {
-    let detail: Text = format!("cannot be read: {error}").into();
-    Rollout {
-        id: id(context, root),
-        engine: EngineKind::Argo,
-        strategy: Strategy::Unknown,
-        router: None,
-        phase: Phase::Unknown,
-        phase_detail: detail.clone(),
-        started: None,
-        generation: root.meta.generation,
-        unobserved: false,
-        replicas: 0,
-        tracks: Vec::new(),
-        steps: Steps::default(),
-        wait: None,
-        next: Next::default(),
-        way_back: WayBack::default(),
-        analyses: Vec::new(),
-        experiments: Vec::new(),
-        notices: vec![Notice { severity: Severity::Warning, text: detail }],
-        owner: None,
-        writers: root.meta.writers.clone(),
-        subject: Subject::default(),
-        detailed: false,
+        ..bare::rollout(EngineKind::Argo, context, f.root)
     }
 }
 

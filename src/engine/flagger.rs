@@ -39,7 +39,13 @@ static ROOTS: [&Resource; 1] = [&kinds::CANARY];
 
 static DETAILS: [&Resource; 4] = [&kinds::DEPLOYMENT, &kinds::INGRESS, &kinds::VIRTUAL_SERVICE, &kinds::HTTP_ROUTE];
 
-static WRITES: [Right; 3] = [Right::patch(&kinds::CANARY), Right::patch_status(&kinds::CANARY), Right::patch(&kinds::DEPLOYMENT)];
+static WRITES: [Right; 4] = [
+    Right::patch(&kinds::CANARY),
+    Right::patch_status(&kinds::CANARY),
+    Right::patch(&kinds::DEPLOYMENT),
+    // Gates.
+    Right { resource: &kinds::SERVICE, subresource: Some("proxy"), verb: "create" },
+];
 
 impl Engine for Flagger {
     fn kind(&self) -> EngineKind {

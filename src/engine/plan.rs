@@ -19,15 +19,36 @@ pub enum Patch {
     Json(Vec<Value>),
 }
 
-/// One PATCH request.
+/// A POST to a Service through the API server's proxy: what it changes is in no object of the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Call {
+    /// Kind of the rollout's own object. The patch beside this has conditions only, on that object.
+    #[serde(skip)]
+    pub root: &'static Resource,
+    /// `gate/open`.
+    pub path: Text,
+    /// Asks the same server how it stands and changes nothing: 200 says that there is nothing to do, 403 that there is.
+    pub check: Text,
+    pub body: Value,
+}
+
+/// One PATCH request, or one POST to a Service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {
     pub resource: &'static Resource,
     pub namespace: Text,
     pub name: Text,
-    /// `status`, or none for the object itself.
+    /// `status`, `proxy`, or none for the object itself.
     pub subresource: Option<&'static str>,
     pub patch: Patch,
+    pub call: Option<Call>,
+}
+
+impl Write {
+    /// The right it takes.
+    pub fn verb(&self) -> &'static str {
+        if self.call.is_some() { "create" } else { "patch" }
+    }
 }
 
 /// One field of the card: old and new value in words.
@@ -81,6 +102,12 @@ pub enum Goal {
     /// A spec newer than this generation is rolled out to the last pod.
     Rolled {
         after: i64,
+    },
+    /// This side has so many percent of the users; it had `from` when the plan was made.
+    Share {
+        side: Text,
+        percent: u8,
+        from: Option<u8>,
     },
     /// No pods are left on this side, which has no users.
     Empty {

@@ -27,7 +27,7 @@ impl Right {
 
     /// Whether a write goes through here.
     pub fn lets(&self, write: &Write) -> bool {
-        self.verb == "patch" && self.resource == write.resource && self.subresource == write.subresource
+        self.verb == write.verb() && self.resource == write.resource && self.subresource == write.subresource
     }
 
     fn resource(&self) -> String {

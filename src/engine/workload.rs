@@ -4,11 +4,13 @@
 pub mod autoscaler;
 pub mod bare;
 pub mod containers;
+pub mod draft;
 pub mod dto;
 pub mod edit;
 pub mod image;
 pub mod owner;
 pub mod pods;
+pub mod revision;
 pub mod rewrite;
 pub mod selector;
 pub mod template;

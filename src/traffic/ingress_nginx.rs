@@ -2,10 +2,135 @@
 
 use serde_json::Value;
 
-use super::{Router, Split, number, share, texts};
-use crate::object::{Objects, Selection, kinds};
+use super::{
+    Form, Put, Route, Router, Rule, Split, Target, Weights,
+    form::{Backend, never_unread, no_complaints, step},
+    items, number, share, text, texts,
+};
+use crate::object::{Object, Objects, Selection, kinds};
 
 pub static ROUTER: Router = Router { key: "nginx", selections, canary_share };
+
+/// The canary Ingress: the other side is whatever Ingress has the same host and path.
+pub static FORM: Form =
+    Form { router: "nginx", kind: &kinds::INGRESS, weights: Weights::Own { rules, puts }, complaints: no_complaints, unread: never_unread };
+
+/// What annotations start with unless the controller was told another word.
+const PREFIX: &str = "nginx.ingress.kubernetes.io";
+
+fn own(key: &str) -> String {
+    format!("{PREFIX}/{key}")
+}
+
+fn at(key: &str) -> String {
+    format!("/metadata/annotations/{}", step(&own(key)))
+}
+
+fn is_canary(ingress: &Value) -> bool {
+    ingress.pointer(&at("canary")).and_then(Value::as_str) == Some("true")
+}
+
+/// The balancer honours a total above 100 only.
+fn total(route: &Route<'_>) -> f64 {
+    route
+        .annotation(&own("canary-weight-total"))
+        .and_then(|t| t.trim().parse().ok())
+        .filter(|t: &f64| t.is_finite())
+        .unwrap_or(0.0)
+        .max(100.0)
+}
+
+fn rules(route: &Route<'_>) -> Vec<Rule> {
+    if !is_canary(&route.read) {
+        return Vec::new();
+    }
+    let mut rules: Vec<Rule> = paths(&route.read).into_iter().map(|path| weighted(route, &path)).collect();
+    rules.extend(chosen(route));
+    rules
+}
+
+/// Host, path and Service of each path of an Ingress.
+#[derive(PartialEq)]
+struct Path<'v> {
+    host: &'v str,
+    path: &'v str,
+    service: &'v str,
+}
+
+fn paths(ingress: &Value) -> Vec<Path<'_>> {
+    let rules = ingress.get("spec").into_iter().flat_map(|spec| items(spec, "rules"));
+    let of = |rule| {
+        let http: &Value = Value::get(rule, "http").unwrap_or(&Value::Null);
+        items(http, "paths").map(move |p| Path {
+            host: text(rule, "host").unwrap_or(""),
+            path: text(p, "path").unwrap_or("/"),
+            service: p.pointer("/backend/service/name").and_then(Value::as_str).unwrap_or(""),
+        })
+    };
+    rules.flat_map(of).collect()
+}
+
+fn weighted(route: &Route<'_>, path: &Path<'_>) -> Rule {
+    let total = total(route);
+    let weight = route.annotation(&own("canary-weight")).and_then(|w| w.trim().parse().ok()).filter(|w: &f64| w.is_finite()).unwrap_or(0.0);
+    let weight = weight.clamp(0.0, total);
+    let backend = |service: &str, weight| Backend { target: Target::service(service), weight, at: at("canary-weight") };
+    let mut backends = vec![backend(path.service, weight)];
+    backends.extend(main(route, path).map(|(_, stable)| backend(&stable, total - weight)));
+    let guard = ["canary", "canary-weight", "canary-weight-total"].map(at).into_iter().chain(["/spec".to_owned()]);
+    Rule { name: format!("{}{}", path.host, path.path), audience: None, backends, guard: guard.collect() }
+}
+
+/// The Ingress that the canary stands beside, and its Service.
+fn main<'o>(route: &Route<'o>, path: &Path<'_>) -> Option<(&'o Object, String)> {
+    route.objects.within(&kinds::INGRESS, &route.object.meta.namespace).filter(|i| i.meta.uid != route.object.meta.uid).find_map(
+        |ingress| {
+            // Text first: a namespace may hold hundreds.
+            let read = ingress.json.contains(path.path).then(|| ingress.value()).filter(|read| !is_canary(read))?;
+            let same = paths(&read).into_iter().find(|p| p.host == path.host && p.path == path.path)?;
+            Some((&**ingress, same.service.to_owned()))
+        },
+    )
+}
+
+/// Names of the Ingresses that a canary Ingress stands beside.
+pub fn mains(route: &Route<'_>) -> Vec<crate::model::Text> {
+    let found = paths(&route.read).into_iter().filter_map(|path| main(route, &path)).map(|(ingress, _)| ingress.meta.name.clone());
+    found.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// Header and cookie come before the weight.
+fn chosen(route: &Route<'_>) -> Vec<Rule> {
+    let get = |key: &str| route.annotation(&own(key)).filter(|v| !v.is_empty());
+    let header = get("canary-by-header").map(|name| {
+        let value = get("canary-by-header-value").or_else(|| get("canary-by-header-pattern")).unwrap_or("always");
+        format!("header {name}: {value}")
+    });
+    let cookie = get("canary-by-cookie").map(|name| format!("cookie {name}: always"));
+    let service = paths(&route.read).first().map(|p| p.service.to_owned()).unwrap_or_default();
+    let rule = |audience: String| Rule {
+        name: audience.clone(),
+        audience: Some(audience),
+        backends: vec![Backend { target: Target::service(&service), weight: 1.0, at: String::new() }],
+        guard: Vec::new(),
+    };
+    [header, cookie].into_iter().flatten().map(rule).collect()
+}
+
+/// One annotation for all paths, a text, and relative to the total.
+fn puts(route: &Route<'_>, rules: &[&Rule], new: &Target, percent: u8) -> Result<Vec<Put>, String> {
+    let canary = paths(&route.read).first().map(|p| p.service.to_owned()).unwrap_or_default();
+    if rules.iter().any(|rule| rule.backends.first().is_none_or(|b| b.target.service != canary)) {
+        return Err("its paths lead to several Services, and one weight counts for all".into());
+    }
+    let share = if new.service == canary { percent } else { 100 - percent.min(100) };
+    let total = total(route);
+    let weight = total * f64::from(share) / 100.0;
+    if weight.fract() != 0.0 {
+        return Err(format!("{percent} % of the weight total {total} is no whole number"));
+    }
+    Ok(vec![Put { path: at("canary-weight"), value: Value::String(format!("{weight:.0}")) }])
+}
 
 /// Key under which an engine names the canary Ingresses themselves.
 pub const NAMED: &str = "rolltop/canaryIngresses";
@@ -47,7 +172,7 @@ fn selections(split: &Split<'_>) -> Vec<Selection> {
 }
 
 fn canary_share(split: &Split<'_>, objects: &Objects) -> Option<f64> {
-    let prefix = split.config.get("annotationPrefix").and_then(Value::as_str).unwrap_or("nginx.ingress.kubernetes.io");
+    let prefix = split.config.get("annotationPrefix").and_then(Value::as_str).unwrap_or(PREFIX);
     canary_ingresses(split)
         .iter()
         .filter_map(|name| {

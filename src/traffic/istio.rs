@@ -2,26 +2,79 @@
 
 use serde_json::Value;
 
-use super::{Router, Split, number, share, texts};
+use super::{
+    Form, Router, Split, Target, Weights,
+    form::{never_unread, no_complaints},
+    items,
+    lists::{Absent, Lists, Place, no_mirror},
+    number, share, text, texts,
+};
 use crate::object::{Objects, Selection, kinds};
 
 pub static ROUTER: Router = Router { key: "istio", selections, canary_share };
 
+pub static FORM: Form = Form {
+    router: "istio",
+    kind: &kinds::VIRTUAL_SERVICE,
+    weights: Weights::Listed(Lists {
+        places: &[Place::Each("/spec/http"), Place::Each("/spec/tls"), Place::Each("/spec/tcp")],
+        backends: "route",
+        absent: Absent::Zero,
+        target,
+        audience,
+        mirrors: no_mirror,
+    }),
+    complaints: no_complaints,
+    unread: never_unread,
+};
+
+/// `reviews`, `reviews.shop` and `reviews.shop.svc.cluster.local` are one host.
+fn target(route: &Value, namespace: &str) -> Target {
+    let destination = route.get("destination").unwrap_or(&Value::Null);
+    let host = text(destination, "host").unwrap_or("");
+    let (service, rest) = host.split_once('.').unwrap_or((host, namespace));
+    let of = rest.split('.').next().unwrap_or("");
+    let is_service = rest == of || rest[of.len()..].starts_with(".svc");
+    let subset = text(destination, "subset").map(str::to_owned);
+    match (is_service, of == namespace) {
+        (true, true) => Target { service: service.into(), subset, elsewhere: None },
+        (true, false) => Target { service: service.into(), subset, elsewhere: Some(format!("namespace {of}")) },
+        _ => Target { service: host.into(), subset, elsewhere: Some("outside the mesh".into()) },
+    }
+}
+
+/// A route is for chosen requests when each of its matches asks for a header or a query parameter.
+fn audience(route: &Value) -> Option<String> {
+    let said: Option<Vec<String>> = items(route, "match").map(said).collect();
+    said.filter(|s| !s.is_empty()).map(|s| s.join(" or "))
+}
+
+fn said(condition: &Value) -> Option<String> {
+    let of = |key: &str, word: &str| -> Vec<String> {
+        let members = condition.get(key).and_then(Value::as_object).into_iter().flatten();
+        let value =
+            |v: &Value| ["exact", "prefix", "regex"].iter().find_map(|k| text(v, k).map(str::to_owned)).unwrap_or_else(|| "present".into());
+        members.map(|(name, v)| format!("{word} {name}: {}", value(v))).collect()
+    };
+    let all = [of("headers", "header"), of("queryParams", "query")].concat();
+    (!all.is_empty()).then(|| all.join(" and "))
+}
+
 /// A VirtualService by name, and which of its routes count (all when none is named).
-struct Target {
+struct Named {
     namespace: String,
     name: String,
     routes: Vec<String>,
 }
 
-fn targets(split: &Split<'_>) -> Vec<Target> {
+fn targets(split: &Split<'_>) -> Vec<Named> {
     let one = split.config.get("virtualService").into_iter();
     let many = split.config.get("virtualServices").and_then(Value::as_array).into_iter().flatten();
     one.chain(many)
         .filter_map(|vs| {
             let full = vs.get("name")?.as_str()?;
             let (namespace, name) = full.split_once('/').unwrap_or((split.namespace, full));
-            Some(Target { namespace: namespace.into(), name: name.into(), routes: texts(vs.get("routes")) })
+            Some(Named { namespace: namespace.into(), name: name.into(), routes: texts(vs.get("routes")) })
         })
         .collect()
 }
@@ -49,7 +102,7 @@ fn canary_share(split: &Split<'_>, objects: &Objects) -> Option<f64> {
         .reduce(f64::max)
 }
 
-fn share_of(service: &Value, target: &Target, split: &Split<'_>) -> Option<f64> {
+fn share_of(service: &Value, target: &Named, split: &Split<'_>) -> Option<f64> {
     ["http", "tls", "tcp"]
         .iter()
         .filter_map(|protocol| service.pointer(&format!("/spec/{protocol}"))?.as_array())
@@ -60,7 +113,7 @@ fn share_of(service: &Value, target: &Target, split: &Split<'_>) -> Option<f64> 
 }
 
 /// Header and mirror routes are A/B routes for chosen users, never part of the split.
-fn counts(route: &Value, target: &Target, split: &Split<'_>) -> bool {
+fn counts(route: &Value, target: &Named, split: &Split<'_>) -> bool {
     let name = route.get("name").and_then(Value::as_str).unwrap_or("");
     !split.managed_routes.iter().any(|m| m == name)
         && (target.routes.is_empty() || name.is_empty() || target.routes.iter().any(|r| r == name))
@@ -116,7 +169,7 @@ mod tests {
         let managed = ["by-header".to_owned()];
         let split =
             Split { namespace: "shop", rollout: "web", config, canary_service: "web-c", stable_service: "web-s", managed_routes: &managed };
-        let target = Target { namespace: "shop".into(), name: "web".into(), routes: routes.iter().map(|r| (*r).to_owned()).collect() };
+        let target = Named { namespace: "shop".into(), name: "web".into(), routes: routes.iter().map(|r| (*r).to_owned()).collect() };
         share_of(&service, &target, &split)
     }
 

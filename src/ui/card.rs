@@ -218,7 +218,7 @@ fn quoted(others: &str) -> String {
 fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> {
     let write = plan.writes.first().map(|w| {
         let sub = w.subresource.map(|s| format!("/{s}")).unwrap_or_default();
-        format!(" (patch {}{sub})", w.resource.plural)
+        format!(" ({} {}{sub})", w.verb(), w.resource.plural)
     });
     let (may, may_style) = check(ctx, &card.rights, "yes");
     if let Check::No(_) = card.rights {

@@ -8,7 +8,8 @@ mod rig;
 use std::time::Duration;
 
 use color_eyre::eyre::Result;
-use rig::{BlueGreen, Canary, Identity, Options, Profile, Rig};
+use rig::manifests::FlaggerCanary;
+use rig::{BlueGreen, Canary, Identity, Options, Pods, Profile, Rig};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,18 +21,24 @@ const A_SECOND_LATER: Duration = Duration::from_millis(1100);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let bad = std::env::args().any(|argument| argument == "--bad");
+    let asked = |wanted: &str| std::env::args().any(|argument| argument == wanted);
     tokio::select! {
-        result = run(bad) => result,
+        result = run(asked("--bad"), asked("--flagger")) => result,
         () = asked_to_end() => Ok(()),
     }
 }
 
 /// Serves until it is dropped, and the rig with it.
-async fn run(bad: bool) -> Result<()> {
+async fn run(bad: bool, flagger: bool) -> Result<()> {
     let rig = Rig::start(Options::default()).await?;
     releases(&rig).await;
+    if flagger {
+        canaries(&rig).await;
+    }
     hints(&rig);
+    if flagger {
+        println!("# web/front: a Canary of Flagger's on ingress-nginx, whose promotion waits at a gate; web/api: blue-green");
+    }
     if !bad {
         tokio::time::sleep(TURNS_BAD).await;
     }
@@ -56,6 +63,19 @@ async fn releases(rig: &Rig) {
     for (place, name) in [(&shop, "checkout"), (&shop, "cart"), (&pay, "ledger")] {
         place.set_image(name, "v2").await;
         place.wait_phase(name, "Paused").await;
+    }
+}
+
+/// Flagger's: one that will wait for its promotion, one that goes all the way.
+async fn canaries(rig: &Rig) {
+    rig.flagger().await;
+    rig.create_namespace("web").await;
+    let web = rig.fixtures("web");
+    web.flagger_canary("front", FlaggerCanary::nginx().gates(["confirm-promotion"])).await;
+    web.flagger_canary("api", FlaggerCanary::blue_green().analysis(&json!({"iterations": 20}))).await;
+    for name in ["front", "api"] {
+        web.wait_canary_phase(name, "Initialized").await;
+        web.release_deployment(name, "v2", Pods::Fast).await;
     }
 }
 

@@ -31,7 +31,7 @@ use std::{
 use color_eyre::eyre::Result;
 use rolltop::demo::{
     api::faults::{self, Effect, Fault},
-    scenario::Scenario,
+    scenario::{Kinds, Scenario},
     serve,
     sim::Sim,
     world::World,
@@ -110,6 +110,9 @@ impl Rig {
     pub async fn flagger(&self) -> bool {
         false
     }
+
+    /// Its API server knows these kinds from the start.
+    pub async fn install(&self, _: &str) {}
 
     fn world(&self) -> &World {
         self.cluster.world()
@@ -267,5 +270,8 @@ fn empty() -> Scenario {
         templates: Vec::new(),
         script: Vec::new(),
         manifests: Vec::new(),
+        nodes: 3,
+        kinds: Kinds::With(Vec::new()),
+        is_measured: true,
     }
 }

@@ -12,4 +12,4 @@ mod picture;
 #[path = "argo/plans.rs"]
 mod plans;
 #[path = "argo/properties.rs"]
-mod properties;
+pub mod properties;

@@ -11,3 +11,5 @@ mod kit;
 mod picture;
 #[path = "bluegreen/plans.rs"]
 mod plans;
+#[path = "bluegreen/properties.rs"]
+mod properties;

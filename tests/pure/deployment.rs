@@ -9,3 +9,5 @@ mod kit;
 mod picture;
 #[path = "deployment/plans.rs"]
 mod plans;
+#[path = "deployment/properties.rs"]
+pub mod properties;

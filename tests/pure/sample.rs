@@ -423,6 +423,7 @@ pub fn plan() -> Plan {
             name: "checkout".into(),
             subresource: Some("status"),
             patch: Patch::Json(Vec::new()),
+            call: None,
         }],
         changes: vec![Change { field: "status.pauseConditions".into(), from: "[CanaryPauseStep 13:59:10]".into(), to: "null".into() }],
         only_if: vec!["step is still 4".into(), "canary hash 6f9d8c42".into(), "generation 57".into()],

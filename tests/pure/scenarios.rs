@@ -16,6 +16,9 @@ use rolltop::{
 };
 use serde_json::Value;
 
+#[path = "scenarios/plain.rs"]
+mod plain;
+
 fn mistakes(text: &str) -> String {
     Scenario::parse("mine", "mine.toml", text).unwrap_err().to_string()
 }
@@ -203,9 +206,9 @@ impl Stage {
         self
     }
 
+    /// Or another workload.
     fn rollout(&self, path: &str) -> Value {
-        let (namespace, name) = path.split_once('/').unwrap();
-        self.sim.store.get(&Key::new("rollouts.argoproj.io", namespace, name)).unwrap_or_else(|| panic!("no {path}")).value()
+        acts::find(&self.sim.store, path).unwrap_or_else(|| panic!("no {path}"))
     }
 
     /// In the words of a script's conditions.
@@ -431,6 +434,53 @@ fn llm_goes_in_phases_with_numbers_of_its_own() {
     stage.act("llm/assistant", Verb::Promote);
     stage.at("8m").must("llm/assistant", Is::Steady);
     assert!(stage.image("llm/assistant").ends_with(":green-3.0"));
+}
+
+#[test]
+fn flagger_steps_fails_tests_and_waits_at_gates() {
+    let mut stage = stage("flagger");
+    let status = |stage: &Stage, path: &str| {
+        let (namespace, name) = path.split_once('/').unwrap();
+        let key = Key::new("canaries.flagger.app", namespace, name);
+        stage.sim.store.get(&key).unwrap_or_else(|| panic!("no {path}")).value()["status"].clone()
+    };
+    let phase = |stage: &Stage, path: &str| status(stage, path)["phase"].as_str().unwrap().to_owned();
+    let course = |stage: &Stage| ["shop/checkout", "shop/cart", "pay/ledger", "pay/fx", "web/frontend"].map(|path| phase(stage, path));
+    assert_eq!(course(&stage), ["Initialized", "Initialized", "Initialized", "Waiting", "Initialized"]);
+    // Users follow the weights of the generated Ingress.
+    stage.at("55s");
+    assert_eq!(phase(&stage, "shop/checkout"), "Progressing");
+    let before = stage.counts("shop/checkout", "v2.9.0").all;
+    assert!(before > 0);
+    stage.at("2m");
+    assert_eq!(
+        (phase(&stage, "shop/checkout"), status(&stage, "shop/checkout")["canaryWeight"].clone()),
+        ("WaitingPromotion".into(), 0.into())
+    );
+    let (new, old) = (stage.counts("shop/checkout", "v2.9.0"), stage.counts("shop/checkout", "v2.8.1"));
+    stage.at("2m 30s");
+    let (new, old) = (stage.counts("shop/checkout", "v2.9.0").since(new).all, stage.counts("shop/checkout", "v2.8.1").since(old).all);
+    assert!((0.45..0.55).contains(&(new as f64 / (new + old) as f64)), "half of the users: {new} of {}", new + old);
+    let asked = "sum(rate(nginx_ingress_controller_requests{ingress=\"checkout\",canary!=\"\"}[1m]))";
+    let rate = stage.query(asked).unwrap();
+    assert!(rate > 20.0, "{rate}");
+    // The gateway's canary was bad, and nobody is on it any more.
+    assert_eq!(phase(&stage, "shop/cart"), "Failed");
+    let before = stage.counts("shop/cart", "v1.19.0").all;
+    assert!(before > 0);
+    // Blue-green: its load test, and no user, until the primary has it.
+    stage.at("4m");
+    assert_eq!((phase(&stage, "pay/ledger"), stage.counts("shop/cart", "v1.19.0").all), ("Succeeded".into(), before));
+    // A person opens both gates.
+    assert_eq!((phase(&stage, "shop/checkout"), phase(&stage, "pay/fx")), ("WaitingPromotion".into(), "Waiting".into()));
+    for gate in ["checkout.shop", "fx.pay"] {
+        stage.sim.workloads.loadtester.set(gate, true);
+    }
+    stage.at("6m");
+    assert_eq!(course(&stage), ["Succeeded", "Failed", "Succeeded", "Succeeded", "Initialized"]);
+    let deployment = |name: &str| stage.sim.store.get(&Key::new("deployments.apps", "shop", name)).unwrap().value()["spec"].clone();
+    let image = deployment("checkout-primary")["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!((image, deployment("checkout")["replicas"].clone()), ("registry.example.com/shop/checkout:v2.9.0".into(), 0.into()));
 }
 
 #[test]

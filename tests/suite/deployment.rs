@@ -13,7 +13,7 @@ use crate::{
     suite::{
         app::{App, Start},
         workloads::{
-            APPS, Desk, autoscaler, carry_out, complete, deployment, edit, image, lost, release, rolled_out, scale, until, version,
+            APPS, Desk, autoscaler, carry_out, complete, deployment, edit, image, lost, patch, release, rolled_out, scale, until, version,
         },
     },
 };
@@ -66,6 +66,9 @@ async fn a_roll_is_paused_midway_and_resumed_to_its_end() {
     app.escape();
     app.press("R");
     app.shows(&["a restart would wait"]);
+    app.escape();
+    app.press("a");
+    app.shows(&["Drops the changes that wait", "accepted"]);
     app.escape();
     app.press(" ");
     app.shows(&["Resume", "accepted"]);
@@ -289,6 +292,34 @@ async fn an_autoscaler_does_not_move_the_ground_under_a_card() {
     app.shows(&["Scale", "it takes this", "back to 10", "accepted"]);
     app.escape();
     assert_eq!(writes(rig, &ns), [200]);
+}
+
+/// A quota stands in the way: the controller's own words, and nothing that would end by itself.
+#[tokio::test]
+async fn pods_that_a_quota_forbids_are_stuck() {
+    // The embedded cluster knows no quotas.
+    if env!("CARGO_CRATE_NAME") == "embedded" {
+        return;
+    }
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("dquota").await;
+    let fx = rig.fixtures(&ns);
+    web(&fx, 2).await;
+    let mut quota = crate::cluster::manifests::object("v1", "ResourceQuota", "pods");
+    quota["spec"] = json!({"hard": {"pods": "2"}});
+    fx.apply(quota).await;
+    // No controller counts here: the admission goes by what the status says.
+    let counted = json!({"status": {"hard": {"pods": "2"}, "used": {"pods": "2"}}});
+    patch(&fx, "v1", "resourcequotas", "pods/status", &counted).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    release(&fx, "web", "v2", Pods::Fast).await;
+    let app = open(rig, &ns);
+    app.shows(&["STUCK", "pods cannot be created", "exceeded quota"]);
+    app.press("a");
+    app.shows(&["Abort", "accepted"]);
+    app.confirm();
+    until(&fx, "web", |d| complete(d) && image(d).ends_with(":v1")).await;
+    app.shows(&["HEALTHY"]);
 }
 
 /// Two people, one broken roll.

@@ -125,7 +125,7 @@ async fn the_old_side_goes_after_its_soak_as_an_action_of_its_own() {
     waiting(&fx).await;
     flip_to(&fx, "green").await;
     let app = open(rig, &ns);
-    app.shows(&["users are on green", "Next: in 9m", "blue may go (x)"]);
+    app.shows(&["users are on green", "Next: in 9m", "blue has been kept for 10m"]);
     app.press("x");
     app.shows(&["Scale down", "users are on green for less than 10m", "override"]);
     std::thread::sleep(Duration::from_millis(700));
@@ -154,6 +154,19 @@ async fn the_old_side_goes_after_its_soak_as_an_action_of_its_own() {
     app.shows(&["blue is at 0 already"]);
     app.escape();
     assert_eq!(users(&fx).await, "green");
+
+    // The slow way back: its pods first, then the users.
+    app.press(":scale workload\r");
+    app.shows(&["to how many pods"]);
+    app.press("\x7f2\r");
+    app.shows(&["Scales blue, which has no users, from 0 to 2 pods", "accepted"]);
+    app.confirm();
+    app.shows(&["flip back to blue, 2 pods ready"]);
+    app.done();
+    app.press("a");
+    app.shows(&["Sends all users back from green", "accepted"]);
+    app.confirm();
+    until_users_are_on(&fx, "blue").await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     engine::{
         Change, Expectation, Goal, Plan, Refusal, Write,
-        workload::{edit::Edit, image, owner, pods},
+        workload::{containers, edit::Edit, owner, pods, rewrite},
     },
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, PodHealth, Role, Rollout, Severity, Text, Time, Track},
@@ -596,22 +596,10 @@ impl Ask<'_, '_> {
     }
 
     fn set_image(&self, container: &str, image: &str) -> Result<Draft, Refusal> {
-        if let Err(wrong) = image::check(image) {
-            let sample = "such as registry.example:5000/team/app:v2";
-            return Err(Refusal::because(format!("{image:?} is no image name: {wrong}")).instead(sample, None));
-        }
         let (home, path) = self.home()?;
-        let (at, old) = find_container(&home.value(), path, container).ok_or_else(|| self.no_container(container))?;
-        if old == image {
-            return Err(
-                Refusal::because(format!("container {container} already has image {image}")).instead("name another tag or digest", None)
-            );
-        }
-        let mut edit = Edit::main(home).same(&format!("{at}/name")).same(&format!("{at}/image"));
-        if home.resource == &kinds::ROLLOUT {
-            edit = edit.all_same(&RELEASE);
-        }
-        let edit = edit.set(&format!("{at}/image"), image.into());
+        let edit = Edit::main(home);
+        let edit = if home.resource == &kinds::ROLLOUT { edit.all_same(&RELEASE) } else { edit };
+        let (edit, old) = rewrite::image(edit, home, path, container, image)?;
         let begins = if self.f.in_flight() { " The version in flight is replaced by it." } else { "" };
         let goal = Goal::Template { hash: None, not: Some(self.hash()) };
         Ok(Draft::new(
@@ -624,11 +612,6 @@ impl Ask<'_, '_> {
         .change(&format!("image of {container}"), old.as_str(), image)
         .only_if(format!("container {container} still has {old}"))
         .warn(Severity::Warning, self.paused(), "it is manually paused: the new version waits until someone resumes"))
-    }
-
-    fn no_container(&self, name: &str) -> Refusal {
-        let known: Vec<String> = containers(self.f).into_iter().map(|(n, _)| n.to_string()).collect();
-        Refusal::because(format!("there is no container {name}")).instead(format!("containers: {}", known.join(", ")), None)
     }
 
     fn flip(&self) -> Result<Draft, Refusal> {
@@ -787,21 +770,7 @@ fn plural(pods: u32) -> &'static str {
     if pods == 1 { "pod" } else { "pods" }
 }
 
-/// Path and image of a container, init containers included.
-fn find_container(home: &Value, template: &str, name: &str) -> Option<(String, String)> {
-    ["containers", "initContainers"].iter().find_map(|list| {
-        let path = format!("{template}/spec/{list}");
-        let all = home.pointer(&path)?.as_array()?;
-        let at = all.iter().position(|c| c.get("name").and_then(Value::as_str) == Some(name))?;
-        let image = all[at].get("image").and_then(Value::as_str)?;
-        Some((format!("{path}/{at}"), image.to_owned()))
-    })
-}
-
 /// Containers and images of the wanted template, init containers last.
 pub fn containers(f: &Facts<'_>) -> Vec<(Text, Text)> {
-    let Some(template) = f.wanted_template() else { return Vec::new() };
-    let text = |c: &Value, key: &str| Text::from(c.get(key).and_then(Value::as_str).unwrap_or(""));
-    let lists = ["/spec/containers", "/spec/initContainers"].iter().filter_map(|p| template.pointer(p)?.as_array());
-    lists.flatten().map(|c| (text(c, "name"), text(c, "image"))).collect()
+    f.wanted_template().as_ref().map(containers::all).unwrap_or_default()
 }

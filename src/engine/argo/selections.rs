@@ -1,11 +1,8 @@
 //! What to watch while a Rollout is open.
 
-use super::{
-    dto,
-    facts::{Facts, HASH_LABEL},
-};
+use super::facts::{Facts, HASH_LABEL};
 use crate::{
-    engine::Part,
+    engine::{Part, workload::selector},
     object::{Resource, Selection, kinds},
 };
 
@@ -49,24 +46,12 @@ fn by_labels(f: &Facts<'_>, resource: &'static Resource, optional: bool) -> Sele
 
 /// A workloadRef Rollout may have no selector of its own; the status has one, with a hash for blue-green.
 fn selector_terms(f: &Facts<'_>) -> Vec<String> {
-    let selector = &f.ro.spec.selector;
-    let mut terms: Vec<String> = selector.match_labels.0.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    terms.extend(selector.match_expressions.iter().filter_map(expression));
+    let mut terms = selector::terms(&f.ro.spec.selector);
     if terms.is_empty() {
         let told = f.ro.status.selector.split(',').filter(|t| !t.is_empty() && !t.starts_with(HASH_LABEL));
         terms.extend(told.map(str::to_owned));
     }
     terms
-}
-
-fn expression(r: &dto::Requirement) -> Option<String> {
-    match r.operator.as_str() {
-        "In" => Some(format!("{} in ({})", r.key, r.values.join(","))),
-        "NotIn" => Some(format!("{} notin ({})", r.key, r.values.join(","))),
-        "Exists" => Some(r.key.clone()),
-        "DoesNotExist" => Some(format!("!{}", r.key)),
-        _ => None,
-    }
 }
 
 fn services(f: &Facts<'_>) -> Vec<String> {

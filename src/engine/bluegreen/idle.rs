@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     detect::Side,
     facts::Facts,
-    plan::{change, danger, gitops, owner_of, plural, still_elsewhere},
+    plan::{change, danger, plural, still_elsewhere},
 };
 use crate::{
     engine::{
@@ -33,7 +33,6 @@ struct Draft {
     what: String,
     back: String,
     only_if: String,
-    reverted: &'static str,
     warning: Option<Notice>,
 }
 
@@ -50,7 +49,6 @@ pub fn set_image(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, container: &
         what: format!("{} is being filled with it", side.value),
         back: format!("set {old} again"),
         only_if: untouched(side),
-        reverted: "the image",
         warning: empty(side),
     };
     Ok(finish(f, rollout, intent, draft))
@@ -73,7 +71,6 @@ pub fn restart(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> 
         what: format!("pods of {} are being replaced", side.value),
         back: "none: replaced pods do not come back".into(),
         only_if: untouched(side),
-        reverted: "the template",
         warning: None,
     };
     Ok(finish(f, rollout, intent, draft))
@@ -107,7 +104,6 @@ pub fn scale(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, to: u32) -> Resu
         back: format!("scale to {from}"),
         only_if: format!("Deployment {name} still wants {from} {}", plural(from)),
         goal: Goal::Scaled { name, from, to },
-        reverted: "the replica count",
         warning: fights(f, side, to),
     };
     Ok(finish(f, rollout, intent, draft))
@@ -141,8 +137,6 @@ fn fights(f: &Facts<'_>, side: &Side<'_>, to: u32) -> Option<Notice> {
 }
 
 fn finish(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, draft: Draft) -> Plan {
-    let mut warnings: Vec<Notice> = draft.warning.into_iter().collect();
-    warnings.extend(gitops(owner_of(f.idle()).as_ref(), draft.reverted));
     let elsewhere: Text = format!("Service {} still selects {}", f.root.meta.name, f.live().value).into();
     Plan {
         intent: intent.clone(),
@@ -154,7 +148,7 @@ fn finish(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, draft: Draft) -> Pl
         only_if: vec![elsewhere, draft.only_if.into()],
         expect: Expectation { goal: draft.goal, what: draft.what.into(), within: SOON * 2 },
         back: draft.back.into(),
-        warnings,
+        warnings: draft.warning.into_iter().collect(),
         capacity: None,
     }
 }

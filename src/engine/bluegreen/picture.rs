@@ -99,7 +99,7 @@ pub fn wait(f: &Facts<'_>, phase: Phase) -> Option<Wait> {
 pub fn next(f: &Facts<'_>) -> Next {
     let idle = f.idle();
     if f.old_is_idle() && idle.wanted() > 0 {
-        let what = format!("nothing by itself: {} may go (x), {} has served for {}", idle.value, f.live().value, spoken(f.soak()));
+        let what = format!("{} has been kept for {}, someone may scale it down (x)", idle.value, spoken(f.soak()));
         return Next { at: f.soaked(), what: what.into() };
     }
     let what = match () {

@@ -13,10 +13,10 @@ use super::{
 use crate::{
     engine::{
         Change, Expectation, Goal, Plan, Refusal, Write,
-        workload::{edit::Edit, owner, rewrite::escaped},
+        workload::{edit::Edit, rewrite::escaped},
     },
     intent::{Command, Danger, Intent, Verb, describe},
-    model::{Notice, Owner, Rollout, Severity, Text, Time},
+    model::{Notice, Rollout, Severity, Text, Time},
 };
 
 /// The endpoints follow within milliseconds; the rest is for a busy cluster.
@@ -78,7 +78,6 @@ fn flip(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, Refus
     );
     let service = &f.root.meta.name;
     let mut warnings = flip_warnings(f, to, from);
-    warnings.extend(gitops(rollout.owner.as_ref(), "the selector"));
     warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
     Ok(Plan {
         intent: intent.clone(),
@@ -224,7 +223,6 @@ fn scale_down(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> R
         let text = format!("{} holds the newer version, which users have not had yet", idle.value);
         warnings.push(Notice { severity: Severity::Warning, text: text.into() });
     }
-    warnings.extend(gitops(owner_of(idle).as_ref(), "the replica count"));
     warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
     let deployment = idle.name().clone();
     Ok(Plan {
@@ -268,16 +266,6 @@ pub fn change(field: String, from: &str, to: &str) -> Change {
 
 pub fn danger(verb: Verb) -> Danger {
     describe(Command::Act(verb)).map_or(Danger::Grave, |row| row.danger)
-}
-
-/// Who owns the Deployment of a side: not always who owns the Service.
-pub fn owner_of(side: &Side<'_>) -> Option<Owner> {
-    owner::owner(side.object, &side.dto.metadata)
-}
-
-pub fn gitops(owner: Option<&Owner>, field: &str) -> Option<Notice> {
-    let owner = owner::spoken(owner?);
-    Some(Notice { severity: Severity::Warning, text: format!("{owner} owns it: {field} will be reverted to what Git says").into() })
 }
 
 pub fn plural(pods: u32) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     facts::{CHANGE_CAUSE, Facts, REVISION, Set},
@@ -11,28 +11,28 @@ use super::{
 };
 use crate::{
     engine::{
-        Change, Expectation, Goal, Plan, Refusal, Write,
+        Goal, Plan, Refusal,
         workload::{
             autoscaler::Autoscaler,
-            bare,
+            draft::{self, Draft},
             edit::Edit,
-            owner,
+            revision,
             rewrite::{self, escaped},
             template::fingerprint,
         },
     },
-    intent::{Command, Danger, Intent, Verb, describe},
-    model::{Notice, Rollout, Severity, Text, Time},
+    intent::{Intent, Verb},
+    model::{Rollout, Severity, Text, Time},
 };
 
-/// Until an effect the controller shows in its next pass must be seen.
-const SOON: Duration = Duration::from_secs(30);
+/// Until pods that are asked for must be there.
+const FILLED: Duration = Duration::from_secs(120);
 
 /// # Errors
 /// The law's refusal, or one that depends on the target.
 pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
     let here = law::check(f, intent.verb())?;
-    let ask = Ask { f, rollout, here };
+    let ask = Ask { f, here };
     let draft = match intent {
         Intent::Pause => ask.pause(),
         Intent::Resume => ask.resume(),
@@ -44,42 +44,12 @@ pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Res
         // The law lets none of these through.
         _ => return Err(Refusal::because("a Deployment knows no such action")),
     };
-    Ok(ask.finish(draft, intent))
-}
-
-struct Draft {
-    sentence: String,
-    write: Write,
-    changes: Vec<Change>,
-    goal: Goal,
-    what: String,
-    within: Duration,
-    back: String,
-    warnings: Vec<Notice>,
-}
-
-impl Draft {
-    fn new(sentence: impl Into<String>, write: Write, goal: Goal, what: impl Into<String>, back: impl Into<String>) -> Self {
-        let (sentence, what, back) = (sentence.into(), what.into(), back.into());
-        Self { sentence, write, changes: Vec::new(), goal, what, within: SOON, back, warnings: Vec::new() }
-    }
-
-    fn change(mut self, field: &str, from: impl Into<Text>, to: impl Into<Text>) -> Self {
-        self.changes.push(Change { field: field.into(), from: from.into(), to: to.into() });
-        self
-    }
-
-    fn warn(mut self, severity: Severity, when: bool, text: impl Into<Text>) -> Self {
-        if when {
-            self.warnings.push(Notice { severity, text: text.into() });
-        }
-        self
-    }
+    let draft = ask.serving().into_iter().fold(draft.only_if(ask.only_if(intent.verb())), Draft::capacity);
+    Ok(draft.finish(rollout, f.root, intent))
 }
 
 struct Ask<'f, 'a> {
     f: &'f Facts<'a>,
-    rollout: &'f Rollout,
     here: Situation,
 }
 
@@ -132,18 +102,17 @@ impl Ask<'_, '_> {
             return Err(Refusal::because("no pod of the version before is left: going back is an undo").instead("undo", Some(Verb::Undo)));
         }
         let target = self.target(None)?;
-        let sentence = format!(
-            "Undoes to revision {} ({}): new pods are rolled back one after the other. Kubernetes has no abort, this is a roll of its own.{}",
-            target.revision,
-            images(target),
-            self.pause_ends(),
-        );
-        let mut draft = self.undo_to(target, sentence)?;
-        draft.goal = target.template().map_or_else(|| self.another(), |t| Goal::Stable(fingerprint(&t)));
-        draft.what = format!("revision {} serves everybody again", target.revision);
+        let to = format!("revision {} ({})", target.revision, images(target));
+        let sentence = if self.f.changes_wait() {
+            format!("Drops the changes that wait: {to} is the wanted version again.{}", self.pause_ends())
+        } else {
+            let how = "new pods are rolled back one after the other. Kubernetes has no abort, this is a roll of its own.";
+            format!("Undoes to {to}: {how}{}", self.pause_ends())
+        };
+        let goal = target.template().map_or_else(|| self.another(), |t| Goal::Stable(fingerprint(&t)));
         let seconds = u64::try_from(self.f.deadline_seconds()).unwrap_or(0).clamp(60, 3_600);
-        draft.within = Duration::from_secs(seconds);
-        Ok(draft)
+        let draft = self.undo_to(target, sentence)?.goal(goal, format!("revision {} serves everybody again", target.revision));
+        Ok(draft.within(Duration::from_secs(seconds)))
     }
 
     fn undo(&self, to: Option<&str>) -> Result<Draft, Refusal> {
@@ -184,17 +153,10 @@ impl Ask<'_, '_> {
     fn undo_to(&self, target: &Set<'_>, sentence: String) -> Result<Draft, Refusal> {
         let template = target.template().ok_or_else(|| Refusal::because("the ReplicaSet has no template to go back to"))?;
         let goal = Goal::Template { hash: Some(fingerprint(&template)), not: None };
-        let mut edit = self.edit().set(rewrite::TEMPLATE, template);
-        if self.f.dep.spec.paused {
-            edit = edit.remove_if_there("/spec/paused");
-        }
-        let was_cause = self.f.dep.metadata.annotation(CHANGE_CAUSE);
-        let cause = target.change_cause();
-        if cause != was_cause {
-            // The controller copies it to the ReplicaSet: the cause of another change must not stay there.
-            edit = change_cause(edit, cause, !self.f.dep.metadata.annotations.0.is_empty());
-        }
-        let now = self.f.current().map_or_else(|| self.wanted_images(), images);
+        let (was_cause, cause) = (self.f.dep.metadata.annotation(CHANGE_CAUSE), target.change_cause());
+        let edit = revision::restore(self.edit(), self.f.root, template, cause);
+        let edit = if self.f.dep.spec.paused { edit.remove_if_there("/spec/paused") } else { edit };
+        let now = draft::images(self.f.root);
         let back = self.f.current().map_or_else(
             || "none: the changes that waited are in no ReplicaSet, so they must be written again".to_owned(),
             |s| format!("undo to {}", s.hash),
@@ -211,11 +173,6 @@ impl Ask<'_, '_> {
         let lost = self.f.changes_wait();
         let draft = draft.warn(Severity::Warning, lost, "the changes that wait for the end of the pause are lost");
         Ok(self.downtime(draft, Severity::Warning, true))
-    }
-
-    fn wanted_images(&self) -> String {
-        let all: Vec<&str> = self.f.dep.spec.template.spec.containers.iter().map(|c| c.image.as_str()).collect();
-        all.join(", ")
     }
 
     fn restart(&self, now: Time) -> Draft {
@@ -259,11 +216,11 @@ impl Ask<'_, '_> {
         // A number is all it changes, whatever is being rolled out meanwhile.
         let write = Edit::main(self.f.root).same("/spec/replicas").set("/spec/replicas", to.into()).write();
         let goal = Goal::Scaled { name: name.clone(), from, to };
-        let mut draft = Draft::new(sentence, write, goal, format!("{to} {} are there and available", pods(to)), format!("scale to {from}"))
+        let draft = Draft::new(sentence, write, goal, format!("{to} {} are there and available", pods(to)), format!("scale to {from}"))
             .change("spec.replicas", from.to_string(), to.to_string())
             .warn(Severity::Danger, to == 0, "no pod is left: users get nothing")
             .warn(Severity::Note, self.here.midway() && to > 0, "a roll is in progress: versions are scaled in proportion");
-        draft.within = SOON * 4;
+        let draft = draft.within(FILLED);
         Ok(match self.f.autoscaler() {
             Some(auto) => draft.warn(Severity::Warning, true, fights(&auto, to)),
             None => draft,
@@ -281,25 +238,6 @@ impl Ask<'_, '_> {
         draft.warn(severity, bare, text)
     }
 
-    fn finish(&self, draft: Draft, intent: &Intent) -> Plan {
-        let mut warnings = draft.warnings;
-        warnings.extend(self.gitops(intent.verb()));
-        warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
-        Plan {
-            intent: intent.clone(),
-            target: bare::id(&self.rollout.id.context, self.f.root),
-            danger: describe(Command::Act(intent.verb())).map_or(Danger::Reversible, |row| row.danger),
-            sentence: draft.sentence.into(),
-            writes: vec![draft.write],
-            changes: draft.changes,
-            only_if: vec![self.only_if(intent.verb()).into()],
-            expect: Expectation { goal: draft.goal, what: draft.what.into(), within: draft.within },
-            back: draft.back.into(),
-            warnings,
-            capacity: self.serving(),
-        }
-    }
-
     fn only_if(&self, verb: Verb) -> String {
         let name = &self.f.root.meta.name;
         match verb {
@@ -312,18 +250,6 @@ impl Ask<'_, '_> {
     fn serving(&self) -> Option<Text> {
         let (new, old) = (self.f.dep.status.updated_replicas.count(), self.f.old_pods());
         (old > 0).then(|| format!("now {new} new and {old} old {}", pods(old)).into())
-    }
-
-    /// A template is what Git holds, so it is put back; other fields are mostly not in Git.
-    fn gitops(&self, verb: Verb) -> Option<Notice> {
-        let owner = owner::spoken(self.rollout.owner.as_ref()?);
-        let (severity, text) = match verb {
-            Verb::Undo | Verb::Abort | Verb::SetImage => {
-                (Severity::Warning, format!("{owner} owns it: this will be reverted to what Git says"))
-            }
-            _ => (Severity::Note, format!("{owner} owns it and may revert this if the field is in Git")),
-        };
-        Some(Notice { severity, text: text.into() })
     }
 }
 
@@ -338,13 +264,4 @@ fn fights(auto: &Autoscaler, to: u32) -> String {
 fn images(set: &Set<'_>) -> String {
     let all: Vec<&str> = set.dto.spec.template.spec.containers.iter().map(|c| c.image.as_str()).collect();
     all.join(", ")
-}
-
-fn change_cause<'a>(edit: Edit<'a>, cause: &str, annotated: bool) -> Edit<'a> {
-    let path = format!("/metadata/annotations/{}", escaped(CHANGE_CAUSE));
-    match (cause, annotated) {
-        ("", _) => edit.same(&path).remove_if_there(&path),
-        (cause, true) => edit.same(&path).set(&path, cause.into()),
-        (cause, false) => edit.same("/metadata/annotations").set("/metadata/annotations", json!({ CHANGE_CAUSE: cause })),
-    }
 }

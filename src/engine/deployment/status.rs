@@ -131,6 +131,7 @@ pub fn way_back(f: &Facts<'_>) -> WayBack {
     let new = f.dep.status.updated_replicas.count();
     let back = |action, what: String| WayBack { action: Some(action), seconds: None, until: None, what: what.into() };
     match here {
+        _ if f.changes_wait() => back(Verb::Abort, "abort: drops the changes that wait".to_owned()),
         _ if here.midway() && f.in_flight() => {
             back(Verb::Abort, format!("abort: undo to revision {}, rolls {new} new {} back", previous.revision, pods(new)))
         }

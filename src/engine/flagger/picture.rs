@@ -289,5 +289,5 @@ fn blank(name: Text, provider: Text, phase: AnalysisPhase) -> AnalysisMetric {
 /// How the gate that holds it is opened, if one does.
 pub fn gate_advice(f: &Facts<'_>) -> Option<String> {
     let (kind, hook) = f.closed_gate()?;
-    Some(format!("gate {kind}: {}", gates::advice(f, hook)))
+    Some(format!("gate {kind} is closed: {}", gates::advice(f, hook)))
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
+    dto,
     facts::{Facts, Workload},
-    gates,
+    gates::{self, Keeper},
 };
 use crate::{
     engine::{
         Change, Expectation, Goal, Plan, Refusal,
-        workload::{edit::Edit, image, owner},
+        workload::{edit::Edit, image},
     },
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, Rollout, Severity, Text, Time},
@@ -39,7 +40,7 @@ pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> Res
         Intent::Abort => abort(f),
         Intent::Retry => retry(f, now),
         Intent::SetImage { container, image } => set_image(f, container, image),
-        Intent::Promote => Err(promote(f)),
+        Intent::Promote => promote(f),
         Intent::Skip => Err(skip()),
         Intent::Undo { .. } => Err(undo(f)),
         Intent::Restart => Err(restart(f)),
@@ -83,6 +84,11 @@ impl Draft {
         self
     }
 
+    fn call(mut self, write: crate::engine::Write) -> Self {
+        self.writes.push(write);
+        self
+    }
+
     fn change(mut self, field: impl Into<Text>, from: impl Into<Text>, to: impl Into<Text>) -> Self {
         self.changes.push(Change { field: field.into(), from: from.into(), to: to.into() });
         self
@@ -107,7 +113,6 @@ impl Draft {
     }
 
     fn finish(mut self, f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Plan {
-        self.warnings.extend(gitops(rollout, intent.verb()));
         self.warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
         // Flagger looks at its Canaries every ten seconds, and at each one at its interval.
         let tick = Duration::try_from_secs_f64(f.interval()).unwrap_or(Duration::from_secs(60));
@@ -129,16 +134,6 @@ impl Draft {
             capacity: None,
         }
     }
-}
-
-/// Everything but the status is what Git may hold.
-fn gitops(rollout: &Rollout, verb: Verb) -> Option<Notice> {
-    let owner = owner::spoken(rollout.owner.as_ref()?);
-    let (severity, text) = match verb {
-        Verb::SetImage => (Severity::Warning, format!("{owner} owns it: this will be reverted to what Git says")),
-        _ => (Severity::Note, format!("{owner} owns it and may revert a field of the spec that is in Git")),
-    };
-    Some(Notice { severity, text: text.into() })
 }
 
 fn word(on: bool) -> &'static str {
@@ -188,25 +183,75 @@ fn resume(f: &Facts<'_>) -> Result<Draft, Refusal> {
             .warn(Severity::Warning, f.phase() == "Progressing", "the release in flight has not been promoted yet: it is analysed again"));
     }
     Err(match f.closed_gate() {
-        Some((kind, hook)) => Refusal::because(format!("it is not suspended, gate {kind} is closed")).instead(gates::advice(f, hook), None),
+        Some((kind, hook)) => gates::refusal(f, format!("it is not suspended, gate {kind} is closed"), hook),
         None => Refusal::because("it is not suspended"),
     })
 }
 
 // ── forward ─────────────────────────────────────────────────────────────────────────────────────
 
-/// A gate is no field: its server must be asked.
-fn promote(f: &Facts<'_>) -> Refusal {
-    match f.closed_gate() {
-        Some((kind, hook)) => Refusal::because(format!("gate {kind} decides, and a gate can be opened only at its own server"))
-            .instead(gates::advice(f, hook), None),
-        None if f.ca.spec.suspend => Refusal::because("it is suspended").instead("resume it", Some(Verb::Resume)),
-        None if matches!(f.phase(), "Progressing" | "WaitingPromotion") => {
+/// A gate is no field: its server is asked, where the API server leads to it.
+fn promote(f: &Facts<'_>) -> Result<Draft, Refusal> {
+    if f.ca.spec.suspend && f.in_flight() {
+        return Err(Refusal::because("it is suspended: nothing would happen").instead("resume it first", Some(Verb::Resume)));
+    }
+    let Some((kind, hook)) = f.closed_gate() else { return Err(nothing_to_open(f)) };
+    let Some((hook, keeper)) = hook.and_then(|hook| Some((hook, Keeper::of(hook)?))) else {
+        let place = hook.map_or_else(String::new, |hook| format!(": {} is no gate at a Service of this cluster", hook.url));
+        return Err(gates::refusal(f, format!("gate {kind} is closed, and can be opened only where it is answered{place}"), hook));
+    };
+    Ok(open(f, kind, hook, &keeper))
+}
+
+/// Each gate by the order it is asked in, and what comes when it opens.
+const GATES: [(&str, &str, &str); 3] = [
+    ("confirm-rollout", "starts the new version", "the new version starts"),
+    ("confirm-traffic-increase", "raises the weight", "the gate has let it pass"),
+    ("confirm-promotion", "promotes the new version", "it is being promoted"),
+];
+
+fn open(f: &Facts<'_>, kind: &'static str, hook: &dto::Webhook, keeper: &Keeper) -> Draft {
+    let (index, (_, then, what)) = (0..).zip(GATES).find(|(_, (name, ..))| *name == kind).unwrap_or((0, GATES[0]));
+    let Keeper { namespace, name, .. } = keeper;
+    let goal = Goal::PauseOver {
+        hash: f.ca.status.last_applied_spec.as_str().into(),
+        index: Some(index),
+        started: f.ca.status.last_transition_time.0,
+    };
+    let back = match kind {
+        "confirm-promotion" => "none once it is promoting; then set-image with the old version",
+        _ => "abort",
+    };
+    // One gate for all hooks of a Canary: whatever asks it later finds it open too.
+    let also: Vec<&str> = GATES[index as usize..].iter().skip(1).filter(|(kind, ..)| asks_the_same(f, kind, hook)).map(|g| g.0).collect();
+    Draft::new(
+        format!("Opens gate {kind} with POST /gate/open to Service {name} in {namespace}. At its next tick Flagger {then}."),
+        goal,
+        what,
+        back,
+    )
+    .call(keeper.open(f, Edit::main(f.root).all_same(&RELEASE).write()))
+    .change(format!("gate of {}.{}", f.root.meta.name, f.root.meta.namespace), "closed", "open")
+    .only_if(still(f))
+    .only_if("the gate is still closed")
+    .ticks(2)
+    .warn(Severity::Warning, !also.is_empty(), format!("the same gate is asked at {}: it will be open there too", also.join(" and ")))
+    .warn(Severity::Warning, true, format!("it stays open for every later release until it is closed: {}", keeper.command(f, "close")))
+}
+
+fn asks_the_same(f: &Facts<'_>, kind: &str, hook: &dto::Webhook) -> bool {
+    f.hooks(kind).any(|other| Keeper::of(other) == Keeper::of(hook))
+}
+
+fn nothing_to_open(f: &Facts<'_>) -> Refusal {
+    match f.phase() {
+        _ if f.ca.spec.suspend => Refusal::because("it is suspended").instead("resume it", Some(Verb::Resume)),
+        "Progressing" | "WaitingPromotion" => {
             Refusal::because("Flagger steps by itself while the checks pass; no gate is known to be closed")
                 .instead("promote-full skips the rest of the analysis", Some(Verb::PromoteFull))
         }
-        None if f.failed() => Refusal::because("it was rolled back").instead("retry analyses it again", Some(Verb::Retry)),
-        None => Refusal::because("there is nothing to promote"),
+        _ if f.failed() => Refusal::because("it was rolled back").instead("retry analyses it again", Some(Verb::Retry)),
+        _ => Refusal::because("there is nothing to promote"),
     }
 }
 
@@ -226,8 +271,7 @@ fn promote_full(f: &Facts<'_>) -> Result<Draft, Refusal> {
         }
         "Waiting" => {
             let hook = f.closed_gate().and_then(|(_, hook)| hook);
-            let reason = "gate confirm-rollout is closed, and holds even without analysis";
-            return Err(Refusal::because(reason).instead(gates::advice(f, hook), None));
+            return Err(gates::refusal(f, "gate confirm-rollout is closed, and holds even without analysis", hook));
         }
         "Progressing" | "WaitingPromotion" if spec.skip_analysis => {
             return Err(Refusal::because("it is already being promoted without analysis"));

@@ -77,6 +77,7 @@ impl<'a> Edit<'a> {
             name: self.object.meta.name.clone(),
             subresource: self.subresource,
             patch: Patch::Json(self.ops),
+            call: None,
         }
     }
 }

@@ -59,8 +59,9 @@ impl Entry {
         let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let verb = text("/verb");
         let code = event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default();
-        // A watch that was granted is logged at both ends.
-        if verb == "watch" && code == 200 && text("/stage") == "ResponseComplete" {
+        let (stage, subresource) = (text("/stage"), text("/objectRef/subresource"));
+        // A watch that was granted is logged at both ends, and so is what a Service answers.
+        if verb == "watch" && code == 200 && stage == "ResponseComplete" || subresource == "proxy" && stage == "ResponseStarted" {
             return None;
         }
         let impersonated = text("/impersonatedUser/username");
@@ -69,7 +70,7 @@ impl Entry {
             verb,
             group: text("/objectRef/apiGroup"),
             resource: text("/objectRef/resource"),
-            subresource: text("/objectRef/subresource"),
+            subresource,
             namespace: text("/objectRef/namespace"),
             name: text("/objectRef/name"),
             code,

@@ -45,7 +45,7 @@ fn paths(value: &Value, at: String, out: &mut Vec<String>) {
     out.push(at);
 }
 
-fn mutate(items: &mut [Value], edits: &[(usize, usize, usize)]) {
+pub fn mutate(items: &mut [Value], edits: &[(usize, usize, usize)]) {
     let odd = oddities();
     for (item, path, value) in edits {
         let index = item % items.len();

@@ -1,5 +1,9 @@
 //! Which Services are a blue-green, and which only look like one.
 
+use rolltop::{
+    engine::{ENGINES, survey::survey},
+    model::EngineKind,
+};
 use serde_json::json;
 
 use super::kit::{scene, waiting};
@@ -79,4 +83,33 @@ fn of_several_services_one_stands_for_the_release() {
     }
     let words: Vec<String> = scene.model().notices.iter().map(|n| n.text.to_string()).collect();
     assert!(words.iter().any(|w| w.starts_with("Service app-internal selects blue as well")), "{words:?}");
+}
+
+/// Who drives what in the scene's namespace, by name of the root.
+fn shown(scene: &super::kit::Scene) -> Vec<(String, EngineKind)> {
+    let objects = scene.objects();
+    let found = survey(ENGINES, "shop", &objects);
+    let mut all: Vec<(String, EngineKind)> = objects
+        .kinds()
+        .flat_map(|kind| objects.within(kind, "shop"))
+        .filter_map(|o| Some((o.meta.name.to_string(), *found.rollouts.get(&o.meta.uid)?)))
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+#[test]
+fn sides_are_shown_once_and_those_of_a_controller_are_none() {
+    let base = || scene("before-flip");
+    let pair = |name: &str| (name.to_owned(), EngineKind::BlueGreen);
+    let alone = |name: &str| (name.to_owned(), EngineKind::Deployment);
+    assert_eq!(shown(&base()), [pair("app")]);
+    let none = base().with("app", |s| s["metadata"]["labels"] = json!({"rolltop.dev/blue-green": "off"}));
+    assert_eq!(shown(&none), [alone("app-blue"), alone("app-green")]);
+    let canary = base().plus(json!({"kind": "Canary", "metadata": {"namespace": "shop", "name": "web", "uid": "c"},
+        "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app-blue"}}}));
+    assert_eq!(shown(&canary), [alone("app-green"), ("web".to_owned(), EngineKind::Flagger)], "Flagger drives one of the sides");
+    let rollout = base().plus(json!({"kind": "Rollout", "metadata": {"namespace": "shop", "name": "web", "uid": "r"},
+        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app-green"}}}));
+    assert_eq!(shown(&rollout), [alone("app-blue"), ("web".to_owned(), EngineKind::Argo)], "Argo Rollouts takes its template from one");
 }

@@ -11,7 +11,8 @@ use rolltop::{
 };
 use serde_json::{Value, json};
 
-static KINDS: [&Resource; 5] = [&kinds::SERVICE, &kinds::DEPLOYMENT, &kinds::REPLICA_SET, &kinds::POD, &kinds::AUTOSCALER];
+static KINDS: [&Resource; 7] =
+    [&kinds::SERVICE, &kinds::DEPLOYMENT, &kinds::REPLICA_SET, &kinds::POD, &kinds::AUTOSCALER, &kinds::CANARY, &kinds::ROLLOUT];
 
 #[derive(Clone)]
 pub struct Scene {

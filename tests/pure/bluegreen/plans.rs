@@ -253,15 +253,3 @@ fn autoscalers_of_the_sides_are_named() {
     assert!(old.warnings.iter().any(|n| n.text.contains("switched off for as long as there are no pods")), "{:?}", old.warnings);
     assert!(fits.model().notices.iter().any(|n| n.text.contains("sets the number of pods of green")));
 }
-
-#[test]
-fn gitops_is_named() {
-    let owned = waiting().with("app", |s| s["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "shop"}));
-    let plan = owned.plan(&Intent::Flip).unwrap();
-    assert!(plan.warnings.iter().any(|n| n.text.contains("the selector will be reverted")), "{:?}", plan.warnings);
-    // Who owns the Service does not own the sides.
-    let flux = json!({"kustomize.toolkit.fluxcd.io/name": "sides"});
-    let green = waiting().with("app-green", |d| d["metadata"]["labels"] = flux).plan(&image("app:v3")).unwrap();
-    assert!(green.warnings.iter().any(|n| n.text.contains("\"sides\" owns it: the image")), "{:?}", green.warnings);
-    assert!(owned.plan(&image("app:v3")).unwrap().warnings.is_empty());
-}

@@ -2,7 +2,7 @@
 
 use rolltop::{
     engine::{Engine, deployment::DEPLOYMENT},
-    intent::Verb,
+    intent::{Intent, Verb},
     model::{Phase as P, Role, Strategy, WaitFor as W},
 };
 use serde_json::json;
@@ -87,6 +87,9 @@ fn changes_made_while_paused_wait() {
     let ro = Scene::of(&items).model();
     assert_eq!(ro.phase, P::Paused);
     assert!(ro.notices.iter().any(|n| n.text.contains("changes waiting")), "{:?}", ro.notices);
+    assert_eq!((ro.way_back.action, &*ro.way_back.what), (Some(Verb::Abort), "abort: drops the changes that wait"));
+    let plan = Scene::of(&items).plan(&Intent::Abort).unwrap();
+    assert!(plan.sentence.starts_with("Drops the changes that wait: revision 2 (app:v2)"), "{}", plan.sentence);
     assert!(ro.new_side().is_none(), "no pod has the waiting change: {:?}", ro.tracks);
 }
 

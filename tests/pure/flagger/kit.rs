@@ -97,7 +97,12 @@ pub fn now() -> Time {
 pub fn apply(items: &[Value], plan: &Plan) -> Result<Vec<Value>, String> {
     let mut items = items.to_vec();
     for write in &plan.writes {
-        let target = items.iter_mut().find(|i| i["kind"] == write.resource.kind && i["metadata"]["name"] == write.name.as_str()).unwrap();
+        // A call has conditions only, and they are the Canary's.
+        let (kind, name) = match &write.call {
+            Some(call) => (call.root.kind, &*plan.target.name),
+            None => (write.resource.kind, &*write.name),
+        };
+        let target = items.iter_mut().find(|i| i["kind"] == kind && i["metadata"]["name"] == name).unwrap();
         let before = target.clone();
         let Patch::Json(ops) = &write.patch;
         let absent_null =

@@ -1,0 +1,139 @@
+//! DaemonSets: one pod on every node, replaced node by node by the controller every cluster has.
+//!
+//! There are no steps and no router: every node's users get what their node runs. The update strategy is all the
+//! steering there is, and the way back is a roll in the other direction.
+//!
+//! The DaemonSet alone is enough for a line in the fleet; ControllerRevisions and pods, when at hand, say which version
+//! is where.
+
+pub mod dto;
+pub mod facts;
+pub mod law;
+pub mod notices;
+pub mod plan;
+pub mod progress;
+pub mod status;
+pub mod tracks;
+
+use crate::{
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        workload::{
+            bare, containers, owner,
+            revision::{HASH_LABEL, Revision},
+            rewrite::TEMPLATE,
+            selector, template,
+        },
+    },
+    intent::Intent,
+    model::{EngineKind, Rollout, Strategy, Text, Time},
+    object::{Object, Objects, Resource, Selection, kinds},
+};
+use facts::Facts;
+
+/// The engine of `apps/v1` DaemonSets that nobody else drives.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DaemonSet;
+
+pub static DAEMON_SET: DaemonSet = DaemonSet;
+
+static ROOTS: [&Resource; 1] = [&kinds::DAEMON_SET];
+static DETAILS: [&Resource; 1] = [&kinds::CONTROLLER_REVISION];
+static WRITES: [Right; 1] = [Right::patch(&kinds::DAEMON_SET)];
+
+impl Engine for DaemonSet {
+    fn kind(&self) -> EngineKind {
+        EngineKind::DaemonSet
+    }
+
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
+    }
+
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
+    }
+
+    /// One that a controller owns is that controller's to show.
+    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
+        root.meta.owner.is_none().then(Vec::new)
+    }
+
+    fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
+        root.read::<dto::DaemonSet>().map(|set| selections(root, &set.spec.selector)).unwrap_or_default()
+    }
+
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match Facts::read(root, objects) {
+            Ok(f) => model(context, &f),
+            Err(error) => bare::unreadable(EngineKind::DaemonSet, context, root, &error),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
+        if f.root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&f, rollout, intent, now)
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
+        Facts::read(root, objects).map_or(Progress::Nothing, |f| progress::progress(&f, goal))
+    }
+
+    fn containers(&self, _: &Rollout, root: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        root.value().pointer(TEMPLATE).map(containers::all).unwrap_or_default()
+    }
+
+    fn revisions(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        Facts::read(root, objects).map(|f| tracks::revisions(&f)).unwrap_or_default()
+    }
+
+    fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
+        Facts::read(root, objects).map(|f| diff(&f)).unwrap_or_default()
+    }
+}
+
+fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    Rollout {
+        strategy: Strategy::Rolling,
+        phase: status::phase(f),
+        phase_detail: status::detail(f),
+        started: tracks::started(f),
+        unobserved: !f.observed(),
+        replicas: f.nodes(),
+        tracks: tracks::tracks(f),
+        wait: status::wait(f),
+        next: status::next(f),
+        way_back: status::way_back(f),
+        notices: notices::notices(f),
+        owner: owner::owner(f.root, &f.set.metadata),
+        detailed: !f.kept.is_empty(),
+        ..bare::rollout(EngineKind::DaemonSet, context, f.root)
+    }
+}
+
+fn selections(root: &Object, selector: &dto::Selector) -> Vec<Selection> {
+    let terms = selector::terms(selector);
+    let namespace = || root.meta.namespace.to_string();
+    let by_labels = |resource, labels| Selection { resource, namespace: namespace(), labels: Some(labels), fields: None, optional: false };
+    let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
+    let of_pods: Vec<&str> = terms.iter().map(String::as_str).chain([HASH_LABEL]).collect();
+    vec![
+        by_labels(&kinds::CONTROLLER_REVISION, terms.join(",")),
+        by_labels(&kinds::POD, of_pods.join(",")),
+        Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true },
+    ]
+}
+
+/// The wanted template against that of the version before.
+fn diff(f: &Facts<'_>) -> Vec<Change> {
+    let new = f.root.value().pointer(TEMPLATE).cloned();
+    let both = f.previous().and_then(Revision::template).zip(new);
+    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+}

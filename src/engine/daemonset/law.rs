@@ -1,0 +1,92 @@
+//! Which action makes sense when. What is not allowed is refused with a reason and the better command.
+
+use super::{
+    facts::Facts,
+    status::{Situation as S, situation},
+};
+use crate::{
+    engine::Refusal,
+    intent::Verb::{
+        self, Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, Scale, ScaleDown, SetImage, SetWeight, Skip, Undo,
+    },
+};
+
+/// Why not, what instead in words, and the command that does it.
+type No = (&'static str, &'static str, Option<Verb>);
+
+pub struct Row {
+    pub when: S,
+    pub allow: &'static [Verb],
+    no: No,
+    but: &'static [(Verb, No)],
+}
+
+const fn row(when: S, allow: &'static [Verb], no: No, but: &'static [(Verb, No)]) -> Row {
+    Row { when, allow, no, but }
+}
+
+const NO_STEPS: No = ("a rolling update has no steps: the controller goes on by itself", "pause it to look closer, or abort", Some(Pause));
+const NOTHING: No = ("nothing is in flight: every node has the same version", "set an image, restart or undo to begin a roll", None);
+const UNDO_INSTEAD: No = ("nothing is in flight that could be aborted", "undo goes back to an earlier revision", Some(Undo));
+/// Filled in with the command.
+const BY_HAND: No = ("with OnDelete a node gets the new version when someone deletes its pod", "", Some(Resume));
+
+/// Not one of these is known to a DaemonSet, whatever its state.
+const NEVER: &[(Verb, No)] = &[
+    (
+        Scale,
+        ("a DaemonSet has one pod on every node it fits: the nodes are its number", "change its node selector in Git, or the nodes", None),
+    ),
+    (SetWeight, ("every node has its own pod: there is no share of users to set", "pause holds the roll where it is", Some(Pause))),
+    (
+        Flip,
+        (
+            "there is no switch between two sides: nodes are updated one after the other",
+            "undo goes back to an earlier revision",
+            Some(Undo),
+        ),
+    ),
+    (Retry, ("nothing was aborted: the controller never stops trying", "undo goes back to an earlier revision", Some(Undo))),
+    (Skip, ("there are no steps to skip", "pause, or abort", Some(Pause))),
+    (ScaleDown, ("no side without users is left behind: pods are replaced in place", "undo goes back to an earlier revision", Some(Undo))),
+];
+
+pub static LAW: &[Row] = &[
+    row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
+    row(S::Unobserved, &[], ("the controller has not seen the newest change", "wait until the controller has acted", None), &[]),
+    row(
+        S::ByHand,
+        &[Resume, Abort, Undo, SetImage],
+        BY_HAND,
+        &[(Pause, ("OnDelete holds it already", "resume lets the other nodes roll", Some(Resume)))],
+    ),
+    row(
+        S::Broken,
+        &[Pause, Abort, Undo, SetImage, Restart],
+        NO_STEPS,
+        &[
+            (Promote, ("its new pods do not get ready: there is nothing to promote", "abort, or set another image", Some(Abort))),
+            (PromoteFull, ("its new pods do not get ready: there is nothing to promote", "abort, or set another image", Some(Abort))),
+        ],
+    ),
+    row(S::Rolling, &[Pause, Abort, Undo, SetImage, Restart], NO_STEPS, &[]),
+    row(S::Short, &[Pause, Resume, Undo, Restart, SetImage], NOTHING, &[(Abort, UNDO_INSTEAD)]),
+    row(S::Complete, &[Pause, Resume, Undo, Restart, SetImage], NOTHING, &[(Abort, UNDO_INSTEAD)]),
+];
+
+/// # Errors
+/// Why the verb makes no sense here.
+pub fn check(f: &Facts<'_>, verb: Verb) -> Result<S, Refusal> {
+    let here = situation(f);
+    let Some(row) = LAW.iter().find(|r| r.when == here) else { return Err(Refusal::because("nothing is known of this state")) };
+    if row.allow.contains(&verb) {
+        return Ok(here);
+    }
+    let steers = !matches!(here, S::Deleting | S::Unobserved);
+    let never = NEVER.iter().filter(|_| steers);
+    let (reason, instead, better) = row.but.iter().chain(never).find(|(v, _)| *v == verb).map_or(row.no, |(_, no)| *no);
+    // Never the way that is closed as well: what OnDelete holds cannot be paused.
+    let better = better.filter(|v| row.allow.contains(v) && !(*v == Pause && f.on_delete()));
+    let instead = if instead.is_empty() { f.delete() } else { instead.to_owned() };
+    Err(Refusal::because(reason).instead(instead, better))
+}

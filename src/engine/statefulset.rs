@@ -1,0 +1,141 @@
+//! StatefulSets: pods replaced one by one from the highest ordinal down, by the controller every cluster has.
+//!
+//! The partition is all the steering there is: pods from it up get the wanted version, those below keep theirs. So the
+//! steps are pods, and promote, set weight, pause and resume are that one number. The way back is a roll as well.
+//!
+//! The StatefulSet alone is enough for a line in the fleet; ControllerRevisions and pods, when at hand, say which pod
+//! holds it up.
+
+pub mod dto;
+pub mod facts;
+pub mod law;
+pub mod notices;
+pub mod plan;
+pub mod progress;
+pub mod status;
+pub mod tracks;
+
+use crate::{
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        workload::{
+            autoscaler, bare, containers, owner,
+            revision::{HASH_LABEL, Revision},
+            rewrite::TEMPLATE,
+            selector, template,
+        },
+    },
+    intent::Intent,
+    model::{EngineKind, Rollout, Strategy, Text, Time},
+    object::{Object, Objects, Resource, Selection, kinds},
+};
+use facts::Facts;
+
+/// The engine of `apps/v1` StatefulSets that nobody else drives.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StatefulSet;
+
+pub static STATEFUL_SET: StatefulSet = StatefulSet;
+
+static ROOTS: [&Resource; 1] = [&kinds::STATEFUL_SET];
+static DETAILS: [&Resource; 2] = [&kinds::CONTROLLER_REVISION, &kinds::AUTOSCALER];
+static WRITES: [Right; 1] = [Right::patch(&kinds::STATEFUL_SET)];
+
+impl Engine for StatefulSet {
+    fn kind(&self) -> EngineKind {
+        EngineKind::StatefulSet
+    }
+
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
+    }
+
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
+    }
+
+    /// One that a controller owns is that controller's to show.
+    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
+        root.meta.owner.is_none().then(Vec::new)
+    }
+
+    fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
+        root.read::<dto::StatefulSet>().map(|set| selections(root, &set.spec.selector)).unwrap_or_default()
+    }
+
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match Facts::read(root, objects) {
+            Ok(f) => model(context, &f),
+            Err(error) => bare::unreadable(EngineKind::StatefulSet, context, root, &error),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
+        if f.root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&f, rollout, intent, now)
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
+        Facts::read(root, objects).map_or(Progress::Nothing, |f| progress::progress(&f, goal))
+    }
+
+    fn containers(&self, _: &Rollout, root: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        root.value().pointer(TEMPLATE).map(containers::all).unwrap_or_default()
+    }
+
+    fn revisions(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        Facts::read(root, objects).map(|f| tracks::revisions(&f)).unwrap_or_default()
+    }
+
+    fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
+        Facts::read(root, objects).map(|f| diff(&f)).unwrap_or_default()
+    }
+}
+
+fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    Rollout {
+        strategy: Strategy::Rolling,
+        phase: status::phase(f),
+        phase_detail: status::detail(f),
+        started: tracks::started(f),
+        unobserved: !f.observed(),
+        replicas: f.replicas(),
+        tracks: tracks::tracks(f),
+        steps: tracks::steps(f),
+        wait: status::wait(f),
+        next: status::next(f),
+        way_back: status::way_back(f),
+        notices: notices::notices(f),
+        owner: owner::owner(f.root, &f.set.metadata),
+        detailed: !f.kept.is_empty(),
+        ..bare::rollout(EngineKind::StatefulSet, context, f.root)
+    }
+}
+
+fn selections(root: &Object, selector: &dto::Selector) -> Vec<Selection> {
+    let terms = selector::terms(selector);
+    let namespace = || root.meta.namespace.to_string();
+    let by_labels = |resource, labels| Selection { resource, namespace: namespace(), labels: Some(labels), fields: None, optional: false };
+    let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
+    let of_pods: Vec<&str> = terms.iter().map(String::as_str).chain([HASH_LABEL]).collect();
+    vec![
+        by_labels(&kinds::CONTROLLER_REVISION, terms.join(",")),
+        by_labels(&kinds::POD, of_pods.join(",")),
+        Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true },
+        autoscaler::selection(root),
+    ]
+}
+
+/// The wanted template against that of the version before.
+fn diff(f: &Facts<'_>) -> Vec<Change> {
+    let new = f.root.value().pointer(TEMPLATE).cloned();
+    let both = f.previous().and_then(Revision::template).zip(new);
+    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+}

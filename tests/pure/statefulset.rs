@@ -1,0 +1,13 @@
+//! The StatefulSet engine against objects recorded from the real controller.
+
+// Helpers outside a `#[test]` may fail loudly too.
+#![allow(clippy::unwrap_used)]
+
+#[path = "statefulset/kit.rs"]
+pub mod kit;
+#[path = "statefulset/picture.rs"]
+mod picture;
+#[path = "statefulset/plans.rs"]
+mod plans;
+#[path = "statefulset/scenes.rs"]
+mod scenes;
