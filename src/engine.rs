@@ -10,7 +10,11 @@ pub mod daemonset;
 pub mod deployment;
 pub mod flagger;
 pub mod gitops;
+pub mod knative;
+pub mod kruise;
+pub mod kserve;
 pub mod plan;
+pub mod ratio;
 pub mod rights;
 pub mod split;
 pub mod statefulset;
@@ -93,8 +97,12 @@ pub trait Engine: Sync {
 pub static ENGINES: &[&dyn Engine] = &[
     &argo::ARGO,
     &flagger::FLAGGER,
+    &kruise::KRUISE,
+    &knative::KNATIVE,
+    &kserve::KSERVE,
     &split::SPLIT,
     &bluegreen::BLUE_GREEN,
+    &ratio::RATIO,
     &statefulset::STATEFUL_SET,
     &daemonset::DAEMON_SET,
     &deployment::DEPLOYMENT,

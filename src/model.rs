@@ -186,6 +186,9 @@ pub struct Writer {
 pub struct Subject {
     pub stable_service: Option<Text>,
     pub canary_service: Option<Text>,
+    /// Workloads that are a side each, where the Service does not tell the sides apart; the same twice when one holds both.
+    pub stable_workload: Option<Text>,
+    pub canary_workload: Option<Text>,
     /// Ingresses whose requests are split, for ingress-nginx.
     pub ingresses: Vec<Text>,
 }

@@ -7,6 +7,8 @@
 mod bluegreen;
 #[path = "pure/config.rs"]
 mod config;
+#[path = "pure/ratio.rs"]
+mod ratio;
 #[path = "pure/readme.rs"]
 mod readme;
 #[path = "pure/scenarios.rs"]
@@ -23,6 +25,12 @@ mod daemonset;
 #[path = "pure/flagger.rs"]
 mod flagger;
 // Weights on a route that people move.
+#[path = "pure/knative.rs"]
+mod knative;
+#[path = "pure/kruise.rs"]
+mod kruise;
+#[path = "pure/kserve.rs"]
+mod kserve;
 #[path = "pure/sample.rs"]
 mod sample;
 #[path = "pure/split.rs"]

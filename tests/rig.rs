@@ -19,3 +19,5 @@ mod api_write;
 mod promql;
 #[path = "rig/real_controller.rs"]
 mod real_controller;
+#[path = "rig/split.rs"]
+mod split;

@@ -33,6 +33,8 @@ mod rights;
 mod selftest;
 #[path = "suite/service_blue_green.rs"]
 mod service_blue_green;
+#[path = "suite/split.rs"]
+pub mod split;
 #[path = "suite/statefulset.rs"]
 mod statefulset;
 #[path = "suite/status.rs"]

@@ -118,7 +118,8 @@ impl LoadTester {
         let Some(command) = metadata.get("cmd") else { return Answer::new(400, "cmd not found in metadata") };
         self.tests.retain(|test| test.until > now);
         let is_running = self.tests.iter().any(|test| test.command == *command && test.canary == canary);
-        if let (false, Some((service, rps, lasts))) = (is_running, load(command)) {
+        let namespace = canary.rsplit_once('.').map_or("", |(_, namespace)| namespace);
+        if let (false, Some((service, rps, lasts))) = (is_running, load(command, namespace)) {
             self.tests.push(Test { command: command.clone(), canary: canary.to_owned(), service, rps, until: now + lasts });
         }
         Answer::new(202, "")
@@ -137,7 +138,8 @@ impl LoadTester {
 }
 
 /// What a command such as `hey -z 1m -q 10 -c 2 http://cart-canary.shop/` does: whom it calls, how often, how long.
-fn load(command: &str) -> Option<(String, f64, Duration)> {
+/// A Service without a namespace is taken for one of the Canary's.
+fn load(command: &str, namespace: &str) -> Option<(String, f64, Duration)> {
     let words: Vec<&str> = command.split_whitespace().collect();
     if words.first() != Some(&"hey") {
         return None;
@@ -152,7 +154,7 @@ fn load(command: &str) -> Option<(String, f64, Duration)> {
     let url = words.iter().find_map(|word| word.trim_matches(['"', '\'']).strip_prefix("http://"))?;
     let host = url.split(['/', ':']).next().unwrap_or_default();
     let mut parts = host.split('.');
-    let (service, namespace) = (parts.next()?, parts.next()?);
+    let (service, namespace) = (parts.next()?, parts.next().unwrap_or(namespace));
     Some((format!("{service}.{namespace}"), rps, lasts))
 }
 
@@ -217,7 +219,7 @@ mod tests {
         assert_eq!(tester.answer("/", body, at(30)).code, 202);
         let rps = [59, 61].map(|second| tester.rps("shop", "ng-canary", at(second)));
         assert_eq!((rps, tester.rps("shop", "ng", at(1))), ([10.0, 0.0], 0.0));
-        assert_eq!(load("wrk http://a.b/"), None);
-        assert_eq!(load("hey -n 100 -c 1 -q 10 http://a.b/"), Some(("a.b".into(), 10.0, Duration::from_secs(10))));
+        assert_eq!(load("wrk http://a.b/", "c"), None);
+        assert_eq!(load("hey -n 100 -c 1 -q 10 http://a/", "b"), Some(("a.b".into(), 10.0, Duration::from_secs(10))));
     }
 }

@@ -267,7 +267,7 @@ pub struct Scenario {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kinds {
     None,
-    /// Argo's and Istio's, and these.
+    /// Those that the embedded cluster comes with, and these.
     With(Vec<String>),
 }
 

@@ -167,7 +167,7 @@ fn subject(f: &Facts<'_>) -> Subject {
         return Subject {
             stable_service: text(b.active_service.clone()),
             canary_service: text(b.preview_service.clone()),
-            ingresses: Vec::new(),
+            ..Subject::default()
         };
     }
     let (canary, stable) = f.services();
@@ -176,6 +176,7 @@ fn subject(f: &Facts<'_>) -> Subject {
         stable_service: text(stable),
         canary_service: text(canary),
         ingresses: nginx.map(ingress_nginx::stable_ingresses).unwrap_or_default().into_iter().map(Text::from).collect(),
+        ..Subject::default()
     }
 }
 

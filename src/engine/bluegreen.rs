@@ -4,7 +4,8 @@
 //!  Service, Deployments ─▶ detect (Pair) ─▶ version (which is new) ─▶ Facts ─┬▶ picture ─▶ Rollout
 //!                                                                           └▶ plan ─▶ Plan | Refusal
 //! ```
-//! No controller stands behind it: nothing moves unless somebody flips.
+//! No controller stands behind it: nothing moves unless somebody flips. The side that users have left is kept for ten
+//! minutes, or as long as the Service's `rolltop.dev/soak` says, before it may go without a second thought.
 
 pub mod detect;
 pub mod dto;
@@ -120,8 +121,19 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         way_back: picture::way_back(f),
         notices: picture::notices(f),
         owner: owner::owner(f.root, &f.pair.service.metadata),
-        subject: Subject { stable_service: Some(f.root.meta.name.clone()), ..Subject::default() },
+        subject: subject(f),
         ..bare::rollout(EngineKind::BlueGreen, context, f.root)
+    }
+}
+
+/// Both sides answer for one Service: their Deployments tell them apart.
+fn subject(f: &Facts<'_>) -> Subject {
+    let (old, new) = if f.in_flight() && f.old_is_idle() { (f.idle(), f.live()) } else { (f.live(), f.idle()) };
+    Subject {
+        stable_service: Some(f.root.meta.name.clone()),
+        stable_workload: Some(old.name().clone()),
+        canary_workload: Some(new.name().clone()),
+        ..Subject::default()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         workload::{autoscaler, bare, containers, owner, selector, template},
     },
     intent::Intent,
-    model::{EngineKind, Rollout, Strategy, Text, Time},
+    model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
 use facts::{Facts, HASH_LABEL};
@@ -109,6 +109,12 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         notices: notices::notices(f),
         owner: owner::owner(f.root, &f.dep.metadata),
         detailed: !f.sets.is_empty(),
+        // Its two versions are one workload to a mesh: they are told apart only by pod.
+        subject: Subject {
+            stable_workload: Some(f.root.meta.name.clone()),
+            canary_workload: Some(f.root.meta.name.clone()),
+            ..Subject::default()
+        },
         ..bare::rollout(EngineKind::Deployment, context, f.root)
     }
 }

@@ -196,6 +196,7 @@ fn subject(f: &Facts<'_>) -> Subject {
         stable_service: text(primary),
         canary_service: text(canary),
         ingresses: f.ca.spec.ingress_ref.iter().map(|i| Text::from(&i.name)).collect(),
+        ..Subject::default()
     }
 }
 

@@ -165,10 +165,16 @@ fn subject(f: &Facts<'_>) -> Subject {
     let Shape::Pair(pair) = &f.shape else { return Subject::default() };
     let name = |side: &Side<'_>| Some(Text::from(&side.target.service)).filter(|_| side.target.elsewhere.is_none());
     let by_nginx = f.form.router == ingress_nginx::FORM.router;
+    let (old, new) = (name(&pair.old), name(&pair.new));
+    // Subsets of one host are one Service: their workloads tell them apart.
+    let workload = |side: &Side<'_>| side.only_workload().filter(|_| old == new);
     Subject {
-        stable_service: name(&pair.old),
-        canary_service: name(&pair.new),
+        stable_workload: workload(&pair.old),
+        canary_workload: workload(&pair.new),
+        stable_service: old.clone(),
+        canary_service: new.clone(),
         ingresses: if by_nginx { ingress_nginx::mains(&f.route) } else { Vec::new() },
+        ..Subject::default()
     }
 }
 

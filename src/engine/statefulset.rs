@@ -26,7 +26,7 @@ use crate::{
         },
     },
     intent::Intent,
-    model::{EngineKind, Rollout, Strategy, Text, Time},
+    model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
 use facts::Facts;
@@ -115,6 +115,12 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         notices: notices::notices(f),
         owner: owner::owner(f.root, &f.set.metadata),
         detailed: !f.kept.is_empty(),
+        // Its two versions are one workload to a mesh: they are told apart only by pod.
+        subject: Subject {
+            stable_workload: Some(f.root.meta.name.clone()),
+            canary_workload: Some(f.root.meta.name.clone()),
+            ..Subject::default()
+        },
         ..bare::rollout(EngineKind::StatefulSet, context, f.root)
     }
 }

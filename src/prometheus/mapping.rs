@@ -19,6 +19,9 @@ pub struct Target {
     pub name: Text,
     pub stable_service: Option<Text>,
     pub canary_service: Option<Text>,
+    /// Where the sides are workloads of their own behind whatever Service.
+    pub stable_workload: Option<Text>,
+    pub canary_workload: Option<Text>,
     pub ingresses: Vec<Text>,
     /// Pod template hashes.
     pub new_hash: Option<Text>,
@@ -36,6 +39,8 @@ impl Target {
             name: Text::clean(&rollout.id.name),
             stable_service: rollout.subject.stable_service.clone(),
             canary_service: rollout.subject.canary_service.clone(),
+            stable_workload: rollout.subject.stable_workload.clone(),
+            canary_workload: rollout.subject.canary_workload.clone(),
             ingresses: rollout.subject.ingresses.clone(),
             new_hash: rollout.new_side().map(|t| t.hash.clone()),
             old_hash: rollout.old_side().map(|t| t.hash.clone()),
@@ -254,10 +259,13 @@ impl<'a> Index<'a> {
         let label = |name: &String| labels.get(name).map_or("", String::as_str);
         let namespace = |names: &[String]| names.iter().map(label).find(|v| !v.is_empty()).unwrap_or_default().to_owned();
         match self.attach {
-            Attach::Service { namespace: n, service } if n.is_empty() => self.only(label(service)),
-            Attach::Service { namespace: n, service: key } | Attach::Hash { namespace: n, hash: key } => {
-                self.look(&namespace(n), label(key))
+            Attach::Service { namespace: n, service, .. } if n.is_empty() => self.only(label(service)),
+            Attach::Service { namespace: n, service, workload } => {
+                let mut found = self.look(&namespace(n), label(service));
+                found.extend(workload.iter().flat_map(|w| self.look(&namespace(n), &of_workload(label(w)))));
+                found
             }
+            Attach::Hash { namespace: n, hash: key } => self.look(&namespace(n), label(key)),
             Attach::Pod { namespace: n, pod } => {
                 let prefix = label(pod).rsplit_once('-').map_or("", |(prefix, _)| prefix);
                 self.look(&namespace(n), prefix)
@@ -286,6 +294,11 @@ impl<'a> Index<'a> {
     }
 }
 
+/// A key that no Service can have.
+fn of_workload(name: &str) -> String {
+    format!("workload {name}")
+}
+
 impl Target {
     fn keys(&self, attach: &Attach) -> Vec<(String, Side)> {
         let own = |text: &Option<Text>, side| text.iter().map(move |t| (t.to_string(), side)).collect::<Vec<_>>();
@@ -294,6 +307,13 @@ impl Target {
             [own(old, Side::Old), new].concat()
         };
         match attach {
+            Attach::Service { workload: Some(_), .. } if self.by_workload() => match self.canary_workload == self.stable_workload {
+                // Both versions in one workload, too, are a mixture.
+                true if self.in_flight => Vec::new(),
+                _ => {
+                    both(&self.stable_workload, &self.canary_workload).into_iter().map(|(name, side)| (of_workload(&name), side)).collect()
+                }
+            },
             // One Service for both versions measures their mixture, which is neither side.
             Attach::Service { .. } if self.in_flight && self.one_service() => Vec::new(),
             Attach::Service { .. } => both(&self.stable_service, &self.canary_service),
@@ -305,6 +325,11 @@ impl Target {
             }
             Attach::Side | Attach::Whole => Vec::new(),
         }
+    }
+
+    /// Whether workloads tell its sides apart, not Services.
+    pub fn by_workload(&self) -> bool {
+        self.stable_workload.is_some() || self.canary_workload.is_some()
     }
 
     fn one_service(&self) -> bool {
@@ -346,6 +371,8 @@ pub(crate) mod tests {
             name: name.into(),
             stable_service: Some(format!("{name}-stable").into()),
             canary_service: Some(format!("{name}-canary").into()),
+            stable_workload: None,
+            canary_workload: None,
             ingresses: Vec::new(),
             new_hash: Some("new1".into()),
             old_hash: Some("old1".into()),
@@ -398,6 +425,48 @@ pub(crate) mod tests {
         }
         let shares = read(&[Number(4.0), Absent, Absent, Absent, Absent], ErrorsAre::Share, 1.0);
         assert_eq!(shares.errors, Reading::NoData, "an absent share is not known to be zero");
+    }
+
+    fn by_workload(workload: &str, value: f64) -> Row {
+        let mut row = istio("cart", value);
+        row.labels.insert("destination_workload".into(), workload.into());
+        row
+    }
+
+    #[test]
+    fn sides_that_share_a_service_are_told_apart_by_their_workloads() {
+        let answers =
+            [(Series::Rate, answer(vec![by_workload("cart-blue", 9.0), by_workload("cart-green", 1.0), by_workload("job", 5.0)]))];
+        let blue_green = |in_flight: bool| Target {
+            stable_service: Some("cart".into()),
+            canary_service: None,
+            stable_workload: Some("cart-blue".into()),
+            canary_workload: Some("cart-green".into()),
+            in_flight,
+            ..target("shop", "cart")
+        };
+        let m = one(&Profile::Istio, blue_green(true), &answers);
+        assert_eq!((m.old.rate, m.new.rate, m.measured_share), (Reading::Value(9.0), Reading::Value(1.0), Some(0.1)));
+        let m = one(&Profile::Istio, blue_green(false), &answers);
+        assert_eq!((m.old.rate, m.new.rate), (Reading::Value(9.0), Reading::Unasked));
+        let asked = Profile::Istio.questions(super::super::profile::Scope::One(&blue_green(true)), std::time::Duration::from_secs(60));
+        assert!(asked[0].promql.contains("destination_workload=~\"cart-blue|cart-green\""), "{}", asked[0].promql);
+    }
+
+    #[test]
+    fn two_versions_in_one_workload_are_a_mixture_until_one_is_left() {
+        let answers = [(Series::Rate, answer(vec![by_workload("cart", 9.0)]))];
+        let rolling = |in_flight: bool| Target {
+            stable_service: None,
+            canary_service: None,
+            stable_workload: Some("cart".into()),
+            canary_workload: Some("cart".into()),
+            in_flight,
+            ..target("shop", "cart")
+        };
+        let m = one(&Profile::Istio, rolling(true), &answers);
+        assert_eq!((m.old.rate, m.new.rate), (Reading::NoData, Reading::NoData));
+        assert_eq!(one(&Profile::Istio, rolling(false), &answers).old.rate, Reading::Value(9.0));
     }
 
     #[test]

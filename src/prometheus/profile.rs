@@ -8,7 +8,7 @@ use super::{
     mapping::Target,
     settings::{Problem, ProfileChoice},
 };
-use crate::model::metrics::Series;
+use crate::model::{Text, metrics::Series};
 
 /// Above this, naming every namespace costs more than reading the rest.
 const NAMESPACES_NAMED: usize = 20;
@@ -20,8 +20,9 @@ const OWN_SERIES: usize = 16;
 /// How the labels of an answer lead to a rollout and a side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attach {
-    /// By the Service requests went to. The first namespace label that is not empty counts.
-    Service { namespace: Vec<String>, service: String },
+    /// By the Service requests went to, or by the workload that answered them where a rollout's sides share a Service.
+    /// The first namespace label that is not empty counts.
+    Service { namespace: Vec<String>, service: String, workload: Option<String> },
     /// By ingress-nginx's Ingress, and its `canary` label: empty, or `NAMESPACE-SERVICE-PORT`.
     Ingress { namespace: Vec<String>, ingress: String, canary: String },
     /// By pod template hash. Without a namespace label, hashes are taken to be unique.
@@ -59,6 +60,8 @@ struct Known {
     namespace: &'static [&'static str],
     /// Label that holds the Service or the Ingress.
     place: &'static str,
+    /// Label that holds the workload, where there is one.
+    workload: Option<&'static str>,
     /// Further labels that tell the sides apart.
     also: &'static [&'static str],
 }
@@ -73,7 +76,8 @@ const ISTIO: Known = Known {
     scale: 0.001,
     namespace: &["destination_service_namespace"],
     place: "destination_service_name",
-    also: &[],
+    workload: Some("destination_workload"),
+    also: &["destination_workload"],
 };
 
 /// Scraped without `honorLabels`, the Ingress's own namespace is `exported_namespace`.
@@ -86,6 +90,7 @@ const NGINX: Known = Known {
     scale: 1.0,
     namespace: &["exported_namespace", "namespace"],
     place: "ingress",
+    workload: None,
     also: &["canary"],
 };
 
@@ -153,7 +158,11 @@ impl Profile {
     pub fn attach(&self) -> Attach {
         let owned = |labels: &[&str]| labels.iter().map(|l| (*l).to_owned()).collect();
         match self {
-            Self::Istio => Attach::Service { namespace: owned(ISTIO.namespace), service: ISTIO.place.into() },
+            Self::Istio => Attach::Service {
+                namespace: owned(ISTIO.namespace),
+                service: ISTIO.place.into(),
+                workload: ISTIO.workload.map(str::to_owned),
+            },
             Self::IngressNginx => {
                 Attach::Ingress { namespace: owned(NGINX.namespace), ingress: NGINX.place.into(), canary: "canary".into() }
             }
@@ -257,18 +266,23 @@ impl Known {
         };
         let places = match scope {
             Scope::Fleet(_) => String::new(),
-            Scope::One(target) => format!(",{}=~{}", self.place, quoted(&self.places(target).join("|"))),
+            Scope::One(target) => {
+                let (label, names) = self.places(target);
+                format!(",{label}=~{}", quoted(&names.join("|")))
+            }
         };
         let matcher = |label: &&str| format!("{label}=~{}{places}", quoted(&namespaces.join("|")));
         self.namespace.iter().map(matcher).collect()
     }
 
-    fn places(&self, target: &Target) -> Vec<String> {
-        let names: Vec<&str> = match self.place {
-            "ingress" => target.ingresses.iter().map(|i| &**i).collect(),
-            _ => target.stable_service.iter().chain(&target.canary_service).map(|s| &**s).collect(),
-        };
-        names.into_iter().map(regex).collect()
+    /// The label that finds a rollout's requests, and its values as regular expressions.
+    fn places(&self, target: &Target) -> (&'static str, Vec<String>) {
+        let both = |old: &Option<Text>, new: &Option<Text>| old.iter().chain(new).map(|s| regex(s)).collect();
+        match self.workload {
+            _ if self.place == "ingress" => (self.place, target.ingresses.iter().map(|i| regex(i)).collect()),
+            Some(label) if target.by_workload() => (label, both(&target.stable_workload, &target.canary_workload)),
+            _ => (self.place, both(&target.stable_service, &target.canary_service)),
+        }
     }
 }
 
@@ -410,7 +424,7 @@ impl Custom {
             return Attach::Side;
         }
         match &self.labels {
-            CustomLabels { service: Some(service), .. } => Attach::Service { namespace, service: service.clone() },
+            CustomLabels { service: Some(service), .. } => Attach::Service { namespace, service: service.clone(), workload: None },
             CustomLabels { hash: Some(hash), .. } => Attach::Hash { namespace, hash: hash.clone() },
             CustomLabels { pod: Some(pod), .. } => Attach::Pod { namespace, pod: pod.clone() },
             _ => Attach::Whole,
@@ -531,7 +545,7 @@ mod tests {
         let t = [target("shop", "cart"), target("web", "home")];
         assert_eq!(
             query(&Profile::Istio, Series::Rate, &t),
-            "sum by (destination_service_namespace, destination_service_name) \
+            "sum by (destination_service_namespace, destination_service_name, destination_workload) \
              (rate(istio_requests_total{reporter=\"destination\",destination_service_namespace=~\"shop|web\"}[120s]))"
         );
         let p99 = query(&Profile::Istio, Series::P99, &t);

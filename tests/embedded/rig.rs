@@ -103,12 +103,17 @@ impl Rig {
         let runtime = Some(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?);
         let rig = Self { cluster, runtime, traffic: Traffic(world), namespaces: AtomicU32::new(0) };
         roles::apply_all(&rig.api(Identity::Admin), &roles::cluster_wide()).await?;
+        rig.create_namespace(manifests::LOADTESTER.0).await;
+        for object in manifests::loadtester(80) {
+            rig.fixtures(manifests::LOADTESTER.0).apply(object).await;
+        }
+        rig.world().with(|sim| sim.every(SCRAPE, test_canaries));
         Ok(rig)
     }
 
-    /// Whether Flagger runs here; without it the tests of it are skipped.
+    /// Flagger runs here from the start.
     pub async fn flagger(&self) -> bool {
-        false
+        true
     }
 
     /// Its API server knows these kinds from the start.
@@ -254,6 +259,18 @@ impl Traffic {
             let load = Load { rps, ..sim.workloads.traffic.load(workload) };
             sim.workloads.set_load(workload, load);
         });
+    }
+}
+
+/// As the rig's exporter has it: where no router sends users to a Canary's target, somebody tests it.
+fn test_canaries(sim: &mut Sim) {
+    const RPS: f64 = 4.0;
+    let canaries = sim.store.list("canaries.flagger.app", None).map(|canary| canary.value());
+    let unrouted: Vec<Value> = canaries.filter(|canary| canary["spec"]["provider"] == "kubernetes").collect();
+    for canary in unrouted {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (namespace, target) = (text(&canary["metadata"]["namespace"]), text(&canary["spec"]["targetRef"]["name"]));
+        sim.workloads.traffic.set_extra(&format!("{namespace}/{target}"), &format!("{target}-canary"), RPS);
     }
 }
 

@@ -311,6 +311,8 @@ fn target(i: usize) -> Target {
         namespace: namespace.into(),
         stable_service: Some(format!("{name}-stable").into()),
         canary_service: Some(format!("{name}-canary").into()),
+        stable_workload: None,
+        canary_workload: None,
         ingresses: Vec::new(),
         new_hash: Some("new1".into()),
         old_hash: Some("old1".into()),

@@ -2,6 +2,7 @@
 //!
 //! A tick takes ten seconds, so that each test walks one Canary through as much as it can.
 
+use rolltop::guard::REREADING_TIME;
 use serde_json::{Value, json};
 
 use crate::{
@@ -53,6 +54,18 @@ async fn one_write(rig: &Rig, ns: &str, act: impl AsyncFnOnce()) -> Entry {
 fn opened(rig: &Rig, mark: Mark, who: Identity) -> Vec<Entry> {
     let gate = |entry: &Entry| entry.subresource == "proxy" && entry.uri.ends_with("/gate/open") && entry.code == 202;
     rig.audit().since(mark).by(who.user()).writes().only(gate).0
+}
+
+/// A yes that counts even when the card has moved meanwhile: each key begins the reading anew.
+fn confirm(app: &App) {
+    let until = std::time::Instant::now() + PATIENCE;
+    app.shows(&["esc cancel"]);
+    while app.term.screen().contains("esc cancel") {
+        assert!(std::time::Instant::now() < until, "the card takes no yes:\n{}", app.term.screen());
+        std::thread::sleep(REREADING_TIME + std::time::Duration::from_millis(300));
+        app.press("y");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
 }
 
 /// What failed is not begun again by a mere yes.
@@ -127,7 +140,7 @@ async fn failed_checks_roll_back_and_a_retry_is_analysed_again() {
         app.press("r");
         app.shows(&["Retry", "accepted", "o to override"]);
         override_it(&app);
-        app.confirm();
+        confirm(&app);
         fx.wait_canary_phase("web", "Progressing").await;
     });
     assert_eq!(write.await.resource, "deployments");
@@ -141,7 +154,7 @@ async fn promote(rig: &Rig, ns: &str, app: &App) {
     let mark = rig.audit().mark();
     app.press("p");
     app.shows(&["Promote", "Opens gate", "accepted", "create services/proxy"]);
-    app.confirm();
+    confirm(app);
     app.done();
     let opened = opened(rig, mark, Identity::Oncall);
     assert_eq!(opened.len(), 1, "one action, one request: {opened:?}");
@@ -235,7 +248,7 @@ async fn pause_resume_abort_retry_and_promote_full_are_one_write_each() {
             if app.shows(words).contains("o to override") {
                 override_it(&app);
             }
-            app.confirm();
+            confirm(&app);
             fx.wait_canary("web", seen).await;
         });
         let write = write.await;
@@ -270,6 +283,45 @@ async fn pause_resume_abort_retry_and_promote_full_are_one_write_each() {
     // What it leaves behind is seen, and taken back.
     app.shows(&["skipAnalysis is on"]);
     assert_eq!(act(" ", &["skipAnalysis back", "accepted"], &|c| c["spec"]["skipAnalysis"] == false).await, canary);
+}
+
+/// Flagger looks at the checks only when the new pods are ready, and at nothing while it is suspended.
+#[tokio::test]
+async fn an_abort_takes_the_way_that_flagger_sees() {
+    let Some((rig, ns, fx)) = stage("flg-stuck").await else { return };
+    let beside = rig.namespace("flg-held").await;
+    let held = rig.fixtures(&beside);
+    let long = json!({"iterations": 20});
+    held.flagger_canary("web", FlaggerCanary::blue_green().analysis(&long)).await;
+    initialized(&fx, "web", FlaggerCanary::blue_green().analysis(&long)).await;
+    held.wait_canary_phase("web", "Initialized").await;
+    let (app, other) = (open(rig, &ns, Identity::Oncall), open(rig, &beside, Identity::Oncall));
+    held.release_deployment("web", "v2", Pods::Fast).await;
+    fx.release_deployment("web", "v2", Pods::Never).await;
+
+    fx.wait_canary_phase("web", "Progressing").await;
+    app.shows(&["PROGRESSING", "waits for pods"]);
+    let write = one_write(rig, &ns, async || {
+        app.press("a");
+        app.shows(&["Abort", "deadline of 1 s", "accepted"]);
+        confirm(&app);
+        fx.wait_canary_phase("web", "Failed").await;
+    });
+    assert_eq!(write.await.subresource, "");
+    // What must be set back is said until it is.
+    app.shows(&["ABORTED", "progressDeadlineSeconds is 1"]);
+
+    held.wait_canary("web", |c| c["status"]["iterations"].as_i64() >= Some(1)).await;
+    held.patch_canary("web", &json!({"spec": {"suspend": true}})).await;
+    other.shows(&["PAUSED"]);
+    let mark = rig.audit().mark();
+    other.press("a");
+    other.shows(&["Abort", "spec.suspend", "accepted"]);
+    confirm(&other);
+    held.wait_canary("web", |c| phase(c) == "Failed" && !suspended(c)).await;
+    let writes = rig.audit().since(mark).by("oncall").writes().namespace(&beside);
+    let parts: Vec<&str> = writes.iter().map(|w| w.subresource.as_str()).collect();
+    assert_eq!(parts, ["status", ""], "the suspension goes last: {writes:?}");
 }
 
 #[tokio::test]

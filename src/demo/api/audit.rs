@@ -87,7 +87,7 @@ pub fn record(world: &World, call: &Call, code: u16) {
             kind: target.kind.id(),
             namespace: target.namespace.clone().unwrap_or_default(),
             name: target.name.clone().unwrap_or_default(),
-            subresource: target.subresource.clone(),
+            subresource: subresource(call).to_owned(),
             code,
             dry_run: call.is_dry_run(),
             body: if call.body.len() > BODY { Bytes::new() } else { call.body.clone() },
@@ -118,6 +118,11 @@ impl Log {
     }
 }
 
+/// What follows `proxy` is the path of another server.
+fn subresource(call: &Call) -> &str {
+    call.target.subresource.split('/').next().unwrap_or_default()
+}
+
 fn event(at: Time, call: &Call, code: u16, stage: &str, count: u64) -> Value {
     let target = &call.target;
     let stamp = at.to_rfc3339_opts(SecondsFormat::Micros, true);
@@ -126,7 +131,7 @@ fn event(at: Time, call: &Call, code: u16, stage: &str, count: u64) -> Value {
         ("namespace", target.namespace.as_deref().unwrap_or_default()),
         ("name", target.name.as_deref().unwrap_or_default()),
         ("apiGroup", target.kind.group.as_str()),
-        ("subresource", target.subresource.as_str()),
+        ("subresource", subresource(call)),
     ];
     parts.iter().filter(|(_, text)| !text.is_empty()).for_each(|(field, text)| object[*field] = (*text).into());
     json!({

@@ -164,7 +164,8 @@ impl Hand<'_> {
         let container = &mut object["spec"]["template"]["spec"]["containers"][0]["image"];
         let image = image(container.as_str().unwrap_or_default());
         *container = image.as_str().into();
-        object["metadata"]["annotations"][CAUSE] = format!("{}: {image}", self.by).into();
+        let tag = image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+        object["metadata"]["annotations"][CAUSE] = format!("release {tag}").into();
         if object["spec"]["replicas"] == 0 {
             object["spec"]["replicas"] = least.into();
         }

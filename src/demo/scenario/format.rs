@@ -132,7 +132,11 @@ pub static ROOT: Section = Section {
         key("try", Kind::Text, "hint on the screen; {promote} becomes the key bound to promote"),
         key("prehistory", Kind::Duration, "traffic and metrics before the screen opens; 20m"),
         key("nodes", Kind::Count, "how many there are; 3"),
-        key("crds", Kind::Texts, "kinds beside those of Argo Rollouts and Istio, as \"PLURAL.GROUP\"; or \"none\": not even those"),
+        key(
+            "crds",
+            Kind::Texts,
+            "kinds beside those of Argo, Flagger, Istio and HTTPRoute, as \"PLURAL.GROUP\"; or \"none\": not even those",
+        ),
         key("prometheus", Kind::Choice(PROMETHEUS), "whether there is one; served"),
         key("workload", Kind::Tables(&WORKLOAD), "what runs"),
         key("analysis", Kind::Tables(&ANALYSIS), "analysis templates"),

@@ -57,6 +57,15 @@ impl<'a> Side<'a> {
         side
     }
 
+    /// Each workload that these labels select as a side of its own, by name.
+    pub fn alone(labels: &BTreeMap<String, String>, namespace: &str, objects: &'a Objects) -> Vec<Self> {
+        let side = |workload: Workload<'a>| {
+            let target = Target::service(&workload.object().meta.name);
+            Self { name: target.name(), target, service: None, rule: None, labels: None, workloads: vec![workload] }
+        };
+        workloads(labels, namespace, objects).into_iter().map(side).collect()
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -64,6 +73,11 @@ impl<'a> Side<'a> {
     pub fn label_selector(&self) -> Option<String> {
         let labels = self.labels.as_ref()?;
         Some(labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))
+    }
+
+    /// Name of the workload behind it, when there is just one.
+    pub fn only_workload(&self) -> Option<Text> {
+        self.workloads.first().filter(|_| self.workloads.len() == 1).map(|w| w.object().meta.name.clone())
     }
 
     fn sum(&self, of: fn(&detect::Side<'_>) -> u32) -> u32 {

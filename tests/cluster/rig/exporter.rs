@@ -8,7 +8,7 @@ use axum::Router;
 use axum::routing::get;
 use color_eyre::eyre::Result;
 use rolltop::demo::exposition::Exposition;
-use rolltop::demo::routes::{Route, Routes};
+use rolltop::demo::routes::Routes;
 use rolltop::demo::traffic::{Load, Model, Profile};
 use tokio::sync::oneshot;
 
@@ -57,8 +57,9 @@ impl Traffic {
     /// The text Prometheus gets.
     pub fn metrics(&self) -> String {
         let state = self.now();
-        let canaries: Vec<Route> = state.canaries.iter().cloned().collect();
-        Exposition::of(&state.model, state.routes.iter().chain(&canaries)).text() + &canaries::text(&state.model, &canaries)
+        let mut shown = Exposition::of(&state.model, state.routes.iter());
+        state.canaries.iter().for_each(|route| shown.add_canary(&state.model, route));
+        shown.text()
     }
 
     fn observe(&self, snapshot: &Snapshot) {

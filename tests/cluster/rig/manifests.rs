@@ -174,15 +174,18 @@ pub struct FlaggerCanary {
 }
 
 impl FlaggerCanary {
-    /// Two iterations, then all users at once.
+    /// Two iterations, then all users at once. Nothing is measured: no user is on the new version.
     pub fn blue_green() -> Self {
-        let analysis = json!({"iterations": 2});
+        let analysis = json!({"iterations": 2, "metrics": []});
         Self { provider: "kubernetes", replicas: 2, tag: "v1".into(), gates: Vec::new(), analysis, spec: json!({}) }
     }
 
     /// Weights 20 and 40 on an ingress-nginx.
     pub fn nginx() -> Self {
-        Self { provider: "nginx", analysis: json!({"stepWeight": 20, "maxWeight": 40}), ..Self::blue_green() }
+        // A busy machine loses a scrape now and then.
+        let metrics = json!([{"name": "request-success-rate", "interval": "10s", "thresholdRange": {"min": 99}}]);
+        let analysis = json!({"stepWeight": 20, "maxWeight": 40, "threshold": 5, "metrics": metrics});
+        Self { provider: "nginx", analysis, ..Self::blue_green() }
     }
 
     /// The same weights on an HTTPRoute.
@@ -207,9 +210,7 @@ impl FlaggerCanary {
         let hook = |kind: &&str| json!({"name": kind, "type": kind, "url": GATE, "timeout": "2s"});
         let mut analysis = json!({
             "interval": "10s",
-            // A busy machine loses a scrape now and then.
-            "threshold": 5,
-            "metrics": [{"name": "request-success-rate", "interval": "10s", "thresholdRange": {"min": 99}}],
+            "threshold": 2,
             "webhooks": self.gates.iter().map(hook).collect::<Vec<_>>(),
         });
         json_patch::merge(&mut analysis, &self.analysis);

@@ -9,10 +9,10 @@ use super::api::Api;
 #[derive(Default)]
 pub struct Snapshot {
     rollouts: Vec<Value>,
-    replica_sets: Vec<Value>,
-    services: Vec<Value>,
+    pub replica_sets: Vec<Value>,
+    pub services: Vec<Value>,
     pub ingresses: Vec<Value>,
-    virtual_services: Vec<Value>,
+    pub virtual_services: Vec<Value>,
     pub canaries: Vec<Value>,
     /// This and the next only when there are Canaries.
     pub deployments: Vec<Value>,

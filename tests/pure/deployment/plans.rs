@@ -35,6 +35,9 @@ fn cases() -> Vec<(&'static str, Intent, Vec<&'static str>)> {
     ]
 }
 
+/// What somebody else changes meanwhile; whether the write is lost by it.
+type Moved = (&'static str, bool, fn(&mut Value));
+
 #[test]
 fn every_write_is_exactly_this_and_holds_once() {
     for (name, intent, wanted) in cases() {
@@ -46,7 +49,7 @@ fn every_write_is_exactly_this_and_holds_once() {
         let after = apply(&items, &plan).unwrap_or_else(|e| panic!("{name} {intent:?}: {e}"));
         assert!(apply(&after, &plan).is_err(), "{name} {intent:?} can be sent twice");
         let scales = intent.verb() == Verb::Scale;
-        let moved: [(&str, bool, fn(&mut Value)); 5] = [
+        let moved: [Moved; 5] = [
             ("uid", true, |d| d["metadata"]["uid"] = json!("recreated")),
             ("template", !scales, |d| d["spec"]["template"]["metadata"]["labels"]["more"] = json!("x")),
             ("pause", !scales, |d| d["spec"]["paused"] = json!(!d["spec"]["paused"].as_bool().unwrap_or(false))),

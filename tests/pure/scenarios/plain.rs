@@ -41,7 +41,7 @@ fn deployments_roll_fail_and_wait() {
         .store
         .list("replicasets.apps", Some("pay"))
         .map(|set| set.value()["metadata"]["annotations"].clone())
-        .filter(|annotations| annotations["kubernetes.io/change-cause"].as_str().is_some_and(|cause| cause.contains("payments")))
+        .filter(|annotations| annotations["kubernetes.io/change-cause"].as_str().is_some_and(|cause| cause.starts_with("release v4.")))
         .map(|annotations| annotations["deployment.kubernetes.io/revision"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(history.len(), 2, "{history:?}");

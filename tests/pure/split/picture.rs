@@ -129,10 +129,7 @@ fn which_side_is_new_and_why() {
         |scene: Scene, name: &str| scene.with("Deployment", name, |d| d["metadata"]["creationTimestamp"] = "2026-11-21T03:23:07Z".into());
     let why = |scene: Scene| {
         let notices = said(&scene.model().notices, Severity::Note);
-        notices
-            .into_iter()
-            .find_map(|n| Some(n.split_once(" counts as the new side: ").map(|(a, b)| (a.to_owned(), b.to_owned()))?))
-            .unwrap()
+        notices.into_iter().find_map(|n| n.split_once(" counts as the new side: ").map(|(a, b)| (a.to_owned(), b.to_owned()))).unwrap()
     };
     let is = |side: &str, why: &str| (side.to_owned(), why.to_owned());
     assert_eq!(why(scene("httproute")), is("web-canary", "its image has the higher version"));

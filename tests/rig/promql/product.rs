@@ -17,6 +17,8 @@ fn target(namespace: &str, name: &str, behind_ingress: bool, in_flight: bool) ->
         namespace: text(namespace),
         name: text(name),
         stable_service: Some(text(name)),
+        stable_workload: None,
+        canary_workload: None,
         canary_service: Some(text(&format!("{name}-canary"))),
         ingresses: behind_ingress.then(|| text(&format!("{name}-web"))).into_iter().collect(),
         new_hash: Some(text(&format!("{name}v2"))),

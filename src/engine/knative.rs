@@ -1,0 +1,159 @@
+//! Knative Services: every change is a revision, and the route says how many users each revision gets.
+//!
+//! The live shares stand in the status; what is asked for stands in `spec.traffic`, by name or as "the latest". While
+//! it says "the latest", a new revision has all users as soon as it is ready; by name, it waits for a person.
+
+pub mod dto;
+pub mod facts;
+pub mod law;
+pub mod picture;
+pub mod plan;
+pub mod status;
+
+use crate::{
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        workload::{bare, containers, owner},
+    },
+    intent::Intent,
+    model::{EngineKind, Rollout, Strategy, Text, Time},
+    object::{Object, Objects, Resource, Selection, kinds},
+};
+use facts::Facts;
+
+/// Kubernetes' own kind is called the same, in the core group.
+pub static SERVICE: Resource = Resource::new("serving.knative.dev", "v1", "Service", "services");
+pub static REVISION: Resource = Resource::new("serving.knative.dev", "v1", "Revision", "revisions");
+
+/// The engine of Knative Services that no other system makes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Knative;
+
+pub static KNATIVE: Knative = Knative;
+
+static ROOTS: [&Resource; 1] = [&SERVICE];
+static DETAILS: [&Resource; 1] = [&REVISION];
+static WRITES: [Right; 1] = [Right::patch(&SERVICE)];
+
+impl Engine for Knative {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Knative
+    }
+
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
+    }
+
+    fn is_controlled(&self) -> bool {
+        true
+    }
+
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
+    }
+
+    /// One that KServe makes is KServe's to steer. What it makes itself has owners: no Deployment of it is a rollout.
+    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
+        root.meta.owner.is_none().then(Vec::new)
+    }
+
+    fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
+        let namespace = || root.meta.namespace.to_string();
+        let of = |resource| Selection { resource, namespace: namespace(), labels: Some(facts::label(root)), fields: None, optional: false };
+        let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
+        let events = Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true };
+        vec![of(&REVISION), of(&kinds::REPLICA_SET), of(&kinds::POD), events]
+    }
+
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match Facts::read(root, objects) {
+            Ok(f) => model(context, &f),
+            Err(error) => bare::unreadable(EngineKind::Knative, context, root, &error),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
+        if f.root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&f, rollout, intent)
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
+        Facts::read(root, objects).map_or(Progress::Nothing, |f| progress(&f, goal))
+    }
+
+    fn containers(&self, _: &Rollout, root: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        root.value().pointer("/spec/template").map(containers::all).unwrap_or_default()
+    }
+
+    fn revisions(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        Facts::read(root, objects).map(|f| revisions(&f)).unwrap_or_default()
+    }
+
+    /// Revisions are not kept as templates: their images are all there is to compare.
+    fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
+        Facts::read(root, objects).map(|f| diff(&f)).unwrap_or_default()
+    }
+}
+
+fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    let tracks = picture::tracks(f);
+    Rollout {
+        strategy: Strategy::Canary,
+        router: Some("knative".into()),
+        phase: status::phase(f),
+        phase_detail: status::detail(f),
+        started: f.revision(f.created()).and_then(|r| r.created),
+        unobserved: !f.observed(),
+        replicas: tracks.iter().map(|t| t.desired).fold(0, u32::saturating_add),
+        tracks,
+        wait: status::wait(f),
+        next: status::next(f),
+        way_back: status::way_back(f),
+        notices: picture::notices(f),
+        owner: owner::owner(f.root, &f.svc.metadata),
+        detailed: !f.revisions.is_empty(),
+        ..bare::rollout(EngineKind::Knative, context, f.root)
+    }
+}
+
+/// Done is what the route does, not what was asked of it.
+fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
+    let seen = |after: i64| f.root.meta.generation > after && f.observed();
+    match goal {
+        Goal::Seen { after } | Goal::Rolled { after } if f.root.meta.generation <= *after => Progress::Nothing,
+        Goal::Seen { after } if seen(*after) => Progress::Done,
+        Goal::Rolled { after } if seen(*after) => match status::situation(f) {
+            status::Situation::Shifting => Progress::Observed,
+            status::Situation::Broken => Progress::Diverted("the route cannot do it".into()),
+            _ => Progress::Done,
+        },
+        Goal::Seen { .. } | Goal::Rolled { .. } => Progress::Observed,
+        _ => Progress::Nothing,
+    }
+}
+
+/// What an undo can go back to, those with users first, then the newest.
+fn revisions(f: &Facts<'_>) -> Vec<(Text, Text)> {
+    let mut all: Vec<&facts::Revision> = f.revisions.iter().filter(|r| f.share(&r.name) < 100).collect();
+    all.sort_by_key(|r| (r.name == f.latest(), std::cmp::Reverse(f.share(&r.name))));
+    let called = |r: &facts::Revision| {
+        let short: Vec<&str> = r.images.iter().map(|i| i.rsplit('/').next().unwrap_or("")).collect();
+        let ready = if r.ready == "True" { "ready" } else { "not ready" };
+        format!("{} · {} % · {ready} · {}", r.name, f.share(&r.name), short.join(", "))
+    };
+    all.into_iter().map(|r| (called(r).into(), Text::from(&r.name))).collect()
+}
+
+fn diff(f: &Facts<'_>) -> Vec<Change> {
+    let old = f.old().and_then(|name| f.revision(&name).map(|r| r.images.join(", ")));
+    let new = f.revision(f.created()).map(|r| r.images.join(", "));
+    let both = old.zip(new).filter(|(old, new)| old != new);
+    both.map(|(from, to)| vec![Change { field: "images".into(), from: from.into(), to: to.into() }]).unwrap_or_default()
+}

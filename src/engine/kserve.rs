@@ -1,0 +1,129 @@
+//! KServe InferenceServices: a model server whose revisions Knative makes, and one number for the share of the new one.
+//!
+//! The number stands in the spec, the revisions and their live shares in the status. Without Knative under it, a new
+//! version rolls like any Deployment, and there is nothing to steer.
+//!
+//! What it does is read from KServe 0.15.2 (`v1beta1`).
+
+pub mod dto;
+pub mod facts;
+pub mod picture;
+pub mod plan;
+pub mod status;
+
+use crate::{
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        knative::SERVICE,
+        workload::{bare, owner},
+    },
+    intent::Intent,
+    model::{EngineKind, Rollout, Strategy, Text, Time},
+    object::{Object, Objects, Resource, Selection, kinds},
+};
+use facts::Facts;
+
+pub static INFERENCE_SERVICE: Resource = Resource::new("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices");
+
+/// The engine of KServe's InferenceServices.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KServe;
+
+pub static KSERVE: KServe = KServe;
+
+static ROOTS: [&Resource; 1] = [&INFERENCE_SERVICE];
+static WRITES: [Right; 1] = [Right::patch(&INFERENCE_SERVICE)];
+
+impl Engine for KServe {
+    fn kind(&self) -> EngineKind {
+        EngineKind::KServe
+    }
+
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
+    }
+
+    fn is_controlled(&self) -> bool {
+        true
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
+    }
+
+    /// The Knative Services under it, which have it as their owner too.
+    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
+        let component = |name: &str| Part { resource: &SERVICE, name: format!("{}-{name}", root.meta.name).into() };
+        Some(["predictor", "transformer", "explainer"].map(component).into())
+    }
+
+    fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
+        let namespace = root.meta.namespace.to_string();
+        let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
+        vec![Selection { resource: &kinds::EVENT, namespace, labels: None, fields: of_root, optional: true }]
+    }
+
+    fn normalise(&self, context: &str, root: &Object, _: &Objects) -> Rollout {
+        match Facts::read(root) {
+            Ok(f) => model(context, &f),
+            Err(error) => bare::unreadable(EngineKind::KServe, context, root, &error),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, _: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
+        if f.root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&f, rollout, intent)
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, _: &Objects) -> Progress {
+        Facts::read(root).map_or(Progress::Nothing, |f| progress(&f, goal))
+    }
+
+    /// A model is more than an image: there is nothing to set here.
+    fn containers(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        Vec::new()
+    }
+
+    fn revisions(&self, _: &Rollout, root: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        let of = |f: &Facts<'_>| vec![(format!("{} · the revision before", f.previous()).into(), Text::from(f.previous()))];
+        Facts::read(root).ok().filter(|f| !f.previous().is_empty()).map(|f| of(&f)).unwrap_or_default()
+    }
+
+    fn diff(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<Change> {
+        Vec::new()
+    }
+}
+
+fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    Rollout {
+        strategy: if f.splits() { Strategy::Canary } else { Strategy::Rolling },
+        router: f.splits().then(|| "knative".into()),
+        phase: status::phase(f),
+        phase_detail: status::detail(f),
+        tracks: picture::tracks(f),
+        wait: status::wait(f),
+        next: status::next(f),
+        way_back: status::way_back(f),
+        notices: picture::notices(f),
+        owner: owner::owner(f.root, &f.isvc.metadata),
+        // There is nothing more to load.
+        detailed: true,
+        ..bare::rollout(EngineKind::KServe, context, f.root)
+    }
+}
+
+/// Done is what the route does. `REVISION`, all users; `REVISION 25`, that share of them.
+fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
+    let Goal::Active { hash, .. } = goal else { return Progress::Nothing };
+    let (revision, wanted) = hash.split_once(' ').map_or((&**hash, 100), |(name, share)| (name, share.parse().unwrap_or(100)));
+    if status::situation(f) == status::Situation::Failed {
+        return Progress::Diverted("the model cannot be loaded".into());
+    }
+    match f.share(revision) == wanted {
+        true => Progress::Done,
+        false => Progress::Nothing,
+    }
+}

@@ -1,0 +1,93 @@
+//! One InferenceService, and the questions every part of the engine asks.
+
+use super::dto;
+use crate::object::Object;
+
+const MODE: &str = "serving.kserve.io/deploymentMode";
+
+#[derive(Debug)]
+pub struct Facts<'a> {
+    pub root: &'a Object,
+    pub isvc: dto::InferenceService,
+    pub predictor: dto::Component,
+}
+
+impl<'a> Facts<'a> {
+    /// # Errors
+    /// The path of the field that does not fit.
+    pub fn read(root: &'a Object) -> Result<Self, String> {
+        let isvc: dto::InferenceService = root.read()?;
+        let predictor = isvc.status.components.get("predictor").cloned().unwrap_or_default();
+        Ok(Self { root, isvc, predictor })
+    }
+
+    pub fn mode(&self) -> &str {
+        let told = &self.isvc.status.deployment_mode;
+        if told.is_empty() { self.isvc.metadata.annotation(MODE) } else { told }
+    }
+
+    /// Only over Knative is there a share of users to set. Servers that say no mode say so by their revisions.
+    pub fn splits(&self) -> bool {
+        match self.mode() {
+            "Serverless" | "Knative" => true,
+            "" => !self.predictor.latest_ready_revision.is_empty(),
+            _ => false,
+        }
+    }
+
+    pub fn percent(&self) -> Option<i64> {
+        self.isvc.spec.predictor.canary_traffic_percent.map(|n| n.0)
+    }
+
+    pub fn condition(&self, kind: &str) -> Option<&dto::Condition> {
+        self.isvc.status.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    pub fn is(&self, kind: &str, status: &str) -> bool {
+        self.condition(kind).is_some_and(|c| c.status == status)
+    }
+
+    pub fn ready(&self) -> &str {
+        &self.predictor.latest_ready_revision
+    }
+
+    pub fn created(&self) -> &str {
+        &self.predictor.latest_created_revision
+    }
+
+    /// The revision that had all users last.
+    pub fn rolled_out(&self) -> &str {
+        &self.predictor.latest_rolledout_revision
+    }
+
+    pub fn previous(&self) -> &str {
+        &self.predictor.previous_rolledout_revision
+    }
+
+    /// A revision is ready that has not had all users yet.
+    pub fn in_flight(&self) -> bool {
+        !self.rolled_out().is_empty() && self.ready() != self.rolled_out()
+    }
+
+    /// Live share of a revision, in percent.
+    pub fn share(&self, revision: &str) -> i64 {
+        let of = self.predictor.traffic.iter().filter(|t| t.revision_name == revision);
+        of.map(|t| t.percent.0.clamp(0, 100)).fold(0, i64::saturating_add).min(100)
+    }
+
+    /// The model cannot be loaded.
+    pub fn failed(&self) -> bool {
+        let model = &self.isvc.status.model_status;
+        let says = [model.transition_status.as_str(), model.states.target_model_state.as_str()];
+        says.iter().any(|s| matches!(*s, "BlockedByFailedLoad" | "InvalidSpec" | "FailedToLoad"))
+    }
+
+    pub fn failure(&self) -> String {
+        let model = &self.isvc.status.model_status;
+        match &model.last_failure_info {
+            Some(f) if f.message.is_empty() => f.reason.clone(),
+            Some(f) => format!("{}: {}", f.reason, f.message),
+            None => model.transition_status.clone(),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Two Deployments behind one Service: the share of a version is its part of the ready pods.
+//!
+//! ```text
+//!  Service, Deployments ─▶ detect (Pair) ─▶ picture ─▶ Rollout
+//!                                        └▶ plan (counts) ─▶ Plan | Refusal
+//! ```
+//! Which shares there are follows from the number of pods: of four a quarter is the least. Balancing goes by connection,
+//! so the share of requests is about that of the pods and no more.
+
+pub mod counts;
+pub mod detect;
+pub mod picture;
+pub mod plan;
+
+use crate::{
+    engine::{
+        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        workload::{autoscaler, bare, containers, owner, template},
+    },
+    intent::Intent,
+    model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
+    object::{Object, Objects, Resource, Selection, kinds},
+};
+use detect::Pair;
+
+/// The engine of Services in front of two Deployments at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ratio;
+
+pub static RATIO: Ratio = Ratio;
+
+static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
+static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
+static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
+static WRITES: [Right; 2] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)];
+
+impl Engine for Ratio {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Ratio
+    }
+
+    fn roots(&self) -> &'static [&'static Resource] {
+        &ROOTS
+    }
+
+    fn around(&self) -> &'static [&'static Resource] {
+        &AROUND
+    }
+
+    fn details(&self) -> &'static [&'static Resource] {
+        &DETAILS
+    }
+
+    fn writes(&self) -> &'static [Right] {
+        &WRITES
+    }
+
+    /// Both Deployments, and other Services in front of the same two.
+    fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
+        let pair = detect::pair(root, objects)?;
+        let part = |object: &Object| Part { resource: object.resource, name: object.meta.name.clone() };
+        let sides = pair.sides().into_iter().flat_map(|side| side.workloads.iter().map(|w| part(w.object())));
+        Some(sides.chain(detect::siblings(root, &pair, objects).map(part)).collect())
+    }
+
+    fn selections(&self, root: &Object, objects: &Objects) -> Vec<Selection> {
+        detect::pair(root, objects).map(|pair| selections(root, &pair)).unwrap_or_default()
+    }
+
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match detect::pair(root, objects) {
+            Some(pair) => model(context, root, objects, &pair),
+            None => bare::unreadable(EngineKind::Ratio, context, root, NO_PAIR),
+        }
+    }
+
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let pair = detect::pair(root, objects).ok_or_else(|| Refusal::because(NO_PAIR))?;
+        if root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        plan::plan(&plan::Ask { root, objects, pair: &pair, rollout, intent, now })
+    }
+
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
+        detect::pair(root, objects).map_or(Progress::Nothing, |pair| progress(&pair, goal))
+    }
+
+    /// Those of the new side.
+    fn containers(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        let new = detect::pair(root, objects).and_then(|pair| pair.new.template());
+        new.map(|t| containers::all(&t)).unwrap_or_default()
+    }
+
+    fn revisions(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
+        Vec::new()
+    }
+
+    fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
+        let both = detect::pair(root, objects).and_then(|p| p.old.template().zip(p.new.template()));
+        both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+    }
+}
+
+const NO_PAIR: &str = "it does not stand in front of two Deployments";
+
+fn model(context: &str, root: &Object, objects: &Objects, pair: &Pair<'_>) -> Rollout {
+    let (phase, detail) = picture::phase(pair);
+    let tracks = picture::tracks(pair, objects);
+    let stages = detect::stages(root, objects);
+    Rollout {
+        strategy: Strategy::Canary,
+        phase,
+        phase_detail: detail.into(),
+        started: pair.mark().and_then(|m| m.since).filter(|_| pair.in_flight()),
+        unobserved: pair.sides().into_iter().any(|s| s.workloads.iter().any(|w| w.0.unobserved())),
+        replicas: pair.wanted(),
+        detailed: tracks.iter().any(|t| !t.pods.is_empty()),
+        tracks,
+        steps: picture::steps(pair, stages),
+        wait: picture::wait(pair, phase),
+        next: picture::next(pair, stages),
+        way_back: picture::way_back(pair),
+        notices: picture::notices(root, objects, pair),
+        owner: owner::owner(root, &pair.metadata),
+        subject: Subject {
+            stable_service: Some(root.meta.name.clone()),
+            stable_workload: pair.old.only_workload(),
+            canary_workload: pair.new.only_workload(),
+            ..Subject::default()
+        },
+        ..bare::rollout(EngineKind::Ratio, context, root)
+    }
+}
+
+fn selections(root: &Object, pair: &Pair<'_>) -> Vec<Selection> {
+    let labels: Vec<String> = pair.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let both = [&kinds::REPLICA_SET, &kinds::POD].map(|resource| Selection {
+        resource,
+        namespace: root.meta.namespace.to_string(),
+        labels: Some(labels.join(",")),
+        fields: None,
+        optional: false,
+    });
+    let events = Selection {
+        resource: &kinds::EVENT,
+        namespace: root.meta.namespace.to_string(),
+        labels: None,
+        fields: Some(format!("involvedObject.uid={}", root.meta.uid)),
+        optional: true,
+    };
+    both.into_iter().chain([events, autoscaler::selection(root)]).collect()
+}
+
+/// Done when the pods are there: wanting them moves nobody.
+fn progress(pair: &Pair<'_>, goal: &Goal) -> Progress {
+    match goal {
+        Goal::Scaled { name, from, to } if **name == *pair.new.name() => match pair.new.wanted() {
+            wanted if wanted == *to && pair.new.ready() == *to && pair.old.existing() == pair.old.wanted() => Progress::Done,
+            wanted if wanted == *to => Progress::Observed,
+            wanted if wanted == *from => Progress::Nothing,
+            wanted => Progress::Diverted(format!("somebody scaled {name} to {wanted} meanwhile").into()),
+        },
+        Goal::Paused if pair.mark().is_some_and(|m| m.paused.is_some()) => Progress::Done,
+        Goal::Resumed if pair.mark().is_some_and(|m| m.paused.is_none()) => Progress::Done,
+        _ => Progress::Nothing,
+    }
+}

@@ -1,0 +1,251 @@
+//! The Knative engine against Services as Knative Serving writes them.
+
+// Helpers outside a `#[test]` may fail loudly too.
+#![allow(clippy::unwrap_used)]
+
+use rolltop::{
+    engine::{Engine, Progress, knative::KNATIVE},
+    intent::{Intent, Verb as V},
+    model::{Phase as P, Role, Severity, WaitFor as W},
+};
+use serde_json::{Value, json};
+
+use crate::statefulset::kit::{Scene, allowed, apply, changed, holds_once, never_panics, object, ops, refusals_lead_somewhere};
+
+const ENGINE: &dyn Engine = &KNATIVE;
+
+const NAMES: [&str; 10] = ["split", "pinned", "follows", "by-name", "starting", "failed", "shifting", "broken", "unobserved", "deleting"];
+
+fn with(items: Vec<Value>, change: impl FnOnce(&mut Value)) -> Vec<Value> {
+    changed(ENGINE, items, change)
+}
+
+fn by_name(name: &str, percent: u32) -> Value {
+    json!({"revisionName": name, "latestRevision": false, "percent": percent})
+}
+
+/// What is asked for is what the route does, unless `live` says otherwise.
+fn service(traffic: &[Value], live: &[(&str, u32)], created: &str) -> Vec<Value> {
+    let live: Vec<Value> =
+        live.iter().map(|(name, percent)| json!({"revisionName": name, "percent": percent, "latestRevision": false})).collect();
+    let template = json!({"metadata": {}, "spec": {"containers": [{"name": "app", "image": "app:v2"}]}});
+    let metadata = json!({"namespace": "shop", "name": "web", "uid": "k1", "generation": 4});
+    let status = json!({
+        "observedGeneration": 4, "latestReadyRevisionName": "web-2", "latestCreatedRevisionName": created, "traffic": live,
+        "conditions": [{"type": "Ready", "status": "True"}, {"type": "ConfigurationsReady", "status": "True"}, {"type": "RoutesReady", "status": "True"}],
+    });
+    vec![json!({"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": metadata,
+        "spec": {"template": template, "traffic": traffic}, "status": status})]
+}
+
+fn revision(name: &str, image: &str, at: u32, ready: &str) -> Value {
+    json!({"apiVersion": "serving.knative.dev/v1", "kind": "Revision",
+        "metadata": {"namespace": "shop", "name": name, "uid": format!("uid {name}"), "generation": 1,
+            "creationTimestamp": format!("2026-11-21T03:0{at}:00Z"), "labels": {"serving.knative.dev/service": "web"}},
+        "spec": {"containers": [{"name": "app", "image": image}]},
+        "status": {"conditions": [{"type": "Ready", "status": ready, "message": "container exited"}]}})
+}
+
+fn fails(root: &mut Value, kind: &str) {
+    let all = root["status"]["conditions"].as_array_mut().unwrap();
+    let c = all.iter_mut().find(|c| c["type"] == kind).unwrap();
+    c["status"] = "False".into();
+    c["message"] = "it went wrong".into();
+}
+
+fn items(name: &str) -> Vec<Value> {
+    let latest = json!({"latestRevision": true, "percent": 100});
+    let mut all = match name {
+        "split" => service(&[by_name("web-1", 80), by_name("web-2", 20)], &[("web-1", 80), ("web-2", 20)], "web-2"),
+        "pinned" => service(&[by_name("web-1", 100)], &[("web-1", 100)], "web-2"),
+        "follows" => service(&[latest], &[("web-2", 100)], "web-2"),
+        "by-name" => service(&[by_name("web-2", 100)], &[("web-2", 100)], "web-2"),
+        "starting" => service(&[latest], &[("web-2", 100)], "web-3"),
+        "failed" => with(service(&[latest], &[("web-2", 100)], "web-3"), |s| fails(s, "ConfigurationsReady")),
+        "shifting" => service(&[by_name("web-1", 80), by_name("web-2", 20)], &[("web-1", 100)], "web-2"),
+        "broken" => with(service(&[by_name("web-1", 80), by_name("web-2", 20)], &[("web-1", 100)], "web-2"), |s| fails(s, "RoutesReady")),
+        "unobserved" => with(items("split"), |s| s["metadata"]["generation"] = 5.into()),
+        "deleting" => with(items("split"), |s| s["metadata"]["deletionTimestamp"] = "2026-11-21T03:22:31Z".into()),
+        _ => unreachable!("no scene {name}"),
+    };
+    all.truncate(1);
+    all.extend([revision("web-1", "app:v1", 1, "True"), revision("web-2", "app:v2", 2, "True")]);
+    all
+}
+
+/// Revisions are of a kind only this engine knows.
+fn scene_of(all: &[Value]) -> Scene {
+    let mut scene = Scene::of(ENGINE, &all[..1]);
+    all[1..].iter().for_each(|r| scene.objects.put(object(&rolltop::engine::knative::REVISION, r)));
+    scene
+}
+
+fn scene(name: &str) -> Scene {
+    scene_of(&items(name))
+}
+
+/// Scene; phase; who is waited for; part of the detail; the way back; what happens next; the new side's share.
+type Case = (&'static str, P, Option<W>, &'static str, Option<V>, &'static str, Option<f64>);
+
+const CASES: &[Case] = &[
+    ("split", P::Waiting, Some(W::Human), "20 % of the users are on web-2", Some(V::Abort), "until someone sets a weight", Some(0.2)),
+    ("pinned", P::Paused, Some(W::Human), "web-2 has no users", None, "until someone", Some(0.0)),
+    ("follows", P::Healthy, None, "all users are on web-2", Some(V::Undo), "gets all users when it is ready", None),
+    ("by-name", P::Healthy, None, "all users are on web-2", Some(V::Undo), "gets no users until", None),
+    ("starting", P::Progressing, Some(W::Pods), "web-3 is starting", None, "all users go to the new revision", Some(0.0)),
+    ("failed", P::Failing, Some(W::Human), "web-3 does not get ready", None, "users stay where they are", Some(0.0)),
+    ("shifting", P::Progressing, Some(W::Controller), "being moved", Some(V::Abort), "follows what is asked", Some(0.0)),
+    ("broken", P::Failing, Some(W::Human), "route is not ready", Some(V::Abort), "keeps trying", Some(0.0)),
+    ("unobserved", P::Progressing, Some(W::Controller), "to be observed", None, "newest change", Some(0.2)),
+    ("deleting", P::Progressing, Some(W::Controller), "being deleted", None, "removed", Some(0.2)),
+];
+
+#[test]
+fn every_scene_reads_like_this() {
+    for (name, phase, wait, detail, back, next, share) in CASES {
+        let ro = scene(name).model();
+        assert_eq!(ro.phase, *phase, "{name}: {}", ro.phase_detail);
+        assert_eq!(ro.wait.as_ref().map(|w| w.who), *wait, "{name}");
+        assert!(ro.phase_detail.contains(detail), "{name}: {}", ro.phase_detail);
+        assert_eq!(ro.way_back.action, *back, "{name}: {}", ro.way_back.what);
+        assert!(ro.next.what.contains(next), "{name}: {}", ro.next.what);
+        assert_eq!(ro.new_side().and_then(|t| t.traffic.applied), *share, "{name}");
+        let sum: f64 = ro.tracks.iter().filter_map(|t| t.traffic.applied).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{name}: {:?}", ro.tracks);
+        assert!(ro.detailed && ro.track(Role::Stable).is_some(), "{name}");
+    }
+    assert_eq!(CASES.iter().map(|c| c.0).collect::<Vec<_>>(), NAMES);
+}
+
+#[test]
+fn every_write_is_the_whole_list_and_holds_once() {
+    let all_to = |name: &str| format!("[{}]", by_name(name, 100));
+    let cases = [
+        ("split", Intent::Promote, all_to("web-2")),
+        ("split", Intent::PromoteFull, all_to("web-2")),
+        ("split", Intent::SetWeight { percent: 50 }, format!("[{},{}]", by_name("web-2", 50), by_name("web-1", 50))),
+        ("pinned", Intent::SetWeight { percent: 5 }, format!("[{},{}]", by_name("web-2", 5), by_name("web-1", 95))),
+        ("split", Intent::Abort, all_to("web-1")),
+        ("shifting", Intent::Abort, all_to("web-1")),
+        ("follows", Intent::Pause, all_to("web-2")),
+        ("by-name", Intent::Resume, r#"[{"latestRevision":true,"percent":100}]"#.into()),
+    ];
+    for (name, intent, list) in cases {
+        let (plan, after) = holds_once(ENGINE, &items(name)[..1], &intent);
+        assert_eq!(ops(&plan), [format!("add /spec/traffic {list}")], "{name} {intent:?}");
+        let sum: i64 = after[0]["spec"]["traffic"].as_array().unwrap().iter().filter_map(|t| t["percent"].as_i64()).sum();
+        assert_eq!(sum, 100, "{name} {intent:?}");
+        assert_eq!(scene_of(&after).progress(&plan), Progress::Observed, "{name} {intent:?}: written is not done");
+    }
+    let undo = scene("follows").plan(&Intent::Undo { to: Some("web-1".into()) }).unwrap();
+    assert_eq!(ops(&undo), [format!("add /spec/traffic {}", all_to("web-1"))]);
+    let (plan, _) = holds_once(ENGINE, &items("split")[..1], &Intent::Promote);
+    let newer = with(items("split"), |s| s["status"]["latestReadyRevisionName"] = "web-9".into());
+    assert!(apply(ENGINE, &newer, &plan).is_err(), "another revision is the latest");
+}
+
+/// A tag is an address: it survives every move, and carries a share where it names the revision.
+#[test]
+fn tags_stay() {
+    let tagged = with(items("split"), |s| {
+        s["spec"]["traffic"] = json!([
+            {"tag": "prod", "revisionName": "web-1", "percent": 80},
+            {"revisionName": "web-2", "percent": 20},
+            {"tag": "next", "latestRevision": true, "percent": 0},
+        ]);
+    });
+    let (_, after) = holds_once(ENGINE, &tagged[..1], &Intent::SetWeight { percent: 30 });
+    assert_eq!(
+        after[0]["spec"]["traffic"],
+        json!([
+            {"tag": "prod", "revisionName": "web-1", "latestRevision": false, "percent": 70},
+            {"tag": "next", "latestRevision": true, "percent": 0},
+            by_name("web-2", 30),
+        ])
+    );
+}
+
+/// With a revision's own name in the template Knative would refuse another image.
+#[test]
+fn a_new_image_is_a_new_revision() {
+    let (plan, after) = holds_once(ENGINE, &items("follows")[..1], &Intent::SetImage { container: "app".into(), image: "app:v3".into() });
+    assert_eq!(ops(&plan), ["add /spec/template/spec/containers/0/image \"app:v3\""]);
+    assert!(plan.sentence.contains("gets all users as soon as it is ready"), "{}", plan.sentence);
+    assert!(apply(ENGINE, &after, &plan).is_err());
+    let named = with(items("by-name"), |s| s["spec"]["template"]["metadata"]["name"] = "web-2".into());
+    let (plan, _) = holds_once(ENGINE, &named[..1], &Intent::SetImage { container: "app".into(), image: "app:v3".into() });
+    assert_eq!(ops(&plan).len(), 2, "{:?}", ops(&plan));
+    assert!(plan.sentence.contains("gets no users until someone promotes"), "{}", plan.sentence);
+}
+
+#[test]
+fn what_is_allowed_when() {
+    let cases: [(&str, &[V]); 10] = [
+        ("split", &[V::Promote, V::PromoteFull, V::Abort, V::Undo, V::SetImage, V::SetWeight]),
+        ("pinned", &[V::Promote, V::PromoteFull, V::SetImage, V::SetWeight]),
+        ("follows", &[V::Pause, V::Undo, V::SetImage]),
+        ("by-name", &[V::Resume, V::Undo, V::SetImage]),
+        ("starting", &[V::Pause, V::Undo, V::SetImage]),
+        ("failed", &[V::Pause, V::Undo, V::SetImage]),
+        ("shifting", &[V::Abort, V::SetImage]),
+        ("broken", &[V::Abort, V::SetImage]),
+        ("unobserved", &[]),
+        ("deleting", &[]),
+    ];
+    assert_eq!(cases.map(|c| c.0), NAMES);
+    for (name, verbs) in cases {
+        let scene = scene(name);
+        assert_eq!(allowed(&scene), verbs, "{name}");
+        refusals_lead_somewhere(&scene);
+    }
+}
+
+#[test]
+fn a_route_that_did_it_is_done_and_one_that_cannot_is_not() {
+    let plan = scene("split").plan(&Intent::Promote).unwrap();
+    let at = |live: &[(&str, u32)], broken: bool| {
+        let mut all = service(&[by_name("web-2", 100)], live, "web-2");
+        all = with(all, |s| {
+            s["metadata"]["generation"] = 5.into();
+            s["status"]["observedGeneration"] = 5.into();
+            if broken {
+                fails(s, "RoutesReady");
+            }
+        });
+        Scene::of(ENGINE, &all).progress(&plan)
+    };
+    assert_eq!(at(&[("web-1", 80), ("web-2", 20)], false), Progress::Observed);
+    assert_eq!(at(&[("web-2", 100)], false), Progress::Done);
+    assert!(matches!(at(&[("web-1", 100)], true), Progress::Diverted(_)));
+    assert_eq!(scene("split").progress(&plan), Progress::Nothing);
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    let says = |all: &[Value], words: &str| {
+        let notices = scene_of(all).model().notices;
+        assert!(notices.iter().any(|n| n.text.contains(words)), "{notices:?}");
+    };
+    says(&items("failed"), "users never met it: it went wrong");
+    says(&items("broken"), "the route is not ready: it went wrong");
+    says(&items("by-name"), "pinned by name");
+    says(&with(items("split"), |s| s["spec"]["traffic"][0]["percent"] = 70.into()), "add up to 90 %");
+    let mut sick = items("follows");
+    sick[1] = revision("web-1", "app:v1", 1, "False");
+    let plan = scene_of(&sick).plan(&Intent::Undo { to: Some("web-1".into()) }).unwrap();
+    assert_eq!(plan.warnings.first().map(|n| n.severity), Some(Severity::Danger), "an unready revision must be confirmed");
+}
+
+#[test]
+fn what_kserve_makes_is_kserves() {
+    let owner = json!([{"kind": "InferenceService", "name": "m", "uid": "m", "controller": true}]);
+    let owned = Scene::of(ENGINE, &with(items("split")[..1].to_vec(), |s| s["metadata"]["ownerReferences"] = owner));
+    assert!(ENGINE.parts(&owned.root, &owned.objects).is_none());
+    assert!(ENGINE.parts(&scene("split").root, &scene("split").objects).is_some());
+}
+
+#[test]
+fn no_object_is_too_odd() {
+    never_panics(ENGINE, &items("split"));
+    never_panics(ENGINE, &items("failed"));
+}
