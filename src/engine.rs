@@ -24,7 +24,7 @@ pub mod workload;
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Text},
     object::{Object, Objects, Resource, Selection},
 };
@@ -55,6 +55,9 @@ pub trait Engine: Sync {
     fn details(&self) -> &'static [&'static Resource] {
         &[]
     }
+
+    /// What it can be asked for in some state; help and keys leave the rest out.
+    fn verbs(&self) -> &'static [Verb];
 
     /// What its plans may write.
     fn writes(&self) -> &'static [Right] {

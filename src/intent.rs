@@ -267,7 +267,8 @@ pub fn palette_rows(input: &str) -> Vec<&'static Row> {
     let hit = |row: &Row, word: &String| row.name.contains(word.as_str()) || row.help.to_lowercase().contains(word.as_str());
     let mut rows: Vec<&Row> = COMMANDS.iter().filter(|row| words.iter().all(|w| hit(row, w))).collect();
     let first = words.first().cloned().unwrap_or_default();
-    rows.sort_by_key(|row| !row.name.starts_with(&first));
+    // `scale` means scale, not scale-down.
+    rows.sort_by_key(|row| (row.name != first, !row.name.starts_with(&first)));
     rows
 }
 

@@ -30,7 +30,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, owner},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
     traffic::ingress_nginx,
@@ -57,6 +57,20 @@ static DETAILS: [&Resource; 7] = [
 
 static WRITES: [Right; 3] = [Right::patch(&kinds::ROLLOUT), Right::patch_status(&kinds::ROLLOUT), Right::patch(&kinds::DEPLOYMENT)];
 
+static VERBS: [Verb; 11] = [
+    Verb::Promote,
+    Verb::PromoteFull,
+    Verb::Skip,
+    Verb::Pause,
+    Verb::Resume,
+    Verb::Abort,
+    Verb::Retry,
+    Verb::Undo,
+    Verb::Restart,
+    Verb::SetImage,
+    Verb::Flip,
+];
+
 impl Engine for Argo {
     fn kind(&self) -> EngineKind {
         EngineKind::Argo
@@ -76,6 +90,10 @@ impl Engine for Argo {
 
     fn writes(&self) -> &'static [Right] {
         &WRITES
+    }
+
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
     }
 
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {

@@ -20,7 +20,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{autoscaler, bare, owner, template},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Notice, Rollout, Severity, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -35,6 +35,8 @@ pub static BLUE_GREEN: BlueGreen = BlueGreen;
 static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
 static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
 static WRITES: [Right; 2] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)];
+
+static VERBS: [Verb; 7] = [Verb::Flip, Verb::Promote, Verb::Abort, Verb::ScaleDown, Verb::Scale, Verb::SetImage, Verb::Restart];
 
 impl Engine for BlueGreen {
     fn kind(&self) -> EngineKind {
@@ -56,6 +58,10 @@ impl Engine for BlueGreen {
     fn around(&self) -> &'static [&'static Resource] {
         static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
         &AROUND
+    }
+
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
     }
 
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
@@ -128,11 +134,10 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
 
 /// Both sides answer for one Service: their Deployments tell them apart.
 fn subject(f: &Facts<'_>) -> Subject {
-    let (old, new) = if f.in_flight() && f.old_is_idle() { (f.idle(), f.live()) } else { (f.live(), f.idle()) };
     Subject {
         stable_service: Some(f.root.meta.name.clone()),
-        stable_workload: Some(old.name().clone()),
-        canary_workload: Some(new.name().clone()),
+        stable_workload: Some(f.live().name().clone()),
+        canary_workload: Some(f.idle().name().clone()),
         ..Subject::default()
     }
 }

@@ -25,7 +25,7 @@ use crate::{
             selector, template,
         },
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -40,6 +40,8 @@ pub static DAEMON_SET: DaemonSet = DaemonSet;
 static ROOTS: [&Resource; 1] = [&kinds::DAEMON_SET];
 static DETAILS: [&Resource; 1] = [&kinds::CONTROLLER_REVISION];
 static WRITES: [Right; 1] = [Right::patch(&kinds::DAEMON_SET)];
+
+static VERBS: [Verb; 6] = [Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage];
 
 impl Engine for DaemonSet {
     fn kind(&self) -> EngineKind {
@@ -59,6 +61,10 @@ impl Engine for DaemonSet {
     }
 
     /// One that a controller owns is that controller's to show.
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }

@@ -19,7 +19,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{autoscaler, bare, containers, owner, selector, template},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -34,6 +34,8 @@ pub static DEPLOYMENT: Deployment = Deployment;
 static ROOTS: [&Resource; 1] = [&kinds::DEPLOYMENT];
 static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
 static WRITES: [Right; 1] = [Right::patch(&kinds::DEPLOYMENT)];
+
+static VERBS: [Verb; 7] = [Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage, Verb::Scale];
 
 impl Engine for Deployment {
     fn kind(&self) -> EngineKind {
@@ -53,6 +55,10 @@ impl Engine for Deployment {
     }
 
     /// One that a controller owns is that controller's to show.
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }

@@ -23,7 +23,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{owner, template},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -47,6 +47,8 @@ static WRITES: [Right; 4] = [
     Right { resource: &kinds::SERVICE, subresource: Some("proxy"), verb: "create" },
 ];
 
+static VERBS: [Verb; 7] = [Verb::Promote, Verb::PromoteFull, Verb::Pause, Verb::Resume, Verb::Abort, Verb::Retry, Verb::SetImage];
+
 impl Engine for Flagger {
     fn kind(&self) -> EngineKind {
         EngineKind::Flagger
@@ -66,6 +68,10 @@ impl Engine for Flagger {
 
     fn writes(&self) -> &'static [Right] {
         &WRITES
+    }
+
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
     }
 
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {

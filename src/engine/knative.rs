@@ -15,7 +15,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -34,6 +34,9 @@ pub static KNATIVE: Knative = Knative;
 static ROOTS: [&Resource; 1] = [&SERVICE];
 static DETAILS: [&Resource; 1] = [&REVISION];
 static WRITES: [Right; 1] = [Right::patch(&SERVICE)];
+
+static VERBS: [Verb; 8] =
+    [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo, Verb::Pause, Verb::Resume, Verb::SetImage];
 
 impl Engine for Knative {
     fn kind(&self) -> EngineKind {
@@ -57,6 +60,10 @@ impl Engine for Knative {
     }
 
     /// One that KServe makes is KServe's to steer. What it makes itself has owners: no Deployment of it is a rollout.
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }

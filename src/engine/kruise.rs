@@ -18,7 +18,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner, rewrite::TEMPLATE, selector, template},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -37,6 +37,8 @@ static ROOTS: [&Resource; 1] = [&ROLLOUT];
 static AROUND: [&Resource; 2] = [&kinds::DEPLOYMENT, &kinds::STATEFUL_SET];
 static WRITES: [Right; 4] =
     [Right::patch(&ROLLOUT), Right::patch_status(&ROLLOUT), Right::patch(&kinds::DEPLOYMENT), Right::patch(&kinds::STATEFUL_SET)];
+
+static VERBS: [Verb; 7] = [Verb::Promote, Verb::PromoteFull, Verb::Skip, Verb::Pause, Verb::Resume, Verb::Abort, Verb::SetImage];
 
 impl Engine for Kruise {
     fn kind(&self) -> EngineKind {
@@ -60,6 +62,10 @@ impl Engine for Kruise {
     }
 
     /// Its workload. The Deployment it makes for a canary has an owner, and is nobody's rollout for that.
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         let reference = root.read::<dto::Rollout>().map(|ro| ro.spec.workload_ref).unwrap_or_default();
         let part = facts::kind_of(&reference).map(|resource| Part { resource, name: reference.name.as_str().into() });

@@ -17,7 +17,7 @@ use crate::{
         knative::SERVICE,
         workload::{bare, owner},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -33,6 +33,8 @@ pub static KSERVE: KServe = KServe;
 
 static ROOTS: [&Resource; 1] = [&INFERENCE_SERVICE];
 static WRITES: [Right; 1] = [Right::patch(&INFERENCE_SERVICE)];
+
+static VERBS: [Verb; 5] = [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo];
 
 impl Engine for KServe {
     fn kind(&self) -> EngineKind {
@@ -52,6 +54,10 @@ impl Engine for KServe {
     }
 
     /// The Knative Services under it, which have it as their owner too.
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         let component = |name: &str| Part { resource: &SERVICE, name: format!("{}-{name}", root.meta.name).into() };
         Some(["predictor", "transformer", "explainer"].map(component).into())

@@ -17,7 +17,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{autoscaler, bare, containers, owner, template},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -33,6 +33,8 @@ static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
 static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
 static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
 static WRITES: [Right; 2] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)];
+
+static VERBS: [Verb; 6] = [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Pause, Verb::Resume];
 
 impl Engine for Ratio {
     fn kind(&self) -> EngineKind {
@@ -56,6 +58,10 @@ impl Engine for Ratio {
     }
 
     /// Both Deployments, and other Services in front of the same two.
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
         let pair = detect::pair(root, objects)?;
         let part = |object: &Object| Part { resource: object.resource, name: object.meta.name.clone() };
@@ -123,13 +129,18 @@ fn model(context: &str, root: &Object, objects: &Objects, pair: &Pair<'_>) -> Ro
         way_back: picture::way_back(pair),
         notices: picture::notices(root, objects, pair),
         owner: owner::owner(root, &pair.metadata),
-        subject: Subject {
-            stable_service: Some(root.meta.name.clone()),
-            stable_workload: pair.old.only_workload(),
-            canary_workload: pair.new.only_workload(),
-            ..Subject::default()
-        },
+        subject: subject(root, pair),
         ..bare::rollout(EngineKind::Ratio, context, root)
+    }
+}
+
+/// One Service for both: only the workloads tell their requests apart.
+fn subject(root: &Object, pair: &Pair<'_>) -> Subject {
+    Subject {
+        stable_service: Some(root.meta.name.clone()),
+        stable_workload: Some(pair.old.name().into()),
+        canary_workload: Some(pair.new.name().into()),
+        ..Subject::default()
     }
 }
 

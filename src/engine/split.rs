@@ -23,7 +23,7 @@ use crate::{
         Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner, template},
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
     traffic::ingress_nginx,
@@ -47,6 +47,8 @@ static ROOTS: [&Resource; 8] = [
     &kinds::TRAFFIC_SPLIT,
     &kinds::HTTP_PROXY,
 ];
+
+static VERBS: [Verb; 6] = [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Pause, Verb::Resume];
 
 impl Engine for Split {
     fn kind(&self) -> EngineKind {
@@ -76,9 +78,15 @@ impl Engine for Split {
         &WRITES
     }
 
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
         let f = Facts::read(root, objects).ok()?;
-        claims::claim(&f, claims::Where::Namespace).is_none().then(|| parts(&f))
+        // Of a controller's release the route may come into sight before what drives it does.
+        let is_ours = f.sides().any(Side::is_seen) && claims::claim(&f, claims::Where::Namespace).is_none();
+        is_ours.then(|| parts(&f))
     }
 
     fn selections(&self, root: &Object, objects: &Objects) -> Vec<Selection> {
@@ -164,17 +172,16 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
 fn subject(f: &Facts<'_>) -> Subject {
     let Shape::Pair(pair) = &f.shape else { return Subject::default() };
     let name = |side: &Side<'_>| Some(Text::from(&side.target.service)).filter(|_| side.target.elsewhere.is_none());
+    // Subsets of one host.
+    let one_service = pair.old.target.service == pair.new.target.service;
+    let workload = |side: &Side<'_>| side.workloads.first().filter(|_| one_service).map(|w| w.object().meta.name.clone());
     let by_nginx = f.form.router == ingress_nginx::FORM.router;
-    let (old, new) = (name(&pair.old), name(&pair.new));
-    // Subsets of one host are one Service: their workloads tell them apart.
-    let workload = |side: &Side<'_>| side.only_workload().filter(|_| old == new);
     Subject {
+        stable_service: name(&pair.old),
+        canary_service: name(&pair.new),
         stable_workload: workload(&pair.old),
         canary_workload: workload(&pair.new),
-        stable_service: old.clone(),
-        canary_service: new.clone(),
         ingresses: if by_nginx { ingress_nginx::mains(&f.route) } else { Vec::new() },
-        ..Subject::default()
     }
 }
 

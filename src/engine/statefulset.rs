@@ -25,7 +25,7 @@ use crate::{
             selector, template,
         },
     },
-    intent::Intent,
+    intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
@@ -40,6 +40,19 @@ pub static STATEFUL_SET: StatefulSet = StatefulSet;
 static ROOTS: [&Resource; 1] = [&kinds::STATEFUL_SET];
 static DETAILS: [&Resource; 2] = [&kinds::CONTROLLER_REVISION, &kinds::AUTOSCALER];
 static WRITES: [Right; 1] = [Right::patch(&kinds::STATEFUL_SET)];
+
+static VERBS: [Verb; 10] = [
+    Verb::Promote,
+    Verb::PromoteFull,
+    Verb::SetWeight,
+    Verb::Pause,
+    Verb::Resume,
+    Verb::Abort,
+    Verb::Undo,
+    Verb::Restart,
+    Verb::SetImage,
+    Verb::Scale,
+];
 
 impl Engine for StatefulSet {
     fn kind(&self) -> EngineKind {
@@ -59,6 +72,10 @@ impl Engine for StatefulSet {
     }
 
     /// One that a controller owns is that controller's to show.
+    fn verbs(&self) -> &'static [Verb] {
+        &VERBS
+    }
+
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }

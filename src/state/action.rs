@@ -44,6 +44,7 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
 fn needs_details(rollout: &Rollout, verb: Verb) -> bool {
     let goes_back = match verb {
         Verb::Undo => true,
+        Verb::Abort => rollout.strategy == Strategy::Rolling,
         Verb::Flip => rollout.strategy == Strategy::BlueGreen && !rollout.in_flight(),
         _ => false,
     };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Ctx, card, line, line::Writer};
 use crate::{
+    engine,
     intent::{Command, Place, Verb, describe, shown},
     model::{Phase, Rollout, StepKind, Strategy, WaitFor},
     state::{Mode, Screen},
@@ -23,6 +24,8 @@ const KEYS: &[(Command, &str, When)] = &[
     (Command::PauseOrResume, "pause", moves),
     (Command::Act(Verb::Abort), "abort", moves),
     (Command::Act(Verb::Flip), "flip", |r| r.strategy == Strategy::BlueGreen),
+    (Command::Act(Verb::SetWeight), "weight", Rollout::in_flight),
+    (Command::Act(Verb::ScaleDown), "scale down old", |r| r.strategy == Strategy::BlueGreen && !r.in_flight()),
     (Command::Act(Verb::Retry), "retry", |r| r.phase == Phase::Aborted),
     (Command::Act(Verb::Undo), "undo", |_| true),
     (Command::Filter, "filter", |_| true),
@@ -59,8 +62,10 @@ pub fn line(ctx: &Ctx<'_>, width: usize) -> line::Words {
     let mut chosen: Vec<(Command, line::Words)> = Vec::new();
     let mut left = width.saturating_sub(1);
     for (command, label, when) in KEYS {
-        let fits_here =
-            here(ctx, *command) && ctx.subject().map_or(!acts(*command), |k| when(&k.rollout) && !(acts(*command) && k.deleted.is_some()));
+        let fits_here = here(ctx, *command)
+            && ctx.subject().map_or(!acts(*command), |k| {
+                when(&k.rollout) && engine_can(&k.rollout, *command) && !(acts(*command) && k.deleted.is_some())
+            });
         let Some(item) = sign(ctx, *command).filter(|_| fits_here).map(|key| item(ctx, &key, &label_of(ctx, *command, label))) else {
             continue;
         };
@@ -75,6 +80,16 @@ pub fn line(ctx: &Ctx<'_>, width: usize) -> line::Words {
 
 fn item(ctx: &Ctx<'_>, key: &str, label: &str) -> line::Words {
     Writer::new().put(key, ctx.ink.key).put(format!(" {label}"), ctx.ink.plain).line()
+}
+
+/// Whether what drives it can do such a thing at all.
+fn engine_can(rollout: &Rollout, command: Command) -> bool {
+    let can = |verb: Verb| engine::of(rollout.engine).is_some_and(|engine| engine.verbs().contains(&verb));
+    match command {
+        Command::Act(verb) => can(verb),
+        Command::PauseOrResume => can(Verb::Pause) || can(Verb::Resume),
+        _ => true,
+    }
 }
 
 fn acts(command: Command) -> bool {

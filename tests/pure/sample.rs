@@ -518,12 +518,7 @@ pub fn links() -> BTreeMap<&'static str, LinkState> {
 
 /// A link in this state, with the error as it was given.
 pub fn link(state: LinkState) -> Link {
-    Link {
-        state,
-        since: Some(ago(80)),
-        heard: Some(ago(75)),
-        retry_at: Some(ahead(12)),
-        detail: "error trying to connect".into(),
-        synced: Some(ago(600)),
-    }
+    // What a live link has to tell is what it lacks.
+    let detail = if state == LinkState::Live { "" } else { "error trying to connect" };
+    Link { state, since: Some(ago(80)), heard: Some(ago(75)), retry_at: Some(ahead(12)), detail: detail.into(), synced: Some(ago(600)) }
 }

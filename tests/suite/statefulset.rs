@@ -120,7 +120,8 @@ async fn an_abort_brings_every_new_pod_back() {
     wait(&fx, "ledger", updated(2)).await;
 
     let app = Start::new(rig, &ns).args(["-n", &ns, "ledger"]).run();
-    app.shows(&["WAITING", "partition 3: 2 of 3", "ledger-7"]);
+    // The way back is known once the revisions are.
+    app.shows(&["WAITING", "partition 3: 2 of 3", "rev 1 → 2"]);
     one_write(rig, &ns, &app, press("a", &["Abort", "partition", "app:v1", "accepted"])).await;
     wait_versions(&fx, "ledger", ["v1", "v1", "v1"]).await;
     let set = wait(&fx, "ledger", |s| s["status"]["readyReplicas"] == 3).await;
@@ -139,7 +140,7 @@ async fn undo_goes_to_the_revision_that_was_chosen() {
         wait(&fx, "ledger", |s| updated(3)(s) && s["status"]["currentRevision"] == s["status"]["updateRevision"]).await;
     }
     let app = Start::new(rig, &ns).args(["-n", &ns, "ledger"]).run();
-    app.shows(&["HEALTHY", "app:v3"]);
+    app.shows(&["HEALTHY", "app:v3", "rev 3"]);
     app.press("u");
     app.shows(&["revision 2", "app:v2", "revision 1", "app:v1"]);
     one_write(rig, &ns, &app, press("\x1b[B\r", &["Undo", "app:v1", "accepted"])).await;
@@ -161,7 +162,7 @@ async fn a_broken_template_is_told_and_the_command_given() {
     let delete = format!("kubectl -n {ns} delete pod ledger-2");
 
     let app = Start::new(rig, &ns).args(["-n", &ns, "ledger"]).size(200, 50).run();
-    app.shows(&["FAILING", "ledger-2", "going back takes two things", &delete]);
+    app.shows(&["FAILING", "ledger-2", "going back takes two things", &delete, "rev 1 → 2"]);
     app.press("a");
     app.shows(&["Abort", "accepted", "nothing moves until the broken pod is deleted as well"]);
     app.confirm();

@@ -75,11 +75,6 @@ impl<'a> Side<'a> {
         Some(labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(","))
     }
 
-    /// Name of the workload behind it, when there is just one.
-    pub fn only_workload(&self) -> Option<Text> {
-        self.workloads.first().filter(|_| self.workloads.len() == 1).map(|w| w.object().meta.name.clone())
-    }
-
     fn sum(&self, of: fn(&detect::Side<'_>) -> u32) -> u32 {
         self.workloads.iter().map(|w| of(&w.0)).fold(0, u32::saturating_add)
     }

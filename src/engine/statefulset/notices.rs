@@ -76,7 +76,7 @@ fn by_hand(f: &Facts<'_>) -> Option<(Severity, String)> {
 fn held(f: &Facts<'_>) -> Option<(Severity, String)> {
     let old = f.replicas().saturating_sub(f.target());
     let text = || format!("partition {}: {} stay on the old version, also when they are recreated", f.partition(), pods(old));
-    (f.in_flight() && !f.on_delete() && old > 0).then(|| (Severity::Note, text()))
+    (f.in_flight() && !f.on_delete() && old > 0 && f.updated() <= f.target()).then(|| (Severity::Note, text()))
 }
 
 fn next_release(f: &Facts<'_>) -> Option<(Severity, String)> {

@@ -80,3 +80,10 @@ fn what_a_controller_owns_or_has_written() {
     let words = "Argo Rollouts wrote this route at 2026-11-21 04:10:00 UTC: if it still runs, it undoes this or takes it for progress";
     assert_eq!(said(&plan.warnings, Severity::Danger), [words], "a person must override it");
 }
+
+/// A VirtualService may be listed before the Rollout that moves it: what stands behind it is no workload of ours.
+#[test]
+fn a_route_that_comes_before_what_drives_it_is_not_taken_for_ours() {
+    let early = scene("virtualservice-hosts").without("Deployment", "web-stable").without("Deployment", "web-canary");
+    assert_eq!(early.parts(), None);
+}
