@@ -41,7 +41,7 @@ pub async fn look(state: &mut State, session: &mut Session, named: Option<&str>,
         step(state, session, Event::Msg(msg));
         if !opened && synced(state, Source::Fleet) {
             opened = true;
-            if let Some(uid) = named.and_then(|name| find(state, name)) {
+            if let Some(uid) = named.and_then(|name| state.named(name)) {
                 let mut effects = Vec::new();
                 input::open(state, &uid, crate::clock::now(), &mut effects);
                 perform(state, session, effects);
@@ -89,10 +89,6 @@ fn perform(state: &State, session: &mut Session, effects: Vec<Effect>) {
             _ => {}
         }
     }
-}
-
-fn find(state: &State, name: &str) -> Option<Text> {
-    state.rollouts.iter().find(|(_, k)| k.rollout.id.path() == name || *k.rollout.id.name == *name).map(|(uid, _)| uid.clone())
 }
 
 /// The rollouts a command is about, most urgent first.

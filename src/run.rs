@@ -88,6 +88,9 @@ const AT_ONCE: u32 = 3;
 /// Messages taken in before keys are looked at again.
 const FOLD: usize = 256;
 
+/// Time after which a rollout named on the command line is opened though not all lists are there.
+const ALL_LISTED: Duration = Duration::from_secs(3);
+
 /// Time between pictures while much happens: a slow link gets fewer.
 fn pace() -> Duration {
     let remote = std::env::var_os("SSH_CONNECTION").is_some() || std::env::var_os("SSH_TTY").is_some();
@@ -101,6 +104,7 @@ struct Loop<'a, H> {
     hands: &'a H,
     /// Rollout to open as soon as it is seen: `NS/NAME` or `NAME`.
     open: Option<String>,
+    began: Instant,
     dirty: bool,
     /// When the picture changes by time alone.
     next: Option<Time>,
@@ -119,7 +123,8 @@ pub async fn run<H: Hands>(mut state: State, session: Session, hands: &H, open: 
     let screen = Screen::enter(state.settings.mouse)?;
     state.view.size = crossterm::terminal::size()?;
     let pace = pace();
-    let mut this = Loop { state, session, screen, hands, open, dirty: true, next: None, due: Instant::now(), pace, end: None };
+    let now = Instant::now();
+    let mut this = Loop { state, session, screen, hands, open, began: now, dirty: true, next: None, due: now, pace, end: None };
     this.turn().await
 }
 
@@ -226,13 +231,13 @@ impl<H: Hands> Loop<'_, H> {
     /// Opens the rollout named on the command line once it is known.
     fn open_wanted(&mut self) {
         let Some(wanted) = &self.open else { return };
-        let found = self
-            .state
-            .rollouts
-            .iter()
-            .find(|(_, k)| k.rollout.id.path() == *wanted || *k.rollout.id.name == **wanted)
-            .map(|(uid, _)| uid.clone());
-        if found.is_none() && self.state.links.get(crate::model::Source::Fleet).synced.is_some() {
+        let found = self.state.named(wanted);
+        let synced = self.state.links.get(crate::model::Source::Fleet).synced.is_some();
+        // A route, say, may be listed after the workload that belongs to it; but one kind in trouble must not keep all back.
+        if !synced && self.began.elapsed() < ALL_LISTED {
+            return;
+        }
+        if found.is_none() && synced {
             self.state.note = Some((crate::clock::now(), format!("no rollout {wanted} in {}", self.state.scope).into()));
             self.open = None;
         } else if let Some(uid) = found {

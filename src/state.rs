@@ -21,7 +21,7 @@ use std::{
 };
 
 use crate::{
-    engine::survey::Survey,
+    engine::{ENGINES, survey::Survey},
     intent::Command,
     model::{Id, Links, Rollout, Text, Time, metrics::RolloutMetrics},
     msg::Identity,
@@ -144,6 +144,13 @@ impl State {
 
     pub fn get(&self, uid: &str) -> Option<&Known> {
         self.rollouts.get(uid)
+    }
+
+    /// The rollout that `NAME` or `NAMESPACE/NAME` means. Of several with one name, that of the first engine in the table.
+    pub fn named(&self, name: &str) -> Option<Text> {
+        let fits = |known: &Known| known.rollout.id.path() == name || *known.rollout.id.name == *name;
+        let rank = |known: &Known| ENGINES.iter().position(|engine| engine.kind() == known.rollout.engine);
+        self.rollouts.iter().filter(|(_, known)| fits(known)).min_by_key(|(_, known)| rank(known)).map(|(uid, _)| uid.clone())
     }
 
     /// The rollout the keys act on: the open one, or the selected row.

@@ -201,8 +201,10 @@ fn subject(f: &Facts<'_>) -> Subject {
     Subject {
         stable_service: text(primary),
         canary_service: text(canary),
+        // Where no mesh knows these Services, the workloads behind them are known all the same.
+        stable_workload: text(format!("{}-primary", f.target_name())),
+        canary_workload: text(f.target_name().to_owned()),
         ingresses: f.ca.spec.ingress_ref.iter().map(|i| Text::from(&i.name)).collect(),
-        ..Subject::default()
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Known, Screen, State, action, filter};
+use super::{Effect, Known, Screen, State, action, filter, input};
 use crate::{
     engine::{self, ENGINES, Engine, survey},
     model::{EngineKind, Notice, Phase, Rollout, Severity, Text, Time, metrics::RolloutMetrics},
@@ -120,13 +120,30 @@ fn fleet_changed(
     for (uid, kind) in roots {
         engine::of(kind).into_iter().for_each(|engine| remodel(state, engine, &uid, at, effects));
     }
+    follow_owner(state, at, effects);
+}
+
+/// A workload may be opened by its name before what drives it is known: then that is what was meant.
+fn follow_owner(state: &mut State, at: Time, effects: &mut Vec<Effect>) {
+    let owner = || {
+        let Screen::Rollout(uid) = &state.view.screen else { return None };
+        let open = state.rollouts.get(uid).filter(|known| known.deleted.is_some())?;
+        let root = engine::root(engine::of(open.rollout.engine)?, &state.objects, uid)?;
+        let (owner, _) = state.surveys.get(&root.meta.namespace)?.root_of(root)?;
+        state.rollouts.contains_key(&owner).then(|| (uid.clone(), owner))
+    };
+    let Some((uid, owner)) = owner() else { return };
+    let was = state.rollouts.remove(&uid).map(|known| format!("{} {}", known.rollout.id.kind, known.rollout.id.name));
+    input::open(state, &owner, at, effects);
+    state.note = was.map(|was| (at, format!("{was} belongs to this one").into()));
 }
 
 /// The open rollout, when one of these objects lies in its namespace: it may read what belongs to another, such as a route
 /// that two of them share.
 fn open_beside(state: &State, resource: &'static Resource, touched: &[Text]) -> Option<(Text, EngineKind)> {
     let Screen::Rollout(uid) = &state.view.screen else { return None };
-    let open = &state.rollouts.get(uid)?.rollout;
+    // One that was ended is not to come back.
+    let open = &state.rollouts.get(uid).filter(|known| known.deleted.is_none())?.rollout;
     let beside = |uid: &Text| state.objects.uid(resource, uid).is_some_and(|o| *o.meta.namespace == *open.id.namespace);
     touched.iter().any(beside).then(|| (uid.clone(), open.engine))
 }

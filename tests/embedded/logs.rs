@@ -14,7 +14,7 @@ async fn kubectl_logs() {
         return;
     }
     let Some(rig) = Rig::shared().await else { return };
-    let me = Person::new(rig, "logs", Identity::Viewer).await;
+    let me = Person::new(rig, "logs", Identity::Admin).await;
     let fx = me.fixtures();
     fx.canary("checkout", Canary::nginx()).await;
     fx.wait_phase("checkout", "Healthy").await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rolltop::guard::{READING_TIME, REREADING_TIME};
+
 use serde_json::Value;
 
 use crate::cluster::{
@@ -118,12 +120,15 @@ impl App {
     pub fn confirm(&self) {
         self.shows(&["esc cancel"]);
         let until = std::time::Instant::now() + PATIENCE;
+        // The card counts a key only once it could have been read; one that moved meanwhile takes longer, and each early key
+        // begins the reading anew.
+        let mut reading = READING_TIME + Duration::from_millis(400);
         while self.term.screen().contains("esc cancel") {
             assert!(std::time::Instant::now() < until, "the card takes no yes:\n{}", self.term.screen());
-            // The card counts a key only once it could have been read.
-            std::thread::sleep(Duration::from_millis(700));
+            std::thread::sleep(reading);
             self.press("y");
             std::thread::sleep(Duration::from_millis(300));
+            reading = REREADING_TIME + Duration::from_millis(300);
         }
     }
 

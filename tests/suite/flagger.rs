@@ -2,7 +2,6 @@
 //!
 //! A tick takes ten seconds, so that each test walks one Canary through as much as it can.
 
-use rolltop::guard::REREADING_TIME;
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,18 +53,6 @@ async fn one_write(rig: &Rig, ns: &str, act: impl AsyncFnOnce()) -> Entry {
 fn opened(rig: &Rig, mark: Mark, who: Identity) -> Vec<Entry> {
     let gate = |entry: &Entry| entry.subresource == "proxy" && entry.uri.ends_with("/gate/open") && entry.code == 202;
     rig.audit().since(mark).by(who.user()).writes().only(gate).0
-}
-
-/// A yes that counts even when the card has moved meanwhile: each key begins the reading anew.
-fn confirm(app: &App) {
-    let until = std::time::Instant::now() + PATIENCE;
-    app.shows(&["esc cancel"]);
-    while app.term.screen().contains("esc cancel") {
-        assert!(std::time::Instant::now() < until, "the card takes no yes:\n{}", app.term.screen());
-        std::thread::sleep(REREADING_TIME + std::time::Duration::from_millis(300));
-        app.press("y");
-        std::thread::sleep(std::time::Duration::from_millis(300));
-    }
 }
 
 /// What failed is not begun again by a mere yes.
@@ -140,7 +127,7 @@ async fn failed_checks_roll_back_and_a_retry_is_analysed_again() {
         app.press("r");
         app.shows(&["Retry", "accepted", "o to override"]);
         override_it(&app);
-        confirm(&app);
+        app.confirm();
         fx.wait_canary_phase("web", "Progressing").await;
     });
     assert_eq!(write.await.resource, "deployments");
@@ -154,7 +141,7 @@ async fn promote(rig: &Rig, ns: &str, app: &App) {
     let mark = rig.audit().mark();
     app.press("p");
     app.shows(&["Promote", "Opens gate", "accepted", "create services/proxy"]);
-    confirm(app);
+    app.confirm();
     app.done();
     let opened = opened(rig, mark, Identity::Oncall);
     assert_eq!(opened.len(), 1, "one action, one request: {opened:?}");
@@ -248,7 +235,7 @@ async fn pause_resume_abort_retry_and_promote_full_are_one_write_each() {
             if app.shows(words).contains("o to override") {
                 override_it(&app);
             }
-            confirm(&app);
+            app.confirm();
             fx.wait_canary("web", seen).await;
         });
         let write = write.await;
@@ -257,7 +244,8 @@ async fn pause_resume_abort_retry_and_promote_full_are_one_write_each() {
     };
     let canary = ("canaries".to_owned(), String::new());
 
-    // The prompt holds the present image: change its tag.
+    // The prompt holds the present image: change its tag. It asks for what has been read by then.
+    app.shows(&["app:v1"]);
     app.press("i");
     app.shows(&["v1"]);
     let begun = act("\x7f2\r", &["v2", "accepted"], &|c| phase(c) == "Progressing").await;
@@ -304,7 +292,7 @@ async fn an_abort_takes_the_way_that_flagger_sees() {
     let write = one_write(rig, &ns, async || {
         app.press("a");
         app.shows(&["Abort", "deadline of 1 s", "accepted"]);
-        confirm(&app);
+        app.confirm();
         fx.wait_canary_phase("web", "Failed").await;
     });
     assert_eq!(write.await.subresource, "");
@@ -317,7 +305,7 @@ async fn an_abort_takes_the_way_that_flagger_sees() {
     let mark = rig.audit().mark();
     other.press("a");
     other.shows(&["Abort", "spec.suspend", "accepted"]);
-    confirm(&other);
+    other.confirm();
     held.wait_canary("web", |c| phase(c) == "Failed" && !suspended(c)).await;
     let writes = rig.audit().since(mark).by("oncall").writes().namespace(&beside);
     let parts: Vec<&str> = writes.iter().map(|w| w.subresource.as_str()).collect();

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     engine::{
         Change, Expectation, Goal, Plan, Refusal, Write,
-        workload::{containers, edit::Edit, owner, pods, rewrite},
+        workload::{containers, edit::Edit, pods, rewrite},
     },
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, PodHealth, Role, Rollout, Severity, Text, Time, Track},
@@ -668,7 +668,6 @@ impl Ask<'_, '_> {
 
     fn finish(&self, draft: Draft, intent: &Intent) -> Plan {
         let mut warnings = draft.warnings;
-        warnings.extend(self.gitops(intent.verb()));
         warnings.extend(self.not_ready(intent.verb()));
         warnings.sort_by_key(|n| std::cmp::Reverse(n.severity));
         let capacity = draft.share_after.and_then(|share| self.capacity(share));
@@ -703,21 +702,6 @@ impl Ask<'_, '_> {
         let why = failing.map_or_else(String::new, |p| format!(": {}", pods::reason(p)));
         let text = format!("{} of {} new {} ready{why}", new.ready, new.desired, if new.desired == 1 { "pod is" } else { "pods are" });
         Some(Notice { severity: Severity::Danger, text: text.into() })
-    }
-
-    /// A template is what Git holds, so it is put back; other fields are mostly not in Git. Status never is.
-    fn gitops(&self, verb: Verb) -> Option<Notice> {
-        let owner = owner::spoken(self.rollout.owner.as_ref()?);
-        let (severity, text) = match verb {
-            Verb::Undo | Verb::SetImage | Verb::Flip => {
-                (Severity::Warning, format!("{owner} owns it: this will be reverted to what Git says"))
-            }
-            Verb::Pause | Verb::Resume | Verb::Restart => {
-                (Severity::Note, format!("{owner} owns it and may revert this if the field is in Git"))
-            }
-            _ => return None,
-        };
-        Some(Notice { severity, text: text.into() })
     }
 
     /// Who would carry how much: ready pods now, share of users now and after.

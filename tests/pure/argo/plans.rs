@@ -1,7 +1,7 @@
 //! What is written: each plan accepted by the state it was made for, refused by the state after.
 
 use rolltop::{
-    engine::{Engine, Goal, Patch, Plan, Progress, argo::ARGO},
+    engine::{Engine, Goal, Patch, Plan, Progress, argo::ARGO, gitops},
     intent::{Danger, Intent, Verb},
     model::{Severity, Text},
 };
@@ -241,16 +241,18 @@ fn what_a_person_must_hear() {
     assert!(has(&loud("analysis-inconclusive", Intent::Promote), Severity::Warning, "could not decide"));
     let one = changed("canary-healthy", |r| r["spec"]["replicas"] = 1.into()).plan(&Intent::Restart).unwrap();
     assert!(one.warnings.iter().any(|w| w.severity == Severity::Danger));
+}
+
+#[test]
+fn what_git_holds_is_taken_back_and_status_it_never_holds() {
     let owned = |intent: Intent| {
-        changed("canary-router-paused-at-step", |r| {
+        let scene = changed("canary-router-paused-at-step", |r| {
             r["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = "shop:argoproj.io/Rollout:shop/x6".into()
-        })
-        .plan(&intent)
-        .unwrap()
-        .warnings
+        });
+        gitops::warning(&scene.plan(&intent).unwrap(), &scene.model(), &scene.objects)
     };
-    assert!(owned(image("app:v9")).iter().any(|w| w.text.contains("Argo CD app \"shop\"") && w.severity == Severity::Warning));
-    assert!(!owned(Intent::Abort).iter().any(|w| w.text.contains("Argo CD")), "Git holds no status");
+    assert!(owned(image("app:v9")).is_some_and(|w| w.text.contains("Argo CD app \"shop\"") && w.severity == Severity::Warning));
+    assert_eq!(owned(Intent::Abort), None, "Git holds no status");
 }
 
 #[test]
