@@ -99,16 +99,22 @@ fn tally(ctx: &Ctx<'_>, width: usize) -> line::Words {
         let joint = if out.is_empty() { " ".into() } else { format!(" {} ", glyphs::DOT) };
         out = out.put(joint, ctx.ink.dim).put(format!("{n} {word}"), if n == 0 { ctx.ink.dim } else { style });
     }
+    let counts = out.line();
+    // Without a filter the rest of the line says what the counts leave out.
+    if !ctx.view.filtering && ctx.view.filter.is_empty() {
+        let room = width.saturating_sub(counts.width() + 3);
+        return line::both(counts, line::fit(lacks(ctx), room), width);
+    }
     // What is being typed must be seen; the counts give way.
     let filter = filter(ctx);
     let room = if filter.width() == 0 { width } else { width.saturating_sub(filter.width() + 2) };
-    line::both(line::fit(out.line(), room), filter, width)
+    line::both(line::fit(counts, room), filter, width)
 }
 
 fn filter(ctx: &Ctx<'_>) -> line::Words {
     let text = &ctx.view.filter.text;
     if !ctx.view.filtering && ctx.view.filter.is_empty() {
-        return line::words(withheld(ctx).unwrap_or_default(), ctx.ink.warn);
+        return line::Words::default();
     }
     let mut out = Writer::new().put(format!("/{text}"), ctx.ink.strong);
     if ctx.view.filtering {
@@ -118,6 +124,10 @@ fn filter(ctx: &Ctx<'_>) -> line::Words {
         out.push(format!("  {term}: is no field"), ctx.ink.warn);
     }
     out.put(format!("  {} shown ", ctx.state.order.len()), ctx.ink.dim).line()
+}
+
+fn lacks(ctx: &Ctx<'_>) -> line::Words {
+    withheld(ctx).map(|what| line::words(format!("{what} "), ctx.ink.warn)).unwrap_or_default()
 }
 
 /// What the picture lacks though the server answers: kinds that may not be read, namespaces that are not watched.
