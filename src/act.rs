@@ -3,6 +3,8 @@
 //! A [`Writer`] is built from a connection by the interactive session alone. The result of an action is
 //! not shown from here: the cluster's watches do that, or the card says that they have not.
 
+mod health;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{Request, header::CONTENT_TYPE};
@@ -11,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     cluster::Reader,
-    engine::{Call, Patch, Plan, Write},
+    engine::{Call, Patch, Plan, Probe, Write},
     guard::Approved,
     journal::{self, Event, Journal, Record},
     model::{Id, Text},
@@ -65,16 +67,17 @@ impl Writer {
         &self.journal
     }
 
-    /// Asks the server what it would say: rights, the object as it is now, and the same patches as a dry run.
-    pub fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource) {
+    /// Asks the server what it would say: rights, the object as it is now, the same patches as a dry run, and the pods that
+    /// users would be sent to.
+    pub fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource, probes: Vec<Probe>) {
         let this = Self { flying: Arc::default(), ..self.clone() };
         tokio::spawn(async move {
-            let findings = Box::new(this.findings(plan, root).await);
+            let findings = Box::new(this.findings(plan, root, &probes).await);
             let _ = this.tx.send(Msg::now(Body::Rehearsed { card, findings })).await;
         });
     }
 
-    async fn findings(&self, plan: Plan, root: &'static Resource) -> Findings {
+    async fn findings(&self, plan: Plan, root: &'static Resource, probes: &[Probe]) -> Findings {
         let server = async {
             // Without the right a dry run would only be one more refusal in the audit log.
             match self.rights(&plan.writes).await {
@@ -82,8 +85,9 @@ impl Writer {
                 rights => (rights, self.dry_run(&plan).await),
             }
         };
-        let (object, (rights, dry_run)) = tokio::join!(self.reader.get(root, &plan.target.namespace, &plan.target.name), server);
-        Findings { root: object.ok(), dry_run, rights, plan }
+        let root = self.reader.get(root, &plan.target.namespace, &plan.target.name);
+        let (object, (rights, dry_run), health) = tokio::join!(root, server, health::ask(&self.client, probes));
+        Findings { root: object.ok(), dry_run, rights, health, plan }
     }
 
     async fn rights(&self, writes: &[Write]) -> Check {
@@ -288,7 +292,9 @@ struct Failure {
 /// was stored. Any 5xx, and a connection lost after the request left, may hide a success.
 fn classify(error: &kube::Error) -> Failure {
     let (kind, said) = match error {
-        kube::Error::Api(status) if foreign(status) => (Kind::Answered(status.code), format!("{}: {}", status.code, status.message).into()),
+        kube::Error::Api(status) if !is_api_servers(status) => {
+            (Kind::Answered(status.code), format!("{}: {}", status.code, status.message).into())
+        }
         kube::Error::Api(status) => (kind_of(status.code), Text::from(&status.message)),
         kube::Error::Auth(e) => (Kind::Unreachable, Text::from(e.to_string())),
         other if never_left(other) => (Kind::Unreachable, Text::from(format!("could not be sent: {other}"))),
@@ -297,9 +303,10 @@ fn classify(error: &kube::Error) -> Failure {
     Failure { kind, said }
 }
 
-/// Whether these are not the API server's words: it always gives a reason of its own, kube makes one up for others.
-fn foreign(status: &kube::core::Status) -> bool {
-    status.reason == "Failed to parse error data"
+/// Whether these are the API server's words, not those of what it leads to: it always gives a reason of its own, kube makes
+/// one up for others.
+fn is_api_servers(status: &kube::core::Status) -> bool {
+    status.reason != "Failed to parse error data"
 }
 
 fn kind_of(code: u16) -> Kind {

@@ -13,6 +13,7 @@ pub mod gitops;
 pub mod knative;
 pub mod kruise;
 pub mod kserve;
+pub mod law;
 pub mod plan;
 pub mod ratio;
 pub mod rights;
@@ -32,7 +33,7 @@ use crate::{
 pub use rights::Right;
 pub use survey::Part;
 
-pub use plan::{Call, Change, Expectation, Goal, Patch, Plan, Progress, Refusal, Write};
+pub use plan::{Call, Change, Expectation, Goal, Patch, Plan, Probe, Progress, Refusal, Write};
 
 pub trait Engine: Sync {
     fn kind(&self) -> EngineKind;
@@ -81,6 +82,11 @@ pub trait Engine: Sync {
     /// # Errors
     /// A [`Refusal`] when the intent makes no sense in this state, with what to do instead.
     fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: crate::model::Time) -> Result<Plan, Refusal>;
+
+    /// Whom to ask how they are while the card of this intent is read.
+    fn probes(&self, _rollout: &Rollout, _root: &Object, _objects: &Objects, _intent: &Intent) -> Vec<Probe> {
+        Vec::new()
+    }
 
     /// How far a plan's effect can be seen in the cluster's own words.
     fn progress(&self, goal: &Goal, rollout: &Rollout, root: &Object, objects: &Objects) -> Progress;

@@ -16,7 +16,7 @@ use crate::{
         Links, Notice, Rollout, Severity, Source, Text, Time,
         metrics::{Reading, RolloutMetrics},
     },
-    msg::Check,
+    msg::{Check, Health},
     object::{Object, Objects},
     settings::Settings,
     state::{Card, Confirm, Known, Mode},
@@ -231,6 +231,15 @@ pub fn approve(card: &Card, _: &Grant, now: Time) -> Result<Approved<Plan>, Text
 /// Whether a card in this context asks for the rollout's name. The safe direction never does.
 pub fn asks_for_name(settings: &Settings, plan: &Plan) -> bool {
     settings.protected && plan.danger > Danger::None && plan.intent.verb() != Verb::Abort
+}
+
+/// Pods that do not answer well are no place to send users to. One that could not be asked is only said: the right to ask is
+/// a wide one, and Kubernetes' own probe has found them ready.
+pub fn unwell(health: &Health) -> Option<Notice> {
+    match health {
+        Health::Bad(what) => Some(Notice { severity: Severity::Danger, text: format!("unhealthy: {what}").into() }),
+        Health::Good(_) | Health::NotAsked(_) => None,
+    }
 }
 
 /// A check that could not be asked counts as an objection, not as a yes.

@@ -26,7 +26,14 @@
 //! - A plan's conditions pin the release, not only the field it changes: finishing or aborting a release
 //!   leaves its spec as it was.
 //! - An engine says which objects are rollouts and which are parts of one ([`engine::survey`]); engines are asked in
-//!   the order of their table, so that one workload is shown once.
+//!   the order of their table, so that one workload is shown once. It also names what it reads and writes
+//!   ([`engine::rights`]): manifests, the demo's person and the tests' roles are made from that, and the guard lets no
+//!   plan write elsewhere.
+//! - What the settings say about objects, such as phases for routes without a controller, travels with the objects
+//!   ([`object::Objects::conventions`]), so that engines stay functions of what they are given.
+//! - Whether GitOps takes a write back is said once for all engines, from the write itself ([`engine::gitops`]).
+//! - Two questions are asked while a card is read that are no dry run of a patch: a gate that would be opened through the
+//!   API server's proxy ([`engine::Call`]), and pods that users would be sent to ([`engine::Probe`]).
 //! - All tasks tell the time by [`clock`], which `rolltop demo --speed` scales; views and engines still get `now`.
 //! - [`demo`] is a cluster in the process: a store under an API server's rules, controllers over it in virtual time,
 //!   a traffic model and a Prometheus, all behind loopback HTTP. Nothing outside that room knows of it. Its token also

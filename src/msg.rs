@@ -88,6 +88,14 @@ pub enum Check {
     Unknown(Text),
 }
 
+/// What the pods say that users would be sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    Good(Text),
+    Bad(Text),
+    NotAsked(Text),
+}
+
 /// What was learned about a plan without carrying it out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Findings {
@@ -97,6 +105,8 @@ pub struct Findings {
     pub dry_run: Check,
     /// `SelfSubjectAccessReview` for every write.
     pub rights: Check,
+    /// None when nobody had to be asked.
+    pub health: Option<Health>,
     pub plan: Plan,
 }
 

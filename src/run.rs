@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     act::Writer,
-    engine::Plan,
+    engine::{Plan, Probe},
     guard::{Approved, Grant},
     journal, keys,
     model::{Id, Text, Time},
@@ -25,7 +25,7 @@ use crate::{
 pub trait Hands {
     /// Permission for the guard to approve plans, where there is a writer.
     fn grant(&self) -> Option<Grant>;
-    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource);
+    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource, probes: Vec<Probe>);
     fn carry_out(&self, card: u64, approved: Approved<Plan>);
     fn journal(&self, card: Option<u64>, rollout: Option<Id>, event: journal::Event);
     fn known_as(&self, user: &Text);
@@ -36,8 +36,8 @@ impl Hands for Writer {
         Some(Grant::from_writer(self))
     }
 
-    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource) {
-        Self::rehearse(self, card, plan, root);
+    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource, probes: Vec<Probe>) {
+        Self::rehearse(self, card, plan, root, probes);
     }
 
     fn carry_out(&self, card: u64, approved: Approved<Plan>) {
@@ -66,7 +66,7 @@ impl Hands for NoHands {
     fn grant(&self) -> Option<Grant> {
         None
     }
-    fn rehearse(&self, _: u64, _: Plan, _: &'static Resource) {}
+    fn rehearse(&self, _: u64, _: Plan, _: &'static Resource, _: Vec<Probe>) {}
     fn carry_out(&self, _: u64, _: Approved<Plan>) {}
     fn journal(&self, _: Option<u64>, _: Option<Id>, _: journal::Event) {}
     fn known_as(&self, _: &Text) {}
@@ -264,7 +264,7 @@ impl<H: Hands> Loop<'_, H> {
                     self.session.focus(&self.state, crate::clock::now());
                 }
                 Effect::Focus => self.session.focus(&self.state, crate::clock::now()),
-                Effect::Rehearse { card, plan, root } => self.hands.rehearse(card, *plan, root),
+                Effect::Rehearse { card, plan, root, probes } => self.hands.rehearse(card, *plan, root, probes),
                 Effect::Act { card, approved } => self.hands.carry_out(card, *approved),
                 Effect::Journal { card, rollout, event } => self.hands.journal(card, rollout, *event),
                 Effect::Copy(text) => self.terminal(|screen| screen.copy(&text)),

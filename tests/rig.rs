@@ -15,6 +15,8 @@ mod suite;
 
 #[path = "rig/api_write.rs"]
 mod api_write;
+#[path = "rig/health.rs"]
+mod health;
 #[path = "rig/mixed.rs"]
 mod mixed;
 #[path = "rig/promql.rs"]

@@ -10,6 +10,7 @@
 pub mod detect;
 pub mod dto;
 pub mod facts;
+mod health;
 pub mod idle;
 pub mod picture;
 pub mod plan;
@@ -17,7 +18,7 @@ pub mod version;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Engine, Goal, Part, Plan, Probe, Progress, Refusal, Right,
         workload::{autoscaler, bare, owner, template},
     },
     intent::{Intent, Verb},
@@ -34,7 +35,7 @@ pub static BLUE_GREEN: BlueGreen = BlueGreen;
 
 static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
 static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
-static WRITES: [Right; 2] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)];
+static WRITES: [Right; 3] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT), Right::ask(&kinds::POD)];
 
 static VERBS: [Verb; 7] = [Verb::Flip, Verb::Promote, Verb::Abort, Verb::ScaleDown, Verb::Scale, Verb::SetImage, Verb::Restart];
 
@@ -87,6 +88,12 @@ impl Engine for BlueGreen {
             return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
         }
         plan::plan(&f, rollout, intent, now)
+    }
+
+    fn probes(&self, _: &Rollout, root: &Object, objects: &Objects, intent: &Intent) -> Vec<Probe> {
+        let sends_users = matches!(intent, Intent::Flip | Intent::Promote | Intent::Abort);
+        let facts = Facts::read(root, objects).ok().filter(|_| sends_users);
+        facts.map(|f| health::probes(&f)).unwrap_or_default()
     }
 
     fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {

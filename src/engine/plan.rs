@@ -32,6 +32,17 @@ pub struct Call {
     pub body: Value,
 }
 
+/// A question to one pod, before users are sent to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    pub namespace: Text,
+    pub pod: Text,
+    pub https: bool,
+    pub port: u16,
+    /// With its slash: `/ready`.
+    pub path: Text,
+}
+
 /// One PATCH request, or one POST to a Service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {

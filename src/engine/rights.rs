@@ -30,6 +30,11 @@ impl Right {
         self.verb == write.verb() && self.resource == write.resource && self.subresource == write.subresource
     }
 
+    /// Asking a pod through the API server how it is.
+    pub const fn ask(resource: &'static Resource) -> Self {
+        Self { resource, subresource: Some("proxy"), verb: "get" }
+    }
+
     fn resource(&self) -> String {
         self.subresource.map_or_else(|| self.resource.plural.into(), |sub| format!("{}/{sub}", self.resource.plural))
     }

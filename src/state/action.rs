@@ -196,6 +196,7 @@ fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
         plan: None,
         dry_run: Check::Pending,
         rights: Check::Pending,
+        health: None,
         objections: Vec::new(),
         overridden: false,
         typed: None,
@@ -213,12 +214,15 @@ fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
 fn fill(state: &State, known: &Known, card: &mut Card, plan: Plan, now: Time, effects: &mut Vec<Effect>) {
     card.dry_run = Check::Pending;
     card.rights = Check::Pending;
+    card.health = None;
     card.ready_at = None;
     card.overridden = false;
     card.typed = guard::asks_for_name(&state.settings, &plan).then(String::new);
     speak(state, known, card, &plan, now);
-    if let Some(root) = engine::of(known.rollout.engine).and_then(|e| engine::root(e, &state.objects, &known.rollout.id.uid)) {
-        effects.push(Effect::Rehearse { card: card.number, plan: Box::new(plan.clone()), root: root.resource });
+    let engine = engine::of(known.rollout.engine);
+    if let Some((engine, root)) = engine.and_then(|e| Some((e, engine::root(e, &state.objects, &known.rollout.id.uid)?))) {
+        let probes = engine.probes(&known.rollout, root, &state.objects, &plan.intent);
+        effects.push(Effect::Rehearse { card: card.number, plan: Box::new(plan.clone()), root: root.resource, probes });
     }
     card.plan = Some(plan);
 }
@@ -238,6 +242,7 @@ fn speak(state: &State, known: &Known, card: &mut Card, plan: &Plan, now: Time) 
     if guard::moves_forward(&plan.intent, &known.rollout) {
         card.objections.extend(guard::doubts(&card.dry_run, "the dry run"));
         card.objections.extend(guard::doubts(&card.rights, "the rights"));
+        card.objections.extend(card.health.as_ref().and_then(guard::unwell));
     }
     card.evidence = evidence(state, now);
     card.verdict = match known.verdict.because.is_empty() {
@@ -260,7 +265,7 @@ fn evidence(state: &State, now: Time) -> Text {
 
 /// Who else touched the object lately, newest first.
 fn others(rollout: &Rollout, now: Time) -> Text {
-    const CONTROLLERS: [&str; 2] = ["rollouts-controller", "argo-rollouts"];
+    const CONTROLLERS: [&str; 5] = ["rollouts-controller", "argo-rollouts", "kube-controller-manager", "flagger", "kruise-rollout"];
     let mut writers: Vec<_> =
         rollout.writers.iter().filter(|w| !CONTROLLERS.iter().any(|c| w.manager.contains(c))).filter_map(|w| Some((w.at?, w))).collect();
     writers.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -297,6 +302,7 @@ pub fn rehearsed(state: &mut State, number: u64, findings: Findings, at: Time, e
     if current {
         card.dry_run = findings.dry_run;
         card.rights = findings.rights;
+        card.health = findings.health;
         card.ready_at = Some(at);
         if let (Some(known), Some(plan)) = (state.rollouts.get(&*card.target.uid), card.plan.clone()) {
             speak(state, known, &mut card, &plan, at);

@@ -4,7 +4,7 @@ use crate::{
     engine::{Plan, Refusal},
     intent::Intent,
     model::{Id, Notice, Text, Time},
-    msg::Check,
+    msg::{Check, Health},
 };
 
 /// An action from its key press to its effect.
@@ -19,6 +19,7 @@ pub struct Card {
     pub plan: Option<Plan>,
     pub dry_run: Check,
     pub rights: Check,
+    pub health: Option<Health>,
     /// What must be overridden with `o`, in words; empty when nothing must.
     pub objections: Vec<Notice>,
     /// `o` was pressed.

@@ -106,7 +106,7 @@ fn rehearsals(effects: &[Effect]) -> usize {
 /// The server answers an open card: everything is fine.
 fn approve_of(state: &mut State) {
     let (number, plan) = open_plan(state);
-    let findings = Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, plan };
+    let findings = Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, health: None, plan };
     send(state, Body::Rehearsed { card: number, findings: Box::new(findings) });
 }
 
@@ -246,7 +246,7 @@ fn when_the_ground_moves_the_card_says_so_and_the_old_answer_is_void() {
     assert!(state.card.as_ref().unwrap().moved.is_some());
     assert_eq!(acts(&press(&mut state, "y", at(5))), 0);
     // A late answer about the old plan does not count for the new one.
-    let findings = Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, plan: old };
+    let findings = Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, health: None, plan: old };
     send(&mut state, Body::Rehearsed { card: number, findings: Box::new(findings) });
     assert_eq!(acts(&press(&mut state, "y", at(6))), 0);
     approve_of(&mut state);
@@ -274,8 +274,8 @@ fn a_pause_that_ended_turns_the_card_into_a_refusal() {
 #[test]
 fn a_dry_run_that_fails_or_missing_rights_leave_only_cancel() {
     for no in [
-        Findings { root: None, dry_run: Check::No("422".into()), rights: Check::Yes, plan: dummy() },
-        Findings { root: None, dry_run: Check::Yes, rights: Check::No("patch".into()), plan: dummy() },
+        Findings { root: None, dry_run: Check::No("422".into()), rights: Check::Yes, health: None, plan: dummy() },
+        Findings { root: None, dry_run: Check::Yes, rights: Check::No("patch".into()), health: None, plan: dummy() },
     ] {
         let mut state = state(ROUTER_PAUSED, Mode::Interactive);
         press(&mut state, "p", at(0));
@@ -485,7 +485,7 @@ fn a_slow_dry_run_does_not_bring_an_older_picture_back() {
         r["status"]["currentStepIndex"] = json!(3);
     });
     send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(newer) });
-    let findings = Findings { root: Some(old), dry_run: Check::Yes, rights: Check::Yes, plan };
+    let findings = Findings { root: Some(old), dry_run: Check::Yes, rights: Check::Yes, health: None, plan };
     send(&mut state, Body::Rehearsed { card: number, findings: Box::new(findings) });
     assert_eq!(state.open().unwrap().rollout.steps.current, Some(3));
 }
@@ -506,7 +506,7 @@ fn what_could_not_be_asked_is_asked_again_when_the_server_is_back() {
     let mut state = state(ROUTER_PAUSED, Mode::Interactive);
     press(&mut state, "p", at(0));
     let (number, plan) = open_plan(&state);
-    let findings = Findings { root: None, dry_run: Check::Unknown("no answer".into()), rights: Check::Yes, plan };
+    let findings = Findings { root: None, dry_run: Check::Unknown("no answer".into()), rights: Check::Yes, health: None, plan };
     send(&mut state, Body::Rehearsed { card: number, findings: Box::new(findings) });
     assert_eq!(rehearsals(&update(&mut state, Event::Tick, at(2))), 0, "not over and over");
     assert_eq!(rehearsals(&update(&mut state, Event::Tick, at(8))), 1);

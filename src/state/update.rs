@@ -2,7 +2,7 @@
 
 use super::{State, action, ingest, input, order};
 use crate::{
-    engine::Plan,
+    engine::{Plan, Probe},
     guard::Approved,
     journal,
     model::{Id, Text, Time},
@@ -52,6 +52,7 @@ pub enum Effect {
         card: u64,
         plan: Box<Plan>,
         root: &'static Resource,
+        probes: Vec<Probe>,
     },
     Act {
         card: u64,

@@ -13,7 +13,7 @@ use crate::{
     guard,
     intent::Verb,
     model::{Severity, Source, Text},
-    msg::Check,
+    msg::{Check, Health},
     state::{Card, Confirm, Stage},
 };
 
@@ -179,6 +179,7 @@ fn asking(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> 
     let conditions: Vec<&str> = plan.only_if.iter().map(Text::as_str).collect();
     lines.extend(labelled(ctx, 12, "only if", &conditions.join(" · "), ctx.ink.plain, width));
     lines.extend(checks(ctx, card, plan, width));
+    lines.extend(card.health.iter().flat_map(|health| asked(ctx, health, width)));
     lines.push(Ranked::new(10, evidence(ctx)));
     lines.extend(labelled(ctx, 7, "verdict", &card.verdict, ctx.ink.plain, width));
     lines.extend(labelled(ctx, 14, "others", &quoted(&card.others), ctx.ink.plain, width));
@@ -241,6 +242,16 @@ fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> 
         .put(write.unwrap_or_default(), ctx.ink.dim)
         .line();
     vec![Ranked::new(8, line)]
+}
+
+/// What the pods said that users would be sent to; trouble stands among the objections.
+fn asked(ctx: &Ctx<'_>, health: &Health, width: usize) -> Vec<Ranked> {
+    let (text, style) = match health {
+        Health::Good(what) => (format!("{} {what}", glyphs::DONE), ctx.ink.good),
+        Health::Bad(what) => (format!("{} {what}", glyphs::FAILED), ctx.ink.bad),
+        Health::NotAsked(why) => (format!("{} not asked: {why}", glyphs::UNKNOWN), ctx.ink.dim),
+    };
+    labelled(ctx, 6, "health", &text, style, width)
 }
 
 fn check(ctx: &Ctx<'_>, check: &Check, yes: &str) -> (String, Style) {

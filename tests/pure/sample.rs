@@ -444,6 +444,7 @@ pub fn card(stage: Stage) -> Card {
         plan: Some(plan()),
         dry_run: Check::Yes,
         rights: Check::Yes,
+        health: None,
         objections: Vec::new(),
         overridden: false,
         typed: None,

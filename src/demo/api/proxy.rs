@@ -1,9 +1,9 @@
 //! `services/proxy` and `pods/proxy`: requests through the API server to what runs in the cluster, which here is the
-//! embedded Prometheus, Flagger's load tester where a Service leads to one, and nothing else.
+//! embedded Prometheus, Flagger's load tester where a Service leads to one, and pods that say whether they are ready.
 
 use axum::{
     body::Body,
-    http::{Request, header},
+    http::{Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tower::Service;
@@ -16,7 +16,7 @@ const NAME: &str = "prometheus";
 
 /// The answer of whom the call is for.
 pub async fn forward(world: &World, call: &Call) -> Response {
-    if let Some(answer) = load_tester(world, call) {
+    if let Some(answer) = load_tester(world, call).or_else(|| pod(world, call)) {
         return answer;
     }
     match request(world, call) {
@@ -69,6 +69,20 @@ fn load_tester(world: &World, call: &Call) -> Option<Response> {
     answer.map(IntoResponse::into_response)
 }
 
+/// A pod's answer, at whatever port and path: it is as well as its kubelet found it.
+fn pod(world: &World, call: &Call) -> Option<Response> {
+    let target = &call.target;
+    if target.kind.id() != "pods" {
+        return None;
+    }
+    let (namespace, name) = (target.namespace.as_deref()?, bare(target.name.as_deref()?));
+    let pod = world.with(|sim| Some(sim.store.get(&Key::new("pods", namespace, name))?.value()))?;
+    let conditions = pod["status"]["conditions"].as_array();
+    let ready = conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"));
+    let (code, words) = if ready { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    Some((code, words).into_response())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -79,6 +93,22 @@ mod tests {
         super::tests::{put, world},
         *,
     };
+
+    #[tokio::test]
+    async fn a_pod_answers_as_its_kubelet_found_it() {
+        let world = world();
+        let asks = async || {
+            let request = Request::get("/api/v1/namespaces/test/pods/web-1:8080/proxy/ready").header(header::AUTHORIZATION, "Bearer admin");
+            router::router(world.clone()).call(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+        };
+        let with = |ready: &str| {
+            json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "app", "image": "a"}]},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]}})
+        };
+        assert_eq!(asks().await, 503, "there is none yet");
+        put(&world, "pods", "test", "web-1", with("True"));
+        assert_eq!(asks().await, 200);
+    }
 
     #[tokio::test]
     async fn the_gates_of_a_load_tester_are_behind_its_service() {

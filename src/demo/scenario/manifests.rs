@@ -117,9 +117,15 @@ fn two_colours(workload: &Workload) -> Vec<Value> {
     vec![
         selecting(workload, name, blue),
         selecting(workload, &other_service(workload), green),
-        side(workload, &format!("{name}-{}", blue.1), blue, workload.replicas),
-        side(workload, &format!("{name}-{}", green.1), green, 0),
+        probed(side(workload, &format!("{name}-{}", blue.1), blue, workload.replicas)),
+        probed(side(workload, &format!("{name}-{}", green.1), green, 0)),
     ]
+}
+
+/// With a path at which its pods say how they are.
+fn probed(mut side: Value) -> Value {
+    side["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = json!({"httpGet": {"path": "/ready", "port": 8080}});
+    side
 }
 
 /// The stable side serves, the new one has no pods yet.

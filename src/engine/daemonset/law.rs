@@ -5,25 +5,14 @@ use super::{
     status::{Situation as S, situation},
 };
 use crate::{
-    engine::Refusal,
+    engine::{
+        Refusal,
+        law::{Law, No, Row, row},
+    },
     intent::Verb::{
         self, Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, Scale, ScaleDown, SetImage, SetWeight, Skip, Undo,
     },
 };
-
-/// Why not, what instead in words, and the command that does it.
-type No = (&'static str, &'static str, Option<Verb>);
-
-pub struct Row {
-    pub when: S,
-    pub allow: &'static [Verb],
-    no: No,
-    but: &'static [(Verb, No)],
-}
-
-const fn row(when: S, allow: &'static [Verb], no: No, but: &'static [(Verb, No)]) -> Row {
-    Row { when, allow, no, but }
-}
 
 const NO_STEPS: No = ("a rolling update has no steps: the controller goes on by itself", "pause it to look closer, or abort", Some(Pause));
 const NOTHING: No = ("nothing is in flight: every node has the same version", "set an image, restart or undo to begin a roll", None);
@@ -51,7 +40,9 @@ const NEVER: &[(Verb, No)] = &[
     (ScaleDown, ("no side without users is left behind: pods are replaced in place", "undo goes back to an earlier revision", Some(Undo))),
 ];
 
-pub static LAW: &[Row] = &[
+pub static LAW: Law<S> = Law { rows: ROWS, never: NEVER };
+
+static ROWS: &[Row<S>] = &[
     row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
     row(S::Unobserved, &[], ("the controller has not seen the newest change", "wait until the controller has acted", None), &[]),
     row(
@@ -77,16 +68,6 @@ pub static LAW: &[Row] = &[
 /// # Errors
 /// Why the verb makes no sense here.
 pub fn check(f: &Facts<'_>, verb: Verb) -> Result<S, Refusal> {
-    let here = situation(f);
-    let Some(row) = LAW.iter().find(|r| r.when == here) else { return Err(Refusal::because("nothing is known of this state")) };
-    if row.allow.contains(&verb) {
-        return Ok(here);
-    }
-    let steers = !matches!(here, S::Deleting | S::Unobserved);
-    let never = NEVER.iter().filter(|_| steers);
-    let (reason, instead, better) = row.but.iter().chain(never).find(|(v, _)| *v == verb).map_or(row.no, |(_, no)| *no);
-    // Never the way that is closed as well: what OnDelete holds cannot be paused.
-    let better = better.filter(|v| row.allow.contains(v) && !(*v == Pause && f.on_delete()));
-    let instead = if instead.is_empty() { f.delete() } else { instead.to_owned() };
-    Err(Refusal::because(reason).instead(instead, better))
+    // What OnDelete holds cannot be paused.
+    LAW.check(situation(f), verb, |better| better != Pause || !f.on_delete(), || Some(f.delete()))
 }

@@ -5,23 +5,12 @@ use super::{
     status::{Situation as S, situation},
 };
 use crate::{
-    engine::Refusal,
+    engine::{
+        Refusal,
+        law::{Law, No, Row, row},
+    },
     intent::Verb::{self, Abort, Flip, Pause, Promote, Restart, Resume, Retry, Scale, ScaleDown, SetImage, SetWeight, Undo},
 };
-
-/// Why not, what instead in words, and the command that does it.
-type No = (&'static str, &'static str, Option<Verb>);
-
-pub struct Row {
-    pub when: S,
-    pub allow: &'static [Verb],
-    no: No,
-    but: &'static [(Verb, No)],
-}
-
-const fn row(when: S, allow: &'static [Verb], no: No, but: &'static [(Verb, No)]) -> Row {
-    Row { when, allow, no, but }
-}
 
 const NO_STEPS: No = ("a rolling update has no steps: the controller goes on by itself", "pause it to look closer, or abort", Some(Pause));
 const PAUSED: No = ("a rolling update has no steps to promote: it is paused", "resume lets the roll go on", Some(Resume));
@@ -42,7 +31,9 @@ const NEVER: &[(Verb, No)] = &[
     (SetWeight, ("no router: how many users meet the new version follows from its ready pods", "pause holds the share", Some(Pause))),
 ];
 
-pub static LAW: &[Row] = &[
+pub static LAW: Law<S> = Law { rows: ROWS, never: NEVER };
+
+static ROWS: &[Row<S>] = &[
     row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
     row(
         S::Unobserved,
@@ -75,13 +66,5 @@ pub static LAW: &[Row] = &[
 /// # Errors
 /// Why the verb makes no sense here.
 pub fn check(f: &Facts<'_>, verb: Verb) -> Result<S, Refusal> {
-    let here = situation(f);
-    let Some(row) = LAW.iter().find(|r| r.when == here) else { return Err(Refusal::because("nothing is known of this state")) };
-    if row.allow.contains(&verb) {
-        return Ok(here);
-    }
-    let no = row.but.iter().chain(NEVER).find(|(v, _)| *v == verb);
-    let (reason, instead, better) = no.map_or(row.no, |(_, no)| *no);
-    // Never the way that is closed as well.
-    Err(Refusal::because(reason).instead(instead, better.filter(|v| row.allow.contains(v))))
+    LAW.check(situation(f), verb, |_| true, || None)
 }

@@ -5,25 +5,14 @@ use super::{
     status::{Situation as S, situation},
 };
 use crate::{
-    engine::Refusal,
+    engine::{
+        Refusal,
+        law::{Law, No, Row, row},
+    },
     intent::Verb::{
         self, Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, Scale, ScaleDown, SetImage, SetWeight, Skip, Undo,
     },
 };
-
-/// Why not, what instead in words, and the command that does it.
-type No = (&'static str, &'static str, Option<Verb>);
-
-pub struct Row {
-    pub when: S,
-    pub allow: &'static [Verb],
-    no: No,
-    but: &'static [(Verb, No)],
-}
-
-const fn row(when: S, allow: &'static [Verb], no: No, but: &'static [(Verb, No)]) -> Row {
-    Row { when, allow, no, but }
-}
 
 const NOTHING: No = ("all users are on the latest revision", "set an image to make a new one", Some(SetImage));
 const NOT_READY: No = ("the new revision is not ready, and users never met it", "wait, or set another image", Some(SetImage));
@@ -40,7 +29,9 @@ const NEVER: &[(Verb, No)] = &[
     (ScaleDown, ("a revision without users is scaled to zero by Knative", "nothing needs to be done", None)),
 ];
 
-pub static LAW: &[Row] = &[
+pub static LAW: Law<S> = Law { rows: ROWS, never: NEVER };
+
+static ROWS: &[Row<S>] = &[
     row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
     row(S::Unobserved, &[], ("the controller has not seen the newest change", "wait until the controller has acted", None), &[]),
     row(S::Failed, &[SetImage, Undo, Pause], NOT_READY, &[]),
@@ -60,16 +51,11 @@ pub static LAW: &[Row] = &[
 /// # Errors
 /// Why the verb makes no sense here.
 pub fn check(f: &Facts<'_>, verb: Verb) -> Result<S, Refusal> {
-    let here = situation(f);
-    let Some(row) = LAW.iter().find(|r| r.when == here) else { return Err(Refusal::because("nothing is known of this state")) };
-    if row.allow.contains(&verb) {
-        return Ok(here);
-    }
-    let steers = !row.allow.is_empty();
-    let never = NEVER.iter().filter(|_| steers);
-    let (reason, instead, better) = row.but.iter().chain(never).find(|(v, _)| *v == verb).map_or(row.no, |(_, no)| *no);
-    // Never the way that is closed as well: there must be a revision to go back to.
-    let possible =
-        |v: &Verb| row.allow.contains(v) && (!matches!(v, Undo) || f.revisions.len() > 1) && (!matches!(v, Abort) || f.old().is_some());
-    Err(Refusal::because(reason).instead(instead, better.filter(possible)))
+    // There must be a revision to go back to.
+    let possible = |better| match better {
+        Undo => f.revisions.len() > 1,
+        Abort => f.old().is_some(),
+        _ => true,
+    };
+    LAW.check(situation(f), verb, possible, || None)
 }

@@ -5,25 +5,14 @@ use super::{
     status::{Situation as S, situation},
 };
 use crate::{
-    engine::Refusal,
+    engine::{
+        Refusal,
+        law::{Law, No, Row, row},
+    },
     intent::Verb::{
         self, Abort, Flip, Pause, Promote, PromoteFull, Restart, Resume, Retry, Scale, ScaleDown, SetImage, SetWeight, Skip, Undo,
     },
 };
-
-/// Why not, what instead in words, and the command that does it.
-type No = (&'static str, &'static str, Option<Verb>);
-
-pub struct Row {
-    pub when: S,
-    pub allow: &'static [Verb],
-    no: No,
-    but: &'static [(Verb, No)],
-}
-
-const fn row(when: S, allow: &'static [Verb], no: No, but: &'static [(Verb, No)]) -> Row {
-    Row { when, allow, no, but }
-}
 
 const NOTHING: No = ("nothing is in flight: one version serves everybody", "set an image to begin a release", Some(SetImage));
 const BUSY: No = ("the step is still in progress", "wait until it pauses, or abort", Some(Abort));
@@ -47,7 +36,9 @@ const NEVER: &[(Verb, No)] = &[
     (ScaleDown, ("the controller takes the old side away itself", "nothing needs to be done", None)),
 ];
 
-pub static LAW: &[Row] = &[
+pub static LAW: Law<S> = Law { rows: ROWS, never: NEVER };
+
+static ROWS: &[Row<S>] = &[
     row(S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None), &[]),
     row(S::Unobserved, &[], ("the controller has not seen the newest change", "wait until the controller has acted", None), &[]),
     row(S::Disabled, &[SetImage], ("it is disabled: it steers nothing", "enable it first: spec.disabled", None), &[]),
@@ -69,16 +60,7 @@ pub static LAW: &[Row] = &[
 /// # Errors
 /// Why the verb makes no sense here.
 pub fn check(f: &Facts<'_>, verb: Verb) -> Result<S, Refusal> {
-    let here = situation(f);
-    let Some(row) = LAW.iter().find(|r| r.when == here) else { return Err(Refusal::because("nothing is known of this state")) };
-    if row.allow.contains(&verb) {
-        return Ok(here);
-    }
-    let steers = !row.allow.is_empty();
-    let never = NEVER.iter().filter(|_| steers);
-    let (reason, instead, better) = row.but.iter().chain(never).find(|(v, _)| *v == verb).map_or(row.no, |(_, no)| *no);
-    // Never the way that is closed as well.
-    Err(Refusal::because(reason).instead(instead, better.filter(|v| row.allow.contains(v) && possible(f, *v))))
+    LAW.check(situation(f), verb, |better| possible(f, better), || None)
 }
 
 /// Only a Deployment's stable template is at hand, and only a watched workload's image.
