@@ -113,7 +113,9 @@ pub fn oncall() -> Role {
     sections.retain(|(_, rules)| !rules.is_empty());
     Role {
         name: "rolltop-oncall",
-        about: "What acting needs, on top of rolltop-viewer. Leave out what nobody should steer by hand.",
+        about: "What acting needs, on top of rolltop-viewer. Leave out what nobody should steer by hand.\n\
+                # services/proxy opens Flagger's gates, pods/proxy asks pods how they are. Both reach every Service and pod of the\n\
+                # namespace: name them in resourceNames, or leave them out; rolltop then says what to do instead.",
         sections,
     }
 }
