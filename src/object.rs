@@ -95,6 +95,13 @@ pub struct Meta {
     pub writers: Vec<Writer>,
 }
 
+impl Meta {
+    /// When somebody last wrote the object itself, not its status.
+    pub fn written(&self) -> Option<Time> {
+        self.writers.iter().filter(|writer| writer.subresource.is_none()).filter_map(|writer| writer.at).max()
+    }
+}
+
 /// One object. `json` is the whole of it less managed fields and other ballast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {

@@ -149,7 +149,8 @@ pub fn wait(f: &Facts<'_>, phase: Phase) -> Option<Wait> {
         Phase::Progressing => (WaitFor::Pods, format!("pods of {} become ready", pair.new.name())),
         _ => return None,
     };
-    let since = f.mark().and_then(|m| m.paused.or(m.since));
+    // Without a mark it stands like this since the route was last written, at the longest.
+    let since = f.mark().and_then(|m| m.paused.or(m.since)).or_else(|| f.root.meta.written());
     Some(Wait { who, reason: reason.into(), since, until: None })
 }
 

@@ -91,7 +91,8 @@ pub fn wait(f: &Facts<'_>) -> Option<Wait> {
         S::Deleting | S::Unobserved => wait(WaitFor::Controller, detail(f)),
         S::Blocked => wait(WaitFor::Human, f.blocker().map(|p| format!("pod {} must be deleted", p.name)).unwrap_or_default().into()),
         S::ByHand => wait(WaitFor::Human, format!("pod {} must be deleted", f.next_to_delete()).into()),
-        S::Held => wait(WaitFor::Human, format!("partition {}", f.partition()).into()),
+        // The partition is as old as the last change of the spec, at the most.
+        S::Held => wait(WaitFor::Human, format!("partition {}", f.partition()).into()).map(|w| Wait { since: f.root.meta.written(), ..w }),
         S::Broken => wait(WaitFor::Human, "pods do not get ready".into()),
         S::Rolling | S::TakingBack | S::Short => wait(WaitFor::Pods, detail(f)),
     }
