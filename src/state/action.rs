@@ -10,7 +10,7 @@ use crate::{
     guard::{self, Ground},
     intent::{Intent, Verb},
     journal,
-    model::{Notice, Rollout, Source, Strategy, Text, Time},
+    model::{EngineKind, Notice, Rollout, Source, Strategy, Text, Time},
     msg::{Check, Findings, Outcome},
     timeline::{Entry, Origin},
 };
@@ -40,15 +40,17 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
     }
 }
 
-/// The earlier versions are only watched while the rollout is open: whether there is one to go back to shows there.
+/// Earlier versions and pods are only watched while the rollout is open: whether there is one to go back to shows there.
 fn needs_details(rollout: &Rollout, verb: Verb) -> bool {
-    let goes_back = match verb {
+    let asks_details = match verb {
+        // Whoever would get the users is asked first.
+        Verb::Flip | Verb::Promote if rollout.engine == EngineKind::BlueGreen => true,
         Verb::Undo => true,
         Verb::Abort => rollout.strategy == Strategy::Rolling,
         Verb::Flip => rollout.strategy == Strategy::BlueGreen && !rollout.in_flight(),
         _ => false,
     };
-    goes_back && !rollout.detailed
+    asks_details && !rollout.detailed
 }
 
 /// Goes on with a verb that had to wait for the rollout's details.
