@@ -231,6 +231,11 @@ impl<H: Hands> Loop<'_, H> {
     /// Opens the rollout named on the command line once it is known.
     fn open_wanted(&mut self) {
         let Some(wanted) = &self.open else { return };
+        // Somebody was faster: what they opened stays.
+        if matches!(self.state.view.screen, crate::state::Screen::Rollout(_)) {
+            self.open = None;
+            return;
+        }
         let found = self.state.named(wanted);
         let synced = self.state.links.get(crate::model::Source::Fleet).synced.is_some();
         // A route, say, may be listed after the workload that belongs to it; but one kind in trouble must not keep all back.

@@ -155,8 +155,15 @@ pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
     if let Some((_, why)) = f.idle_is {
         let new = if f.new_is_idle() { idle } else { live };
         add(Severity::Note, true, format!("{} counts as the new side: {}", new.value, why.words()));
-    } else {
+    } else if version::images(live) == version::images(idle) {
         add(Severity::Note, true, format!("both sides hold {}: nothing is being released", live.images()));
+    } else {
+        // Brought out within one second, and no tags to compare.
+        add(
+            Severity::Warning,
+            true,
+            format!("nothing tells which is newer: {} on {}, {} on {}", live.images(), live.value, idle.images(), idle.value),
+        );
     }
     for side in [live, idle] {
         add(Severity::Note, side.unobserved(), format!("the newest spec of Deployment {} has not been acted on", side.name()));
