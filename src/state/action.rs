@@ -10,7 +10,7 @@ use crate::{
     guard::{self, Ground},
     intent::{Intent, Verb},
     journal,
-    model::{EngineKind, Notice, Rollout, Source, Strategy, Text, Time},
+    model::{EngineKind, LinkState, Notice, Rollout, Source, Strategy, Text, Time},
     msg::{Check, Findings, Outcome},
     timeline::{Entry, Origin},
 };
@@ -24,9 +24,13 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         state.note = Some((now, "no rollout is selected".into()));
         return;
     };
+    // Only the last wish counts.
+    state.view.pending = None;
     match verb {
-        verb if state.view.screen == super::Screen::Fleet && needs_details(&known.rollout, verb) => {
-            super::input::open(state, &known.rollout.id.uid, now, effects);
+        verb if needs_details(&known.rollout, verb) && (state.view.screen == super::Screen::Fleet || is_loading(state, &known.rollout)) => {
+            if state.view.screen == super::Screen::Fleet {
+                super::input::open(state, &known.rollout.id.uid, now, effects);
+            }
             state.view.pending = Some(verb);
         }
         Verb::Undo => ask_revision(state, &known, now, effects),
@@ -53,9 +57,14 @@ fn needs_details(rollout: &Rollout, verb: Verb) -> bool {
     asks_details && !rollout.detailed
 }
 
+/// Whether the open rollout's details are on their way. Those that may not be read never come.
+fn is_loading(state: &State, rollout: &Rollout) -> bool {
+    !rollout.detailed && matches!(state.links.get(Source::Detail).state, LinkState::Off | LinkState::Connecting)
+}
+
 /// Goes on with a verb that had to wait for the rollout's details.
 pub fn resume(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
-    let ready = state.open().is_some_and(|k| k.rollout.detailed) && state.card.is_none() && state.view.overlay.is_none();
+    let ready = state.open().is_some_and(|k| !is_loading(state, &k.rollout)) && state.card.is_none() && state.view.overlay.is_none();
     if let Some(verb) = state.view.pending.take_if(|_| ready) {
         begin(state, verb, now, effects);
     }

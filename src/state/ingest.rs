@@ -33,7 +33,10 @@ pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
     }
     let at = msg.at;
     match msg.body {
-        Body::Link(source, link) => *state.links.entry(source) = link,
+        Body::Link(source, link) => {
+            *state.links.entry(source) = link;
+            action::resume(state, at, effects);
+        }
         Body::Snapshot { resource, scope, objects, .. } => snapshot(state, resource, scope, objects, at, effects),
         Body::Applied { object, scope, .. } => applied(state, *object, scope, at, effects),
         Body::Deleted { resource, uid, .. } => deleted(state, resource, &uid, at, effects),

@@ -631,3 +631,18 @@ fn a_flip_back_from_the_fleet_looks_for_the_old_pods_before_it_answers() {
     assert_eq!(card.intent, crate::intent::Intent::Flip);
     assert!(card.plan.is_some(), "{:?}", card.stage);
 }
+
+#[test]
+fn a_key_that_comes_before_the_details_waits_for_them_but_not_for_what_may_not_be_read() {
+    let mut state = state(FLIPPED, Mode::Interactive);
+    press(&mut state, "esc", at(1));
+    press(&mut state, "s", at(1));
+    update::settle(&mut state, at(1));
+    press(&mut state, "enter", at(2));
+    assert!(state.open().is_some_and(|k| !k.rollout.detailed));
+    press(&mut state, "f", at(2));
+    assert!(state.card.is_none(), "answered without having looked");
+    let link = Link { state: LinkState::Live, ..Link::default() };
+    send(&mut state, Body::Link(Source::Detail, link));
+    assert!(state.card.is_some(), "nothing more will come");
+}
