@@ -168,7 +168,9 @@ fn deployment(n: usize) -> (Value, Value) {
         },
         "spec": {
             "replicas": 3, "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container(&name), container("proxy")]}},
+            "template": {"metadata": {"labels": labels}, "spec": {
+                "containers": [container(&name), container("proxy")], "volumes": [{"name": "config", "emptyDir": {}}],
+            }},
         },
     });
     let condition = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason, "message": "fine", "lastTransitionTime": "2026-01-01T00:00:00Z", "lastUpdateTime": "2026-01-01T00:00:00Z"});
