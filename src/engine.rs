@@ -26,7 +26,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     intent::{Intent, Verb},
-    model::{EngineKind, Rollout, Text},
+    model::{EngineKind, Rollout, Text, Time},
     object::{Object, Objects, Resource, Selection},
 };
 
@@ -35,34 +35,30 @@ pub use survey::Part;
 
 pub use plan::{Call, Change, Expectation, Goal, Patch, Plan, Probe, Progress, Refusal, Write};
 
-pub trait Engine: Sync {
-    fn kind(&self) -> EngineKind;
-
-    /// The kinds of object that can stand for one rollout; watched over the whole fleet.
-    fn roots(&self) -> &'static [&'static Resource];
-
+/// What an engine is, whatever the cluster holds.
+#[derive(Debug)]
+pub struct Descriptor {
+    pub kind: EngineKind,
     /// Whether the cluster has a controller of this engine's own. Where it has none, an object whose parts belong to
     /// another rollout is no rollout.
-    fn is_controlled(&self) -> bool {
-        false
-    }
-
+    pub is_controlled: bool,
+    /// The kinds of object that can stand for one rollout; watched over the whole fleet.
+    pub roots: &'static [&'static Resource],
     /// Other kinds to watch over the whole fleet: they say what is a rollout, or how one stands.
-    fn around(&self) -> &'static [&'static Resource] {
-        &[]
-    }
-
-    /// Further kinds that [`selections`](Self::selections) may name, besides those that every engine watches.
-    fn details(&self) -> &'static [&'static Resource] {
-        &[]
-    }
-
+    pub around: &'static [&'static Resource],
+    /// Further kinds that [`Engine::selections`] may name, besides those that every engine watches.
+    pub details: &'static [&'static Resource],
     /// What it can be asked for in some state; help and keys leave the rest out.
-    fn verbs(&self) -> &'static [Verb];
-
+    pub verbs: &'static [Verb],
     /// What its plans may write.
-    fn writes(&self) -> &'static [Right] {
-        &[]
+    pub writes: &'static [Right],
+}
+
+pub trait Engine: Sync {
+    fn descriptor(&self) -> &'static Descriptor;
+
+    fn kind(&self) -> EngineKind {
+        self.descriptor().kind
     }
 
     /// Whether an object of a root's kind is a rollout of this engine, seen together with the others of the fleet, and
@@ -81,7 +77,18 @@ pub trait Engine: Sync {
     ///
     /// # Errors
     /// A [`Refusal`] when the intent makes no sense in this state, with what to do instead.
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: crate::model::Time) -> Result<Plan, Refusal>;
+    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        if root.meta.uid != *rollout.id.uid {
+            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
+        }
+        self.draw_up(rollout, root, objects, intent, now)
+    }
+
+    /// [`plan`](Self::plan) on the rollout's own root.
+    ///
+    /// # Errors
+    /// As there.
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal>;
 
     /// Whom to ask how they are while the card of this intent is read.
     fn probes(&self, _rollout: &Rollout, _root: &Object, _objects: &Objects, _intent: &Intent) -> Vec<Probe> {
@@ -94,8 +101,10 @@ pub trait Engine: Sync {
     /// Containers and images of the desired template, for the set-image prompt and the diff.
     fn containers(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)>;
 
-    /// Versions that an undo can go back to: what to call them, and their hash. The stable one first.
-    fn revisions(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)>;
+    /// Versions that an undo can go back to: what to call them, and their hash. The stable one first; none where nobody keeps any.
+    fn revisions(&self, _rollout: &Rollout, _root: &Object, _objects: &Objects) -> Vec<(Text, Text)> {
+        Vec::new()
+    }
 
     /// What differs between the old side's pod template and the new one's, one line each.
     fn diff(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<Change>;
@@ -130,15 +139,38 @@ pub fn is_fleet_kind(resource: &Resource) -> bool {
 
 /// With repetitions: engines share kinds.
 fn watched() -> impl Iterator<Item = &'static Resource> {
-    ENGINES.iter().flat_map(|e| e.roots().iter().chain(e.around()).copied())
+    ENGINES.iter().flat_map(|e| e.descriptor().roots.iter().chain(e.descriptor().around).copied())
 }
 
 /// The object that a rollout of this engine stands on, while it is there.
 pub fn root<'a>(engine: &dyn Engine, objects: &'a Objects, uid: &str) -> Option<&'a Arc<Object>> {
-    engine.roots().iter().find_map(|kind| objects.uid(kind, uid))
+    engine.descriptor().roots.iter().find_map(|kind| objects.uid(kind, uid))
 }
 
 /// The engine of a rollout.
 pub fn of(kind: EngineKind) -> Option<&'static dyn Engine> {
     ENGINES.iter().copied().find(|e| e.kind() == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::{ENGINES, workload::bare};
+    use crate::{cluster::decode, intent::Intent, object::Objects};
+
+    #[test]
+    fn no_engine_plans_on_another_object_of_the_same_name() {
+        for engine in ENGINES {
+            for kind in engine.descriptor().roots {
+                let read = |uid: &str| {
+                    let json = format!(r#"{{"metadata": {{"namespace": "shop", "name": "web", "uid": "{uid}"}}}}"#);
+                    decode::object(kind, json.as_bytes()).unwrap()
+                };
+                let seen = bare::rollout(engine.kind(), "test", &read("old"));
+                let refused = engine.plan(&seen, &read("new"), &Objects::default(), &Intent::Abort, crate::clock::now()).unwrap_err();
+                assert_eq!(refused.reason, "this is another object of the same name", "{:?}", engine.kind());
+            }
+        }
+    }
 }

@@ -27,12 +27,12 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, owner},
     },
     intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
-    object::{Object, Objects, Resource, Selection, kinds},
+    object::{Object, Objects, Selection, kinds},
     traffic::ingress_nginx,
 };
 use facts::Facts;
@@ -43,57 +43,39 @@ pub struct Argo;
 
 pub static ARGO: Argo = Argo;
 
-static ROOTS: [&Resource; 1] = [&kinds::ROLLOUT];
-
-static DETAILS: [&Resource; 7] = [
-    &kinds::ANALYSIS_RUN,
-    &kinds::EXPERIMENT,
-    &kinds::DEPLOYMENT,
-    &kinds::POD_TEMPLATE,
-    &kinds::INGRESS,
-    &kinds::VIRTUAL_SERVICE,
-    &kinds::HTTP_ROUTE,
-];
-
-static WRITES: [Right; 3] = [Right::patch(&kinds::ROLLOUT), Right::patch_status(&kinds::ROLLOUT), Right::patch(&kinds::DEPLOYMENT)];
-
-static VERBS: [Verb; 11] = [
-    Verb::Promote,
-    Verb::PromoteFull,
-    Verb::Skip,
-    Verb::Pause,
-    Verb::Resume,
-    Verb::Abort,
-    Verb::Retry,
-    Verb::Undo,
-    Verb::Restart,
-    Verb::SetImage,
-    Verb::Flip,
-];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::Argo,
+    is_controlled: true,
+    roots: &[&kinds::ROLLOUT],
+    around: &[],
+    details: &[
+        &kinds::ANALYSIS_RUN,
+        &kinds::EXPERIMENT,
+        &kinds::DEPLOYMENT,
+        &kinds::POD_TEMPLATE,
+        &kinds::INGRESS,
+        &kinds::VIRTUAL_SERVICE,
+        &kinds::HTTP_ROUTE,
+    ],
+    verbs: &[
+        Verb::Promote,
+        Verb::PromoteFull,
+        Verb::Skip,
+        Verb::Pause,
+        Verb::Resume,
+        Verb::Abort,
+        Verb::Retry,
+        Verb::Undo,
+        Verb::Restart,
+        Verb::SetImage,
+        Verb::Flip,
+    ],
+    writes: &[Right::patch(&kinds::ROLLOUT), Right::patch_status(&kinds::ROLLOUT), Right::patch(&kinds::DEPLOYMENT)],
+};
 
 impl Engine for Argo {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Argo
-    }
-
-    fn is_controlled(&self) -> bool {
-        true
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
-    }
-
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
@@ -113,11 +95,8 @@ impl Engine for Argo {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent, now)
     }
 

@@ -18,12 +18,12 @@ pub mod version;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Probe, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Probe, Progress, Refusal, Right,
         workload::{autoscaler, bare, owner, template},
     },
     intent::{Intent, Verb},
     model::{EngineKind, Notice, Rollout, Severity, Strategy, Subject, Text, Time},
-    object::{Object, Objects, Resource, Selection, kinds},
+    object::{Object, Objects, Selection, kinds},
 };
 use facts::Facts;
 
@@ -33,36 +33,19 @@ pub struct BlueGreen;
 
 pub static BLUE_GREEN: BlueGreen = BlueGreen;
 
-static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
-static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
-static WRITES: [Right; 3] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT), Right::ask(&kinds::POD)];
-
-static VERBS: [Verb; 7] = [Verb::Flip, Verb::Promote, Verb::Abort, Verb::ScaleDown, Verb::Scale, Verb::SetImage, Verb::Restart];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::BlueGreen,
+    is_controlled: false,
+    roots: &[&kinds::SERVICE],
+    around: &[&kinds::DEPLOYMENT],
+    details: &[&kinds::AUTOSCALER],
+    verbs: &[Verb::Flip, Verb::Promote, Verb::Abort, Verb::ScaleDown, Verb::Scale, Verb::SetImage, Verb::Restart],
+    writes: &[Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT), Right::ask(&kinds::POD)],
+};
 
 impl Engine for BlueGreen {
-    fn kind(&self) -> EngineKind {
-        EngineKind::BlueGreen
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
-    }
-
-    fn around(&self) -> &'static [&'static Resource] {
-        static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
-        &AROUND
-    }
-
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
@@ -82,11 +65,8 @@ impl Engine for BlueGreen {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
         let f = Facts::read(root, objects).map_err(Refusal::because)?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
         plan::plan(&f, rollout, intent, now)
     }
 
@@ -103,10 +83,6 @@ impl Engine for BlueGreen {
     /// Those of the side without users: that is where a new version goes.
     fn containers(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
         Facts::read(root, objects).map(|f| plan::containers(f.idle())).unwrap_or_default()
-    }
-
-    fn revisions(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
-        Vec::new()
     }
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {

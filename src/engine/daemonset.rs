@@ -17,7 +17,7 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{
             bare, containers, owner,
             revision::{HASH_LABEL, Revision},
@@ -27,7 +27,7 @@ use crate::{
     },
     intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
-    object::{Object, Objects, Resource, Selection, kinds},
+    object::{Object, Objects, Selection, kinds},
 };
 use facts::Facts;
 
@@ -37,34 +37,22 @@ pub struct DaemonSet;
 
 pub static DAEMON_SET: DaemonSet = DaemonSet;
 
-static ROOTS: [&Resource; 1] = [&kinds::DAEMON_SET];
-static DETAILS: [&Resource; 1] = [&kinds::CONTROLLER_REVISION];
-static WRITES: [Right; 1] = [Right::patch(&kinds::DAEMON_SET)];
-
-static VERBS: [Verb; 6] = [Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::DaemonSet,
+    is_controlled: false,
+    roots: &[&kinds::DAEMON_SET],
+    around: &[],
+    details: &[&kinds::CONTROLLER_REVISION],
+    verbs: &[Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage],
+    writes: &[Right::patch(&kinds::DAEMON_SET)],
+};
 
 impl Engine for DaemonSet {
-    fn kind(&self) -> EngineKind {
-        EngineKind::DaemonSet
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     /// One that a controller owns is that controller's to show.
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
-    }
-
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }
@@ -80,11 +68,8 @@ impl Engine for DaemonSet {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent, now)
     }
 

@@ -16,12 +16,12 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{autoscaler, bare, containers, owner, selector, template},
     },
     intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
-    object::{Object, Objects, Resource, Selection, kinds},
+    object::{Object, Objects, Selection, kinds},
 };
 use facts::{Facts, HASH_LABEL};
 
@@ -31,34 +31,22 @@ pub struct Deployment;
 
 pub static DEPLOYMENT: Deployment = Deployment;
 
-static ROOTS: [&Resource; 1] = [&kinds::DEPLOYMENT];
-static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
-static WRITES: [Right; 1] = [Right::patch(&kinds::DEPLOYMENT)];
-
-static VERBS: [Verb; 7] = [Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage, Verb::Scale];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::Deployment,
+    is_controlled: false,
+    roots: &[&kinds::DEPLOYMENT],
+    around: &[],
+    details: &[&kinds::AUTOSCALER],
+    verbs: &[Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage, Verb::Scale],
+    writes: &[Right::patch(&kinds::DEPLOYMENT)],
+};
 
 impl Engine for Deployment {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Deployment
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     /// One that a controller owns is that controller's to show.
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
-    }
-
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }
@@ -75,11 +63,8 @@ impl Engine for Deployment {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent, now)
     }
 

@@ -20,12 +20,12 @@ use serde_json::Value;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
-        workload::{owner, template},
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        workload::{bare, owner, template},
     },
     intent::{Intent, Verb},
-    model::{EngineKind, Id, Next, Notice, Phase, Rollout, Severity, Steps, Strategy, Subject, Text, Time, WayBack},
-    object::{Object, Objects, Resource, Selection, kinds},
+    model::{EngineKind, Rollout, Subject, Text, Time},
+    object::{Object, Objects, Selection, kinds},
 };
 use facts::{Facts, Workload};
 
@@ -35,43 +35,25 @@ pub struct Flagger;
 
 pub static FLAGGER: Flagger = Flagger;
 
-static ROOTS: [&Resource; 1] = [&kinds::CANARY];
-
-static DETAILS: [&Resource; 4] = [&kinds::DEPLOYMENT, &kinds::INGRESS, &kinds::VIRTUAL_SERVICE, &kinds::HTTP_ROUTE];
-
-static WRITES: [Right; 4] = [
-    Right::patch(&kinds::CANARY),
-    Right::patch_status(&kinds::CANARY),
-    Right::patch(&kinds::DEPLOYMENT),
-    // Gates.
-    Right { resource: &kinds::SERVICE, subresource: Some("proxy"), verb: "create" },
-];
-
-static VERBS: [Verb; 7] = [Verb::Promote, Verb::PromoteFull, Verb::Pause, Verb::Resume, Verb::Abort, Verb::Retry, Verb::SetImage];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::Flagger,
+    is_controlled: true,
+    roots: &[&kinds::CANARY],
+    around: &[],
+    details: &[&kinds::DEPLOYMENT, &kinds::INGRESS, &kinds::VIRTUAL_SERVICE, &kinds::HTTP_ROUTE],
+    verbs: &[Verb::Promote, Verb::PromoteFull, Verb::Pause, Verb::Resume, Verb::Abort, Verb::Retry, Verb::SetImage],
+    writes: &[
+        Right::patch(&kinds::CANARY),
+        Right::patch_status(&kinds::CANARY),
+        Right::patch(&kinds::DEPLOYMENT),
+        // Gates.
+        Right { resource: &kinds::SERVICE, subresource: Some("proxy"), verb: "create" },
+    ],
+};
 
 impl Engine for Flagger {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Flagger
-    }
-
-    fn is_controlled(&self) -> bool {
-        true
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
-    }
-
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
@@ -86,15 +68,12 @@ impl Engine for Flagger {
     fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
         match Facts::read(root, objects) {
             Ok(f) => model(context, &f),
-            Err(error) => unreadable(context, root, &error),
+            Err(error) => bare::unreadable(EngineKind::Flagger, context, root, &error),
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent, now)
     }
 
@@ -107,11 +86,6 @@ impl Engine for Flagger {
         let Some(target) = &f.target else { return Vec::new() };
         let spec = &target.dto.spec.template.spec;
         spec.containers.iter().chain(&spec.init_containers).map(|c| ((&c.name).into(), (&c.image).into())).collect()
-    }
-
-    /// Flagger keeps none.
-    fn revisions(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
-        Vec::new()
     }
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
@@ -156,29 +130,14 @@ fn parts(f: &Facts<'_>) -> Vec<Part> {
     parts
 }
 
-fn id(context: &str, root: &Object) -> Id {
-    Id {
-        context: context.into(),
-        namespace: root.meta.namespace.as_str().into(),
-        kind: root.resource.kind.into(),
-        name: root.meta.name.as_str().into(),
-        uid: root.meta.uid.as_str().into(),
-    }
-}
-
 fn model(context: &str, f: &Facts<'_>) -> Rollout {
     Rollout {
-        id: id(context, f.root),
-        engine: EngineKind::Flagger,
         strategy: f.strategy(),
         // Without a word in the Canary the controller's own default holds, which cannot be read here.
         router: Some(f.provider().unwrap_or("flagger")).filter(|p| *p != "kubernetes").map(Text::from),
         phase: picture::phase(f),
         phase_detail: picture::detail(f),
         started: f.condition().and_then(|c| c.last_transition_time.0).filter(|_| f.in_flight()),
-        generation: f.root.meta.generation,
-        // Flagger writes no observed generation.
-        unobserved: false,
         replicas: f.primary.as_ref().or(f.target.as_ref()).map_or(0, Workload::wanted),
         tracks: picture::tracks(f),
         steps: picture::steps(f),
@@ -186,12 +145,12 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         next: picture::next(f),
         way_back: picture::way_back(f),
         analyses: picture::analyses(f),
-        experiments: Vec::new(),
         notices: notices::notices(f),
         owner: owner::owner(f.root, &f.ca.metadata),
-        writers: f.root.meta.writers.clone(),
         subject: subject(f),
         detailed: f.target.is_some() && f.primary.is_some(),
+        // Flagger writes no observed generation: nothing is unobserved.
+        ..bare::rollout(EngineKind::Flagger, context, f.root)
     }
 }
 
@@ -205,34 +164,5 @@ fn subject(f: &Facts<'_>) -> Subject {
         stable_workload: text(format!("{}-primary", f.target_name())),
         canary_workload: text(f.target_name().to_owned()),
         ingresses: f.ca.spec.ingress_ref.iter().map(|i| Text::from(&i.name)).collect(),
-    }
-}
-
-/// A Canary whose JSON does not fit is still a line on the screen, with the reason on it.
-fn unreadable(context: &str, root: &Object, error: &str) -> Rollout {
-    let detail: Text = format!("cannot be read: {error}").into();
-    Rollout {
-        id: id(context, root),
-        engine: EngineKind::Flagger,
-        strategy: Strategy::Unknown,
-        router: None,
-        phase: Phase::Unknown,
-        phase_detail: detail.clone(),
-        started: None,
-        generation: root.meta.generation,
-        unobserved: false,
-        replicas: 0,
-        tracks: Vec::new(),
-        steps: Steps::default(),
-        wait: None,
-        next: Next::default(),
-        way_back: WayBack::default(),
-        analyses: Vec::new(),
-        experiments: Vec::new(),
-        notices: vec![Notice { severity: Severity::Warning, text: detail }],
-        owner: None,
-        writers: root.meta.writers.clone(),
-        subject: Subject::default(),
-        detailed: false,
     }
 }

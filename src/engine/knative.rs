@@ -12,7 +12,7 @@ pub mod status;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner},
     },
     intent::{Intent, Verb},
@@ -31,39 +31,22 @@ pub struct Knative;
 
 pub static KNATIVE: Knative = Knative;
 
-static ROOTS: [&Resource; 1] = [&SERVICE];
-static DETAILS: [&Resource; 1] = [&REVISION];
-static WRITES: [Right; 1] = [Right::patch(&SERVICE)];
-
-static VERBS: [Verb; 8] =
-    [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo, Verb::Pause, Verb::Resume, Verb::SetImage];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::Knative,
+    is_controlled: true,
+    roots: &[&SERVICE],
+    around: &[],
+    details: &[&REVISION],
+    verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo, Verb::Pause, Verb::Resume, Verb::SetImage],
+    writes: &[Right::patch(&SERVICE)],
+};
 
 impl Engine for Knative {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Knative
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn is_controlled(&self) -> bool {
-        true
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     /// One that KServe makes is KServe's to steer. What it makes itself has owners: no Deployment of it is a rollout.
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
-    }
-
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }
@@ -83,11 +66,8 @@ impl Engine for Knative {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent)
     }
 

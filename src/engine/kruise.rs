@@ -15,7 +15,7 @@ pub mod status;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner, rewrite::TEMPLATE, selector, template},
     },
     intent::{Intent, Verb},
@@ -33,39 +33,22 @@ pub struct Kruise;
 
 pub static KRUISE: Kruise = Kruise;
 
-static ROOTS: [&Resource; 1] = [&ROLLOUT];
-static AROUND: [&Resource; 2] = [&kinds::DEPLOYMENT, &kinds::STATEFUL_SET];
-static WRITES: [Right; 4] =
-    [Right::patch(&ROLLOUT), Right::patch_status(&ROLLOUT), Right::patch(&kinds::DEPLOYMENT), Right::patch(&kinds::STATEFUL_SET)];
-
-static VERBS: [Verb; 7] = [Verb::Promote, Verb::PromoteFull, Verb::Skip, Verb::Pause, Verb::Resume, Verb::Abort, Verb::SetImage];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::Kruise,
+    is_controlled: true,
+    roots: &[&ROLLOUT],
+    around: &[&kinds::DEPLOYMENT, &kinds::STATEFUL_SET],
+    details: &[],
+    verbs: &[Verb::Promote, Verb::PromoteFull, Verb::Skip, Verb::Pause, Verb::Resume, Verb::Abort, Verb::SetImage],
+    writes: &[Right::patch(&ROLLOUT), Right::patch_status(&ROLLOUT), Right::patch(&kinds::DEPLOYMENT), Right::patch(&kinds::STATEFUL_SET)],
+};
 
 impl Engine for Kruise {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Kruise
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn is_controlled(&self) -> bool {
-        true
-    }
-
-    fn around(&self) -> &'static [&'static Resource] {
-        &AROUND
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     /// Its workload. The Deployment it makes for a canary has an owner, and is nobody's rollout for that.
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
-    }
-
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         let reference = root.read::<dto::Rollout>().map(|ro| ro.spec.workload_ref).unwrap_or_default();
         let part = facts::kind_of(&reference).map(|resource| Part { resource, name: reference.name.as_str().into() });
@@ -83,11 +66,8 @@ impl Engine for Kruise {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent)
     }
 
@@ -98,11 +78,6 @@ impl Engine for Kruise {
     fn containers(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
         let of = |f: &Facts<'_>| f.workload.as_ref()?.0.value().pointer(TEMPLATE).map(containers::all);
         Facts::read(root, objects).ok().and_then(|f| of(&f)).unwrap_or_default()
-    }
-
-    /// Its workload has versions; it has none itself.
-    fn revisions(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
-        Vec::new()
     }
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {

@@ -13,7 +13,7 @@ pub mod status;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         knative::SERVICE,
         workload::{bare, owner},
     },
@@ -31,33 +31,22 @@ pub struct KServe;
 
 pub static KSERVE: KServe = KServe;
 
-static ROOTS: [&Resource; 1] = [&INFERENCE_SERVICE];
-static WRITES: [Right; 1] = [Right::patch(&INFERENCE_SERVICE)];
-
-static VERBS: [Verb; 5] = [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::KServe,
+    is_controlled: true,
+    roots: &[&INFERENCE_SERVICE],
+    around: &[],
+    details: &[],
+    verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo],
+    writes: &[Right::patch(&INFERENCE_SERVICE)],
+};
 
 impl Engine for KServe {
-    fn kind(&self) -> EngineKind {
-        EngineKind::KServe
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn is_controlled(&self) -> bool {
-        true
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     /// The Knative Services under it, which have it as their owner too.
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
-    }
-
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         let component = |name: &str| Part { resource: &SERVICE, name: format!("{}-{name}", root.meta.name).into() };
         Some(["predictor", "transformer", "explainer"].map(component).into())
@@ -76,11 +65,8 @@ impl Engine for KServe {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, _: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, _: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent)
     }
 

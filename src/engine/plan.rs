@@ -189,6 +189,11 @@ impl Refusal {
         Self { reason: reason.into(), instead: None, try_verb: None }
     }
 
+    /// Of an object whose JSON does not fit.
+    pub fn misread(error: impl std::fmt::Display) -> Self {
+        Self::because(format!("the object could not be understood: {error}"))
+    }
+
     pub fn instead(mut self, words: impl Into<Text>, verb: Option<Verb>) -> Self {
         self.instead = Some(words.into());
         self.try_verb = verb;

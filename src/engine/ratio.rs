@@ -14,12 +14,12 @@ pub mod plan;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{autoscaler, bare, containers, owner, template},
     },
     intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
-    object::{Object, Objects, Resource, Selection, kinds},
+    object::{Object, Objects, Selection, kinds},
 };
 use detect::Pair;
 
@@ -29,39 +29,22 @@ pub struct Ratio;
 
 pub static RATIO: Ratio = Ratio;
 
-static ROOTS: [&Resource; 1] = [&kinds::SERVICE];
-static AROUND: [&Resource; 1] = [&kinds::DEPLOYMENT];
-static DETAILS: [&Resource; 1] = [&kinds::AUTOSCALER];
-static WRITES: [Right; 2] = [Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)];
-
-static VERBS: [Verb; 6] = [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Pause, Verb::Resume];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::Ratio,
+    is_controlled: false,
+    roots: &[&kinds::SERVICE],
+    around: &[&kinds::DEPLOYMENT],
+    details: &[&kinds::AUTOSCALER],
+    verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Pause, Verb::Resume],
+    writes: &[Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)],
+};
 
 impl Engine for Ratio {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Ratio
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn around(&self) -> &'static [&'static Resource] {
-        &AROUND
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     /// Both Deployments, and other Services in front of the same two.
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
-    }
-
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
         let pair = detect::pair(root, objects)?;
         let part = |object: &Object| Part { resource: object.resource, name: object.meta.name.clone() };
@@ -80,11 +63,8 @@ impl Engine for Ratio {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
         let pair = detect::pair(root, objects).ok_or_else(|| Refusal::because(NO_PAIR))?;
-        if root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
         plan::plan(&plan::Ask { root, objects, pair: &pair, rollout, intent, now })
     }
 
@@ -96,10 +76,6 @@ impl Engine for Ratio {
     fn containers(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
         let new = detect::pair(root, objects).and_then(|pair| pair.new.template());
         new.map(|t| containers::all(&t)).unwrap_or_default()
-    }
-
-    fn revisions(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
-        Vec::new()
     }
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {

@@ -94,7 +94,7 @@ pub fn viewer() -> Role {
     for engine in ENGINES {
         // Whole for each engine: any section can be left out.
         let mut seen = BTreeSet::from(COMMON);
-        let kinds = engine.roots().iter().chain(engine.around()).chain(engine.details()).copied();
+        let kinds = engine.descriptor().roots.iter().chain(engine.descriptor().around).chain(engine.descriptor().details).copied();
         sections.push((engine.kind().title(), read(kinds.filter(|kind| seen.insert(*kind)))));
     }
     sections.retain(|(_, rules)| !rules.is_empty());
@@ -107,8 +107,9 @@ pub fn viewer() -> Role {
 
 /// What acting takes on top of [`viewer`].
 pub fn oncall() -> Role {
-    let rules =
-        |engine: &dyn Engine| merged(engine.writes().iter().map(|right| (right.resource.group, right.resource(), vec![right.verb])));
+    let rules = |engine: &dyn Engine| {
+        merged(engine.descriptor().writes.iter().map(|right| (right.resource.group, right.resource(), vec![right.verb])))
+    };
     let mut sections: Vec<_> = ENGINES.iter().map(|engine| (engine.kind().title(), rules(*engine))).collect();
     sections.retain(|(_, rules)| !rules.is_empty());
     Role {

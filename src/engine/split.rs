@@ -20,12 +20,12 @@ pub mod stepper;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner, template},
     },
     intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
-    object::{Object, Objects, Resource, Selection, kinds},
+    object::{Object, Objects, Selection, kinds},
     traffic::ingress_nginx,
 };
 use facts::{Facts, Shape};
@@ -37,49 +37,37 @@ pub struct Split;
 
 pub static SPLIT: Split = Split;
 
-static ROOTS: [&Resource; 8] = [
-    &kinds::HTTP_ROUTE,
-    &kinds::GRPC_ROUTE,
-    &kinds::VIRTUAL_SERVICE,
-    &kinds::INGRESS,
-    &kinds::TRAEFIK_SERVICE,
-    &kinds::INGRESS_ROUTE,
-    &kinds::TRAFFIC_SPLIT,
-    &kinds::HTTP_PROXY,
-];
-
-static VERBS: [Verb; 6] = [Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Pause, Verb::Resume];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::Split,
+    is_controlled: false,
+    roots: &[
+        &kinds::HTTP_ROUTE,
+        &kinds::GRPC_ROUTE,
+        &kinds::VIRTUAL_SERVICE,
+        &kinds::INGRESS,
+        &kinds::TRAEFIK_SERVICE,
+        &kinds::INGRESS_ROUTE,
+        &kinds::TRAFFIC_SPLIT,
+        &kinds::HTTP_PROXY,
+    ],
+    around: &[&kinds::SERVICE, &kinds::DEPLOYMENT, &kinds::STATEFUL_SET, &kinds::DESTINATION_RULE],
+    details: &[],
+    verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Pause, Verb::Resume],
+    writes: &[
+        Right::patch(&kinds::HTTP_ROUTE),
+        Right::patch(&kinds::GRPC_ROUTE),
+        Right::patch(&kinds::VIRTUAL_SERVICE),
+        Right::patch(&kinds::INGRESS),
+        Right::patch(&kinds::TRAEFIK_SERVICE),
+        Right::patch(&kinds::INGRESS_ROUTE),
+        Right::patch(&kinds::TRAFFIC_SPLIT),
+        Right::patch(&kinds::HTTP_PROXY),
+    ],
+};
 
 impl Engine for Split {
-    fn kind(&self) -> EngineKind {
-        EngineKind::Split
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn around(&self) -> &'static [&'static Resource] {
-        static AROUND: [&Resource; 4] = [&kinds::SERVICE, &kinds::DEPLOYMENT, &kinds::STATEFUL_SET, &kinds::DESTINATION_RULE];
-        &AROUND
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        static WRITES: [Right; 8] = [
-            Right::patch(&kinds::HTTP_ROUTE),
-            Right::patch(&kinds::GRPC_ROUTE),
-            Right::patch(&kinds::VIRTUAL_SERVICE),
-            Right::patch(&kinds::INGRESS),
-            Right::patch(&kinds::TRAEFIK_SERVICE),
-            Right::patch(&kinds::INGRESS_ROUTE),
-            Right::patch(&kinds::TRAFFIC_SPLIT),
-            Right::patch(&kinds::HTTP_PROXY),
-        ];
-        &WRITES
-    }
-
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
@@ -100,11 +88,8 @@ impl Engine for Split {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
         let f = Facts::read(root, objects).map_err(Refusal::because)?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
         plan::plan(&f, rollout, intent, now)
     }
 
@@ -116,10 +101,6 @@ impl Engine for Split {
     fn containers(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
         let f = Facts::read(root, objects).ok();
         f.as_ref().and_then(|f| f.pair()?.new.template()).map(|t| containers::all(&t)).unwrap_or_default()
-    }
-
-    fn revisions(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<(Text, Text)> {
-        Vec::new()
     }
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {

@@ -17,7 +17,7 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{
             autoscaler, bare, containers, owner,
             revision::{HASH_LABEL, Revision},
@@ -27,7 +27,7 @@ use crate::{
     },
     intent::{Intent, Verb},
     model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
-    object::{Object, Objects, Resource, Selection, kinds},
+    object::{Object, Objects, Selection, kinds},
 };
 use facts::Facts;
 
@@ -37,45 +37,33 @@ pub struct StatefulSet;
 
 pub static STATEFUL_SET: StatefulSet = StatefulSet;
 
-static ROOTS: [&Resource; 1] = [&kinds::STATEFUL_SET];
-static DETAILS: [&Resource; 2] = [&kinds::CONTROLLER_REVISION, &kinds::AUTOSCALER];
-static WRITES: [Right; 1] = [Right::patch(&kinds::STATEFUL_SET)];
-
-static VERBS: [Verb; 10] = [
-    Verb::Promote,
-    Verb::PromoteFull,
-    Verb::SetWeight,
-    Verb::Pause,
-    Verb::Resume,
-    Verb::Abort,
-    Verb::Undo,
-    Verb::Restart,
-    Verb::SetImage,
-    Verb::Scale,
-];
+static DESCRIPTOR: Descriptor = Descriptor {
+    kind: EngineKind::StatefulSet,
+    is_controlled: false,
+    roots: &[&kinds::STATEFUL_SET],
+    around: &[],
+    details: &[&kinds::CONTROLLER_REVISION, &kinds::AUTOSCALER],
+    verbs: &[
+        Verb::Promote,
+        Verb::PromoteFull,
+        Verb::SetWeight,
+        Verb::Pause,
+        Verb::Resume,
+        Verb::Abort,
+        Verb::Undo,
+        Verb::Restart,
+        Verb::SetImage,
+        Verb::Scale,
+    ],
+    writes: &[Right::patch(&kinds::STATEFUL_SET)],
+};
 
 impl Engine for StatefulSet {
-    fn kind(&self) -> EngineKind {
-        EngineKind::StatefulSet
-    }
-
-    fn roots(&self) -> &'static [&'static Resource] {
-        &ROOTS
-    }
-
-    fn details(&self) -> &'static [&'static Resource] {
-        &DETAILS
-    }
-
-    fn writes(&self) -> &'static [Right] {
-        &WRITES
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     /// One that a controller owns is that controller's to show.
-    fn verbs(&self) -> &'static [Verb] {
-        &VERBS
-    }
-
     fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
         root.meta.owner.is_none().then(Vec::new)
     }
@@ -91,11 +79,8 @@ impl Engine for StatefulSet {
         }
     }
 
-    fn plan(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root, objects).map_err(|e| Refusal::because(format!("the object could not be understood: {e}")))?;
-        if f.root.meta.uid != *rollout.id.uid {
-            return Err(Refusal::because("this is another object of the same name").instead("look at it first", None));
-        }
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent, now)
     }
 

@@ -55,12 +55,12 @@ impl Survey {
 pub fn survey(engines: &[&'static dyn Engine], namespace: &str, objects: &Objects) -> Survey {
     let mut survey = Survey::default();
     for engine in engines {
-        for root in engine.roots().iter().flat_map(|kind| objects.within(kind, namespace)) {
+        for root in engine.descriptor().roots.iter().flat_map(|kind| objects.within(kind, namespace)) {
             if survey.rollouts.contains_key(&root.meta.uid) || survey.owner(root).is_some() {
                 continue;
             }
             let Some(parts) = engine.parts(root, objects) else { continue };
-            if !engine.is_controlled() && parts.iter().any(|part| survey.parts.contains_key(part)) {
+            if !engine.descriptor().is_controlled && parts.iter().any(|part| survey.parts.contains_key(part)) {
                 continue;
             }
             survey.rollouts.insert(root.meta.uid.clone(), engine.kind());

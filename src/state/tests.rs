@@ -413,8 +413,8 @@ fn a_filter_takes_letters_that_are_keys_elsewhere() {
 #[test]
 fn every_engine_is_found_by_its_kind_and_its_roots_are_watched() {
     for engine in ENGINES {
-        assert!(crate::engine::of(engine.kind()).is_some_and(|found| found.roots() == engine.roots()));
-        assert!(engine.roots().iter().all(|root| crate::engine::fleet_kinds().contains(root)));
+        assert!(crate::engine::of(engine.kind()).is_some_and(|found| found.descriptor().roots == engine.descriptor().roots));
+        assert!(engine.descriptor().roots.iter().all(|root| crate::engine::fleet_kinds().contains(root)));
     }
 }
 

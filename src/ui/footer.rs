@@ -84,7 +84,7 @@ fn item(ctx: &Ctx<'_>, key: &str, label: &str) -> line::Words {
 
 /// Whether what drives it can do such a thing at all.
 fn engine_can(rollout: &Rollout, command: Command) -> bool {
-    let can = |verb: Verb| engine::of(rollout.engine).is_some_and(|engine| engine.verbs().contains(&verb));
+    let can = |verb: Verb| engine::of(rollout.engine).is_some_and(|engine| engine.descriptor().verbs.contains(&verb));
     match command {
         Command::Act(verb) => can(verb),
         Command::PauseOrResume => can(Verb::Pause) || can(Verb::Resume),

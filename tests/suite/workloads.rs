@@ -115,7 +115,7 @@ impl Desk {
                 objects.put(decode::object(kind, item.to_string().as_bytes()).unwrap());
             }
         }
-        let root = engine.roots().iter().find_map(|kind| objects.named(kind, fx.namespace(), name)).unwrap();
+        let root = engine.descriptor().roots.iter().find_map(|kind| objects.named(kind, fx.namespace(), name)).unwrap();
         let root = Object::clone(root);
         Self { engine, objects, root }
     }

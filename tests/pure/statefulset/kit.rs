@@ -31,7 +31,7 @@ static AROUND: [&Resource; 7] = [
 
 /// The first object is of the root's kind when its group and kind are; kinds of other engines may be called the same.
 fn resource(engine: &dyn Engine, item: &Value) -> Option<&'static Resource> {
-    let known = engine.roots().iter().copied().chain(AROUND);
+    let known = engine.descriptor().roots.iter().copied().chain(AROUND);
     known.into_iter().find(|r| item["apiVersion"] == r.api_version().as_str() && item["kind"] == r.kind)
 }
 
@@ -40,7 +40,7 @@ pub fn object(resource: &'static Resource, item: &Value) -> Object {
 }
 
 pub fn is_root(engine: &dyn Engine, item: &Value) -> bool {
-    resource(engine, item).is_some_and(|r| engine.roots().contains(&r))
+    resource(engine, item).is_some_and(|r| engine.descriptor().roots.contains(&r))
 }
 
 pub struct Scene {
@@ -221,7 +221,7 @@ fn everything(engine: &'static dyn Engine, items: &[Value]) {
             objects.put(object);
         }
     }
-    for root in engine.roots().iter().flat_map(|kind| objects.iter(kind)) {
+    for root in engine.descriptor().roots.iter().flat_map(|kind| objects.iter(kind)) {
         let rollout = engine.normalise("test", root, &objects);
         engine.parts(root, &objects);
         engine.selections(root, &objects);
