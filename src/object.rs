@@ -156,6 +156,34 @@ pub struct Selection {
     pub optional: bool,
 }
 
+impl Selection {
+    /// All of a kind in a namespace, if it can be had.
+    pub fn all(resource: &'static Resource, namespace: impl Into<String>) -> Self {
+        Self { resource, namespace: namespace.into(), labels: None, fields: None, optional: true }
+    }
+
+    /// One object by its name, if it can be had.
+    pub fn named(resource: &'static Resource, namespace: impl Into<String>, name: &str) -> Self {
+        Self { fields: Some(format!("metadata.name={name}")), ..Self::all(resource, namespace) }
+    }
+
+    /// What carries these labels. Without it the picture is not whole.
+    pub fn labelled(resource: &'static Resource, namespace: impl Into<String>, labels: impl Into<String>) -> Self {
+        Self { labels: Some(labels.into()), optional: false, ..Self::all(resource, namespace) }
+    }
+
+    /// What happened to an object, if it can be had.
+    pub fn events(object: &Object) -> Self {
+        let fields = Some(format!("involvedObject.uid={}", object.meta.uid));
+        Self { fields, ..Self::all(&kinds::EVENT, &*object.meta.namespace) }
+    }
+
+    /// The name this selects, if it selects by name.
+    pub fn name(&self) -> Option<&str> {
+        self.fields.as_deref()?.strip_prefix("metadata.name=")
+    }
+}
+
 /// The objects at hand. Everything by uid, as names come back with another uid.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {

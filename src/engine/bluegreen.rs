@@ -137,26 +137,12 @@ fn unreadable(context: &str, root: &Object, error: &str) -> Rollout {
 
 /// ReplicaSets and pods of both sides, by what their labels have in common.
 fn selections(f: &Facts<'_>) -> Vec<Selection> {
-    let namespace = f.root.meta.namespace.to_string();
     let selector = &f.pair.service.spec.selector.0;
     let mut terms: Vec<String> = selector.iter().filter(|(k, _)| **k != f.pair.key).map(|(k, v)| format!("{k}={v}")).collect();
     terms.push(format!("{} in ({},{})", f.pair.key, f.live().value, f.idle().value));
-    let labels = Some(terms.join(","));
-    let both = [&kinds::REPLICA_SET, &kinds::POD].map(|resource| Selection {
-        resource,
-        namespace: namespace.clone(),
-        labels: labels.clone(),
-        fields: None,
-        optional: false,
-    });
-    let events = Selection {
-        resource: &kinds::EVENT,
-        namespace,
-        labels: None,
-        fields: Some(format!("involvedObject.uid={}", f.root.meta.uid)),
-        optional: true,
-    };
-    both.into_iter().chain([events, autoscaler::selection(f.root)]).collect()
+    let labels = terms.join(",");
+    let both = [&kinds::REPLICA_SET, &kinds::POD].map(|kind| Selection::labelled(kind, &*f.root.meta.namespace, &labels));
+    both.into_iter().chain([Selection::events(f.root), autoscaler::selection(f.root)]).collect()
 }
 
 fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {

@@ -113,16 +113,8 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
 fn selections(f: &Facts<'_>) -> Vec<Selection> {
     let mut terms = selector::terms(&f.dep.spec.selector);
     terms.push(HASH_LABEL.into());
-    let labels = Some(terms.join(","));
-    let namespace = || f.root.meta.namespace.to_string();
-    let by_labels = |resource| Selection { resource, namespace: namespace(), labels: labels.clone(), fields: None, optional: false };
-    let of_root = Some(format!("involvedObject.uid={}", f.root.meta.uid));
-    vec![
-        by_labels(&kinds::REPLICA_SET),
-        by_labels(&kinds::POD),
-        autoscaler::selection(f.root),
-        Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true },
-    ]
+    let by_labels = |kind| Selection::labelled(kind, &*f.root.meta.namespace, terms.join(","));
+    vec![by_labels(&kinds::REPLICA_SET), by_labels(&kinds::POD), autoscaler::selection(f.root), Selection::events(f.root)]
 }
 
 /// The wanted template against that of the version before.

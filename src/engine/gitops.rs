@@ -66,13 +66,7 @@ dto! {
 pub fn selection(owner: &Owner) -> Option<Selection> {
     let resource = KINDS.into_iter().find(|kind| kind_of(kind) == owner.kind)?;
     let (namespace, name) = place(owner);
-    Some(Selection {
-        resource,
-        namespace: namespace.unwrap_or_default().into(),
-        labels: None,
-        fields: Some(format!("metadata.name={name}")),
-        optional: true,
-    })
+    Some(Selection::named(resource, namespace.unwrap_or_default(), name))
 }
 
 fn kind_of(resource: &Resource) -> &'static str {

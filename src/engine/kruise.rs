@@ -107,13 +107,10 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
 }
 
 fn selections(f: &Facts<'_>) -> Vec<Selection> {
-    let namespace = || f.root.meta.namespace.to_string();
-    let of_root = Some(format!("involvedObject.uid={}", f.root.meta.uid));
-    let mut all = vec![Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true }];
+    let mut all = vec![Selection::events(f.root)];
     if let Some((_, workload)) = &f.workload {
-        let labels = Some(selector::terms(&workload.spec.selector).join(","));
-        let by_labels = |resource| Selection { resource, namespace: namespace(), labels: labels.clone(), fields: None, optional: false };
-        all.extend([by_labels(&kinds::REPLICA_SET), by_labels(&kinds::POD)]);
+        let labels = selector::terms(&workload.spec.selector).join(",");
+        all.extend([&kinds::REPLICA_SET, &kinds::POD].map(|kind| Selection::labelled(kind, &*f.root.meta.namespace, &labels)));
     }
     all
 }

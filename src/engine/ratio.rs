@@ -122,21 +122,8 @@ fn subject(root: &Object, pair: &Pair<'_>) -> Subject {
 
 fn selections(root: &Object, pair: &Pair<'_>) -> Vec<Selection> {
     let labels: Vec<String> = pair.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let both = [&kinds::REPLICA_SET, &kinds::POD].map(|resource| Selection {
-        resource,
-        namespace: root.meta.namespace.to_string(),
-        labels: Some(labels.join(",")),
-        fields: None,
-        optional: false,
-    });
-    let events = Selection {
-        resource: &kinds::EVENT,
-        namespace: root.meta.namespace.to_string(),
-        labels: None,
-        fields: Some(format!("involvedObject.uid={}", root.meta.uid)),
-        optional: true,
-    };
-    both.into_iter().chain([events, autoscaler::selection(root)]).collect()
+    let both = [&kinds::REPLICA_SET, &kinds::POD].map(|kind| Selection::labelled(kind, &*root.meta.namespace, labels.join(",")));
+    both.into_iter().chain([Selection::events(root), autoscaler::selection(root)]).collect()
 }
 
 /// Done when the pods are there: wanting them moves nobody.

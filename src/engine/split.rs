@@ -168,23 +168,12 @@ fn subject(f: &Facts<'_>) -> Subject {
 
 /// ReplicaSets and pods of each side, by what its Service selects.
 fn selections(f: &Facts<'_>) -> Vec<Selection> {
-    let namespace = || f.root.meta.namespace.to_string();
-    let by_labels = |labels: String| {
-        let one =
-            move |resource| Selection { resource, namespace: namespace(), labels: Some(labels.clone()), fields: None, optional: false };
-        [&kinds::REPLICA_SET, &kinds::POD].map(one)
-    };
+    let by_labels =
+        |labels: String| [&kinds::REPLICA_SET, &kinds::POD].map(|kind| Selection::labelled(kind, &*f.root.meta.namespace, labels.as_str()));
     let mut labels: Vec<String> = f.sides().filter_map(Side::label_selector).collect();
     labels.sort();
     labels.dedup();
-    let events = Selection {
-        resource: &kinds::EVENT,
-        namespace: f.root.meta.namespace.to_string(),
-        labels: None,
-        fields: Some(format!("involvedObject.uid={}", f.root.meta.uid)),
-        optional: true,
-    };
-    labels.into_iter().flat_map(by_labels).chain([events]).collect()
+    labels.into_iter().flat_map(by_labels).chain([Selection::events(f.root)]).collect()
 }
 
 fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {

@@ -129,14 +129,12 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
 
 fn selections(root: &Object, selector: &dto::Selector) -> Vec<Selection> {
     let terms = selector::terms(selector);
-    let namespace = || root.meta.namespace.to_string();
-    let by_labels = |resource, labels| Selection { resource, namespace: namespace(), labels: Some(labels), fields: None, optional: false };
-    let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
+    let by_labels = |resource, labels| Selection::labelled(resource, &*root.meta.namespace, labels);
     let of_pods: Vec<&str> = terms.iter().map(String::as_str).chain([HASH_LABEL]).collect();
     vec![
         by_labels(&kinds::CONTROLLER_REVISION, terms.join(",")),
         by_labels(&kinds::POD, of_pods.join(",")),
-        Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true },
+        Selection::events(root),
         autoscaler::selection(root),
     ]
 }

@@ -77,14 +77,7 @@ fn name<'a>(split: &Split<'a>) -> Option<&'a str> {
 }
 
 fn selections(split: &Split<'_>) -> Vec<Selection> {
-    let one = |name: &str| Selection {
-        resource: &kinds::HTTP_ROUTE,
-        namespace: split.namespace.into(),
-        labels: None,
-        fields: Some(format!("metadata.name={name}")),
-        optional: true,
-    };
-    name(split).into_iter().map(one).collect()
+    name(split).into_iter().map(|name| Selection::named(&kinds::HTTP_ROUTE, split.namespace, name)).collect()
 }
 
 fn canary_share(split: &Split<'_>, objects: &Objects) -> Option<f64> {

@@ -161,14 +161,7 @@ fn canary_ingresses(split: &Split<'_>) -> Vec<String> {
 }
 
 fn selections(split: &Split<'_>) -> Vec<Selection> {
-    let one = |name: String| Selection {
-        resource: &kinds::INGRESS,
-        namespace: split.namespace.into(),
-        labels: None,
-        fields: Some(format!("metadata.name={name}")),
-        optional: true,
-    };
-    canary_ingresses(split).into_iter().map(one).collect()
+    canary_ingresses(split).iter().map(|name| Selection::named(&kinds::INGRESS, split.namespace, name)).collect()
 }
 
 fn canary_share(split: &Split<'_>, objects: &Objects) -> Option<f64> {

@@ -80,16 +80,7 @@ fn targets(split: &Split<'_>) -> Vec<Named> {
 }
 
 fn selections(split: &Split<'_>) -> Vec<Selection> {
-    targets(split)
-        .into_iter()
-        .map(|t| Selection {
-            resource: &kinds::VIRTUAL_SERVICE,
-            namespace: t.namespace,
-            labels: None,
-            fields: Some(format!("metadata.name={}", t.name)),
-            optional: true,
-        })
-        .collect()
+    targets(split).into_iter().map(|t| Selection::named(&kinds::VIRTUAL_SERVICE, t.namespace, &t.name)).collect()
 }
 
 fn canary_share(split: &Split<'_>, objects: &Objects) -> Option<f64> {

@@ -8,40 +8,36 @@ use crate::{
 
 pub fn selections(f: &Facts<'_>) -> Vec<Selection> {
     let mut all = vec![
-        by_labels(f, &kinds::REPLICA_SET, false),
-        by_labels(f, &kinds::POD, false),
+        by_labels(f, &kinds::REPLICA_SET),
+        by_labels(f, &kinds::POD),
         // Runs and Experiments need not carry the Rollout's labels: owners sort them out.
-        plain(f, &kinds::ANALYSIS_RUN, None),
-        plain(f, &kinds::EXPERIMENT, None),
-        plain(f, &kinds::EVENT, Some(format!("involvedObject.uid={}", f.root.meta.uid))),
+        Selection::all(&kinds::ANALYSIS_RUN, namespace(f)),
+        Selection::all(&kinds::EXPERIMENT, namespace(f)),
+        Selection::events(f.root),
     ];
-    all.extend(services(f).into_iter().map(|name| named(f, &kinds::SERVICE, &name)));
+    all.extend(services(f).into_iter().map(|name| Selection::named(&kinds::SERVICE, namespace(f), &name)));
     all.extend(f.with_split(|router, split| (router.selections)(split)).unwrap_or_default());
     if let (Some((kind, _)), Some(reference)) = (f.workload(), &f.ro.spec.workload_ref) {
-        all.push(named(f, kind, &reference.name));
+        all.push(Selection::named(kind, namespace(f), &reference.name));
     }
     all
 }
 
 /// What belongs to the Rollout by name: its Services, its routes, and the workload that holds its template.
 pub fn parts(f: &Facts<'_>) -> Vec<Part> {
-    let named = |s: Selection| Some(Part { resource: s.resource, name: s.fields?.strip_prefix("metadata.name=")?.into() });
+    let named = |s: Selection| Some(Part { resource: s.resource, name: s.name()?.into() });
     selections(f).into_iter().filter(|s| *s.namespace == *f.root.meta.namespace).filter_map(named).collect()
 }
 
-fn plain(f: &Facts<'_>, resource: &'static Resource, fields: Option<String>) -> Selection {
-    Selection { resource, namespace: f.root.meta.namespace.to_string(), labels: None, fields, optional: true }
-}
-
-fn named(f: &Facts<'_>, resource: &'static Resource, name: &str) -> Selection {
-    plain(f, resource, Some(format!("metadata.name={name}")))
+fn namespace<'a>(f: &Facts<'a>) -> &'a str {
+    &f.root.meta.namespace
 }
 
 /// ReplicaSets and pods of the Rollout; the hash label keeps those of a workloadRef's Deployment out.
-fn by_labels(f: &Facts<'_>, resource: &'static Resource, optional: bool) -> Selection {
+fn by_labels(f: &Facts<'_>, resource: &'static Resource) -> Selection {
     let mut terms = selector_terms(f);
     terms.push(HASH_LABEL.into());
-    Selection { labels: Some(terms.join(",")), optional, ..plain(f, resource, None) }
+    Selection::labelled(resource, namespace(f), terms.join(","))
 }
 
 /// A workloadRef Rollout may have no selector of its own; the status has one, with a hash for blue-green.

@@ -37,7 +37,7 @@ impl Autoscaler {
 
 /// All autoscalers of the root's namespace: what one is for stands inside it, where no selector reaches.
 pub fn selection(root: &Object) -> Selection {
-    Selection { resource: &kinds::AUTOSCALER, namespace: root.meta.namespace.to_string(), labels: None, fields: None, optional: true }
+    Selection::all(&kinds::AUTOSCALER, &*root.meta.namespace)
 }
 
 /// The autoscaler of a workload in words. Known while its rollout is open.
