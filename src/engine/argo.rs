@@ -183,6 +183,5 @@ fn diff(f: &Facts<'_>) -> Vec<Change> {
     let old = if f.in_flight() { f.set(f.stable()) } else { f.sets.iter().find(|s| s.hash != f.current()) };
     let seen = f.set(f.current()).filter(|_| !status::word(f).unobserved);
     let new = seen.and_then(template::original).or_else(|| f.wanted_template());
-    let both = old.and_then(template::original).zip(new);
-    both.map(|(old, new)| crate::engine::workload::template::differences(&old, &new)).unwrap_or_default()
+    crate::engine::workload::template::between(old.and_then(template::original), new)
 }

@@ -20,9 +20,9 @@ use crate::{
         Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
         workload::{
             bare, containers, owner,
-            revision::{HASH_LABEL, Revision},
+            revision::{self, Revision},
             rewrite::TEMPLATE,
-            selector, template,
+            template,
         },
     },
     intent::{Intent, Verb},
@@ -58,7 +58,7 @@ impl Engine for DaemonSet {
     }
 
     fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
-        root.read::<dto::DaemonSet>().map(|set| selections(root, &set.spec.selector)).unwrap_or_default()
+        root.read::<dto::DaemonSet>().map(|set| revision::selections(root, &set.spec.selector)).unwrap_or_default()
     }
 
     fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
@@ -115,16 +115,8 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
     }
 }
 
-fn selections(root: &Object, selector: &dto::Selector) -> Vec<Selection> {
-    let terms = selector::terms(selector);
-    let by_labels = |resource, labels| Selection::labelled(resource, &*root.meta.namespace, labels);
-    let of_pods: Vec<&str> = terms.iter().map(String::as_str).chain([HASH_LABEL]).collect();
-    vec![by_labels(&kinds::CONTROLLER_REVISION, terms.join(",")), by_labels(&kinds::POD, of_pods.join(",")), Selection::events(root)]
-}
-
 /// The wanted template against that of the version before.
 fn diff(f: &Facts<'_>) -> Vec<Change> {
     let new = f.root.value().pointer(TEMPLATE).cloned();
-    let both = f.previous().and_then(Revision::template).zip(new);
-    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+    template::between(f.previous().and_then(Revision::template), new)
 }

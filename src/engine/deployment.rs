@@ -120,6 +120,5 @@ fn selections(f: &Facts<'_>) -> Vec<Selection> {
 /// The wanted template against that of the version before.
 fn diff(f: &Facts<'_>) -> Vec<Change> {
     let new = f.root.value().pointer("/spec/template").cloned();
-    let both = f.previous().and_then(facts::Set::template).zip(new);
-    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+    template::between(f.previous().and_then(facts::Set::template), new)
 }

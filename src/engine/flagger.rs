@@ -90,8 +90,7 @@ impl Engine for Flagger {
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
         let Ok(f) = Facts::read(root, objects) else { return Vec::new() };
-        let both = f.primary.as_ref().and_then(written).zip(f.target.as_ref().and_then(written));
-        both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+        template::between(f.primary.as_ref().and_then(written), f.target.as_ref().and_then(written))
     }
 }
 

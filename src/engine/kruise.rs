@@ -118,6 +118,5 @@ fn selections(f: &Facts<'_>) -> Vec<Selection> {
 /// The wanted template against the stable one's.
 fn diff(f: &Facts<'_>) -> Vec<Change> {
     let new = f.workload.as_ref().and_then(|(o, _)| o.value().pointer(TEMPLATE).cloned());
-    let both = f.set(f.stable()).and_then(facts::Set::template).zip(new);
-    both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+    template::between(f.set(f.stable()).and_then(facts::Set::template), new)
 }

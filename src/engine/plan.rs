@@ -152,6 +152,22 @@ pub enum Progress {
     Diverted(Text),
 }
 
+impl Progress {
+    /// A field of the spec counts when the controller has seen the generation that holds it.
+    pub fn of_spec(holds: bool, observed: bool) -> Self {
+        match (holds, observed) {
+            (false, _) => Self::Nothing,
+            (true, false) => Self::Observed,
+            (true, true) => Self::Done,
+        }
+    }
+
+    /// What must follow once this is done.
+    pub fn then(self, next: impl FnOnce() -> Self) -> Self {
+        if self == Self::Done { next() } else { self }
+    }
+}
+
 /// The writes of one intent. Only `guard` can turn it into an `Approved<Plan>`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {

@@ -79,8 +79,8 @@ impl Engine for Ratio {
     }
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
-        let both = detect::pair(root, objects).and_then(|p| p.old.template().zip(p.new.template()));
-        both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+        let pair = detect::pair(root, objects);
+        pair.map(|p| template::between(p.old.template(), p.new.template())).unwrap_or_default()
     }
 }
 

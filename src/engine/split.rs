@@ -105,8 +105,7 @@ impl Engine for Split {
 
     fn diff(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<Change> {
         let Ok(f) = Facts::read(root, objects) else { return Vec::new() };
-        let both = f.pair().and_then(|p| p.old.template().zip(p.new.template()));
-        both.map(|(old, new)| template::differences(&old, &new)).unwrap_or_default()
+        f.pair().map(|p| template::between(p.old.template(), p.new.template())).unwrap_or_default()
     }
 }
 

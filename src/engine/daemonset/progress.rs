@@ -7,22 +7,11 @@ use super::{
 use crate::engine::{Goal, Progress, workload::pods::reason};
 
 pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
+    let seen = |after| Progress::of_spec(f.root.meta.generation > after, f.observed());
     match goal {
-        Goal::Seen { after } => seen(f, *after),
-        Goal::Rolled { after } => match seen(f, *after) {
-            Progress::Done => rolled(f),
-            before => before,
-        },
+        Goal::Seen { after } => seen(*after),
+        Goal::Rolled { after } => seen(*after).then(|| rolled(f)),
         _ => Progress::Nothing,
-    }
-}
-
-/// A change of the spec counts when the controller has seen the generation that holds it.
-fn seen(f: &Facts<'_>, after: i64) -> Progress {
-    match (f.root.meta.generation > after, f.observed()) {
-        (false, _) => Progress::Nothing,
-        (true, false) => Progress::Observed,
-        (true, true) => Progress::Done,
     }
 }
 

@@ -4,28 +4,17 @@ use super::facts::Facts;
 use crate::engine::{Goal, Progress};
 
 pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
+    let seen = |holds| Progress::of_spec(holds, f.observed());
     match goal {
-        Goal::Paused => seen(f, f.dep.spec.paused),
-        Goal::Resumed => seen(f, !f.dep.spec.paused),
+        Goal::Paused => seen(f.dep.spec.paused),
+        Goal::Resumed => seen(!f.dep.spec.paused),
         Goal::Template { hash, not } => {
             let wanted = f.template();
-            seen(f, hash.as_ref().is_none_or(|h| *h == wanted) && not.as_ref().is_none_or(|n| *n != wanted))
+            seen(hash.as_ref().is_none_or(|h| *h == wanted) && not.as_ref().is_none_or(|n| *n != wanted))
         }
-        Goal::Stable(template) => match seen(f, *template == f.template()) {
-            Progress::Done => rolled(f),
-            before => before,
-        },
+        Goal::Stable(template) => seen(*template == f.template()).then(|| rolled(f)),
         Goal::Scaled { from, to, .. } => scaled(f, *from, *to),
         _ => Progress::Nothing,
-    }
-}
-
-/// A field of the spec counts when the controller has seen the generation that holds it.
-fn seen(f: &Facts<'_>, holds: bool) -> Progress {
-    match (holds, f.observed()) {
-        (false, _) => Progress::Nothing,
-        (true, false) => Progress::Observed,
-        (true, true) => Progress::Done,
     }
 }
 

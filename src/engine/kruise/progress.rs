@@ -9,8 +9,8 @@ use crate::engine::{Goal, Progress};
 pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
     match goal {
         Goal::StepPast { hash, index } => past(f, hash, *index),
-        Goal::Paused => seen(f, f.ro.spec.strategy.paused),
-        Goal::Resumed => seen(f, !f.ro.spec.strategy.paused),
+        Goal::Paused => Progress::of_spec(f.ro.spec.strategy.paused, f.observed()),
+        Goal::Resumed => Progress::of_spec(!f.ro.spec.strategy.paused, f.observed()),
         Goal::Aborted => aborted(f),
         Goal::Template { not: Some(not), .. } => match f.revision() {
             now if now != &**not => Progress::Done,
@@ -32,14 +32,6 @@ fn past(f: &Facts<'_>, hash: &str, index: i64) -> Progress {
         _ if now > index || f.state() == "Completed" => Progress::Done,
         _ if now == index && f.state() == "StepReady" => Progress::Observed,
         _ => Progress::Nothing,
-    }
-}
-
-fn seen(f: &Facts<'_>, holds: bool) -> Progress {
-    match (holds, f.observed()) {
-        (false, _) => Progress::Nothing,
-        (true, false) => Progress::Observed,
-        (true, true) => Progress::Done,
     }
 }
 

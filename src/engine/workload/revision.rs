@@ -9,11 +9,12 @@ use super::{
     edit::Edit,
     pods,
     rewrite::{TEMPLATE, escaped},
+    selector,
 };
 use crate::{
     engine::Refusal,
     model::{Pod, Text},
-    object::{Object, Objects, kinds},
+    object::{Object, Objects, Selection, kinds},
 };
 
 /// On every pod, and on a DaemonSet's revisions; a StatefulSet's pods carry the whole name of their revision in it.
@@ -36,6 +37,15 @@ pub struct Revision<'a> {
     pub hash: String,
     pub change_cause: String,
     template: Template,
+}
+
+/// What to watch while a workload that keeps its versions this way is open.
+pub fn selections(root: &Object, selector: &dto::Selector) -> Vec<Selection> {
+    let terms = selector::terms(selector);
+    let by_labels = |kind, terms: &[&str]| Selection::labelled(kind, &*root.meta.namespace, terms.join(","));
+    let own: Vec<&str> = terms.iter().map(String::as_str).collect();
+    let of_pods: Vec<&str> = own.iter().copied().chain([HASH_LABEL]).collect();
+    vec![by_labels(&kinds::CONTROLLER_REVISION, &own), by_labels(&kinds::POD, &of_pods), Selection::events(root)]
 }
 
 impl Revision<'_> {

@@ -43,6 +43,11 @@ const LONGEST: usize = 80;
 const SECRET_WORDS: [&str; 11] =
     ["pass", "secret", "token", "apikey", "api_key", "api-key", "credential", "private", "auth", "cert", "dsn"];
 
+/// One line per path that differs, once both templates are known.
+pub fn between(old: Option<Value>, new: Option<Value>) -> Vec<Change> {
+    old.zip(new).map(|(old, new)| differences(&old, &new)).unwrap_or_default()
+}
+
 /// One line per path that differs.
 pub fn differences(old: &Value, new: &Value) -> Vec<Change> {
     let (old, new) = (flat(old), flat(new));
