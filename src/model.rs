@@ -46,6 +46,11 @@ impl Id {
     pub fn path(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+
+    /// Whether `NAME` or `NAMESPACE/NAME` means this one.
+    pub fn is_called(&self, name: &str) -> bool {
+        *self.name == *name || self.path() == name
+    }
 }
 
 /// What drives a rollout.

@@ -148,9 +148,8 @@ impl State {
 
     /// The rollout that `NAME` or `NAMESPACE/NAME` means. Of several with one name, that of the first engine in the table.
     pub fn named(&self, name: &str) -> Option<Text> {
-        let fits = |known: &Known| known.rollout.id.path() == name || *known.rollout.id.name == *name;
         let rank = |known: &Known| ENGINES.iter().position(|engine| engine.kind() == known.rollout.engine);
-        self.rollouts.iter().filter(|(_, known)| fits(known)).min_by_key(|(_, known)| rank(known)).map(|(uid, _)| uid.clone())
+        self.rollouts.iter().filter(|(_, known)| known.rollout.id.is_called(name)).min_by_key(|(_, known)| rank(known)).map(|(uid, _)| uid.clone())
     }
 
     /// The rollout the keys act on: the open one, or the selected row.

@@ -350,7 +350,7 @@ impl Reader {
                 let groups = answer.ok().and_then(|bytes| discovery::groups(&bytes));
                 catalogue.groups = Some((Instant::now(), groups));
             }
-            let (_, groups) = catalogue.groups.as_ref().map_or((None, None), |(at, groups)| (Some(at), groups.as_ref()));
+            let groups = catalogue.groups.as_ref().and_then(|(_, groups)| groups.as_ref());
             if groups.is_some_and(|groups| !groups.contains(&resource.api_version())) {
                 return Ok(false);
             }
