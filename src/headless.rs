@@ -94,7 +94,7 @@ fn perform(state: &State, session: &mut Session, effects: Vec<Effect>) {
 /// The rollouts a command is about, most urgent first.
 pub fn shown<'a>(state: &'a State, named: Option<&str>) -> Vec<&'a Known> {
     let mut rows: Vec<&Known> =
-        state.rollouts.values().filter(|k| named.is_none_or(|name| k.rollout.id.is_called(name))).collect();
+        state.rollouts.values().map(|k| &**k).filter(|k| named.is_none_or(|name| k.rollout.id.is_called(name))).collect();
     rows.sort_by_key(|k| (k.rollout.phase.urgency(), k.rollout.id.path()));
     rows
 }

@@ -8,13 +8,17 @@ use std::{
     sync::Arc,
 };
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     model::{Text, Time, Writer},
     settings::Conventions,
 };
+
+pub mod packed;
+
+use packed::Packed;
 
 static USUAL: Conventions = Conventions::USUAL;
 
@@ -102,12 +106,18 @@ impl Meta {
     }
 }
 
-/// One object. `json` is the whole of it less managed fields and other ballast.
+/// Where workloads keep what their pods are made from.
+const TEMPLATE: &str = "/spec/template";
+
+/// One object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
     pub resource: &'static Resource,
     pub meta: Meta,
+    /// The whole of it less managed fields and other ballast, and with the outline of a template that is kept apart.
     pub json: Box<str>,
+    /// The template, where `json` says of it only what a fleet shows: labels, images, ports, resources.
+    pub template: Option<Packed>,
 }
 
 impl Object {
@@ -119,6 +129,11 @@ impl Object {
         }
         let mut parser = serde_json::Deserializer::from_str(&self.json);
         serde_path_to_error::deserialize(&mut parser).map_err(|e| format!("{}: {}", e.path(), e.inner()))
+    }
+
+    /// As [`Object::read`], for fields of a template that its outline leaves out.
+    pub fn read_whole<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_path_to_error::deserialize(self.value()).map_err(|e| format!("{}: {}", e.path(), e.inner()))
     }
 
     /// Its labels and annotations, as they are written.
@@ -140,8 +155,12 @@ impl Object {
     }
 
     /// The whole object, for plans that must quote a part of it.
-    pub fn value(&self) -> serde_json::Value {
-        serde_json::from_str(&self.json).unwrap_or(serde_json::Value::Null)
+    pub fn value(&self) -> Value {
+        let mut value: Value = serde_json::from_str(&self.json).unwrap_or_default();
+        if let (Some(whole), Some(outline)) = (&self.template, value.pointer_mut(TEMPLATE)) {
+            *outline = whole.value();
+        }
+        value
     }
 }
 

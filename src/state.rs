@@ -58,7 +58,7 @@ pub struct State {
     /// Who is a rollout and what belongs to whom, by namespace.
     pub surveys: HashMap<Text, Survey>,
     /// All rollouts by uid.
-    pub rollouts: BTreeMap<Text, Known>,
+    pub rollouts: BTreeMap<Text, Box<Known>>,
     /// Uids in the order of the fleet screen, filter applied.
     pub order: Vec<Text>,
     pub metrics: HashMap<Text, RolloutMetrics>,
@@ -143,27 +143,31 @@ impl State {
     }
 
     pub fn get(&self, uid: &str) -> Option<&Known> {
-        self.rollouts.get(uid)
+        self.rollouts.get(uid).map(|known| &**known)
     }
 
     /// The rollout that `NAME` or `NAMESPACE/NAME` means. Of several with one name, that of the first engine in the table.
     pub fn named(&self, name: &str) -> Option<Text> {
         let rank = |known: &Known| ENGINES.iter().position(|engine| engine.kind() == known.rollout.engine);
-        self.rollouts.iter().filter(|(_, known)| known.rollout.id.is_called(name)).min_by_key(|(_, known)| rank(known)).map(|(uid, _)| uid.clone())
+        self.rollouts
+            .iter()
+            .filter(|(_, known)| known.rollout.id.is_called(name))
+            .min_by_key(|(_, known)| rank(known))
+            .map(|(uid, _)| uid.clone())
     }
 
     /// The rollout the keys act on: the open one, or the selected row.
     pub fn subject(&self) -> Option<&Known> {
         match &self.view.screen {
-            Screen::Rollout(uid) => self.rollouts.get(uid),
-            Screen::Fleet => self.rollouts.get(self.order.get(self.view.selected)?),
+            Screen::Rollout(uid) => self.get(uid),
+            Screen::Fleet => self.get(self.order.get(self.view.selected)?),
         }
     }
 
     /// The open rollout.
     pub fn open(&self) -> Option<&Known> {
         match &self.view.screen {
-            Screen::Rollout(uid) => self.rollouts.get(uid),
+            Screen::Rollout(uid) => self.get(uid),
             Screen::Fleet => None,
         }
     }

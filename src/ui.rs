@@ -79,14 +79,14 @@ impl<'a> Ctx<'a> {
     /// The rollout that is open.
     fn open(&self) -> Option<&'a Known> {
         match &self.view.screen {
-            Screen::Rollout(uid) => self.state.rollouts.get(uid),
+            Screen::Rollout(uid) => self.state.get(uid),
             Screen::Fleet => None,
         }
     }
 
     /// The row the selection stands on.
     fn selected(&self) -> Option<&'a Known> {
-        self.state.rollouts.get(self.state.order.get(selected_row(self))?)
+        self.state.get(self.state.order.get(selected_row(self))?)
     }
 
     /// The rollout the keys act on.

@@ -90,6 +90,7 @@ mod tests {
             resource: &kinds::SERVICE,
             meta: Meta { uid: uid.into(), resource_version: version.to_string().into(), ..Meta::default() },
             json: "{}".into(),
+            template: None,
         }
     }
 

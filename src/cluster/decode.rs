@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     model::{Text, Time, Writer},
-    object::{Meta, Object, OwnerRef, Resource},
+    object::{Meta, Object, OwnerRef, Resource, packed::Packed},
 };
 
 /// Metadata that is ballast; `managedFields` is reduced to [`Meta::writers`] first.
@@ -24,6 +24,24 @@ const POD_SPEC: [&str; 8] =
     ["volumes", "tolerations", "affinity", "topologySpreadConstraints", "imagePullSecrets", "securityContext", "dnsConfig", "hostAliases"];
 const CONTAINER: [&str; 9] =
     ["env", "envFrom", "volumeMounts", "volumeDevices", "livenessProbe", "readinessProbe", "startupProbe", "securityContext", "lifecycle"];
+/// Bytes of a template from which it is kept apart.
+const LARGE: usize = 1_024;
+/// What the outline of a template leaves out of a container.
+const OF_TEMPLATE: [&str; 13] = [
+    "env",
+    "envFrom",
+    "args",
+    "command",
+    "volumeMounts",
+    "volumeDevices",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "securityContext",
+    "lifecycle",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+];
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
 /// Why something is not an object at all.
@@ -60,16 +78,18 @@ pub(super) fn raw_object(resource: &'static Resource, raw: &RawValue) -> Result<
         return Err(Undecodable::NoUid(name));
     }
     let pod = resource.kind == "Pod" && resource.group.is_empty();
+    let mut template = None;
     let mut json = String::with_capacity(raw.get().len() / 2);
     write_object(&mut json, &fields, |out, key, value| match key {
         "metadata" => match &metadata {
             Some((raw, members)) if std::ptr::eq(*raw, value) => write_metadata(out, members),
             _ => copy(out, value),
         },
-        "spec" if pod => write_pod_spec(out, value),
+        "spec" if pod => write_pod_spec(out, value, &CONTAINER),
+        "spec" => write_spec(out, value, &mut template),
         _ => copy(out, value),
     });
-    Ok(Object { resource, meta, json: json.into_boxed_str() })
+    Ok(Object { resource, meta, json: json.into_boxed_str(), template })
 }
 
 /// The resource version of an object, be the rest what it may.
@@ -247,24 +267,42 @@ fn write_metadata(out: &mut String, members: &Fields<'_>) -> bool {
     true
 }
 
-fn write_pod_spec(out: &mut String, raw: &RawValue) -> bool {
-    let Some(fields) = fields(raw) else { return copy(out, raw) };
-    write_object(out, &fields, |out, key, value| match key {
-        key if POD_SPEC.contains(&key) => false,
-        key if CONTAINERS.contains(&key) => write_containers(out, value),
+/// A spec; of a large template only the outline, and the whole of it apart.
+fn write_spec(out: &mut String, raw: &RawValue, whole: &mut Option<Packed>) -> bool {
+    let Some(members) = fields(raw) else { return copy(out, raw) };
+    write_object(out, &members, |out, key, value| match fields(value) {
+        Some(template) if key == "template" && value.get().len() > LARGE => {
+            *whole = Some(Packed::of(value.get()));
+            write_outline(out, &template)
+        }
         _ => copy(out, value),
     });
     true
 }
 
-fn write_containers(out: &mut String, raw: &RawValue) -> bool {
+fn write_outline(out: &mut String, template: &Fields<'_>) -> bool {
+    write_object(out, template, |out, key, value| if key == "spec" { write_pod_spec(out, value, &OF_TEMPLATE) } else { copy(out, value) });
+    true
+}
+
+fn write_pod_spec(out: &mut String, raw: &RawValue, ballast: &[&str]) -> bool {
+    let Some(fields) = fields(raw) else { return copy(out, raw) };
+    write_object(out, &fields, |out, key, value| match key {
+        key if POD_SPEC.contains(&key) => false,
+        key if CONTAINERS.contains(&key) => write_containers(out, value, ballast),
+        _ => copy(out, value),
+    });
+    true
+}
+
+fn write_containers(out: &mut String, raw: &RawValue, ballast: &[&str]) -> bool {
     let Some(items) = items(raw) else { return copy(out, raw) };
     out.push('[');
     for (n, item) in items.into_iter().enumerate() {
         if n > 0 {
             out.push(',');
         }
-        write_without(out, item, &CONTAINER);
+        write_without(out, item, ballast);
     }
     out.push(']');
     true
@@ -383,6 +421,33 @@ mod tests {
         let text = r#"{"metadata":{"uid":"u"},"spec":{"template":{"spec":{"volumes":[ {"x":1.10} ],"containers":[{"env":[],"livenessProbe":{}}]}}}}"#;
         let o = object(&kinds::REPLICA_SET, text.as_bytes()).unwrap();
         assert!(o.json.contains(r#"{"volumes":[ {"x":1.10} ],"containers":[{"env":[],"livenessProbe":{}}]}"#), "{}", o.json);
+    }
+
+    #[test]
+    fn of_a_large_template_the_outline_is_at_hand_and_the_whole_is_kept_to_the_letter() {
+        let whole = json!({
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {
+                "volumes": [{"name": "v"}], "serviceAccountName": "web",
+                "containers": [{
+                    "name": "c", "image": "i:v1", "ports": [{"containerPort": 80}], "env": [{"name": "A", "value": "x".repeat(LARGE)}],
+                    "readinessProbe": {"httpGet": {"port": 80}}, "args": ["-v"],
+                }],
+            },
+        });
+        let text = json!({"metadata": {"uid": "u"}, "spec": {"replicas": 2, "template": whole, "paused": true}});
+        let o = decode(&kinds::DEPLOYMENT, &text);
+        assert_eq!(o.value(), text);
+        let outline: Value = serde_json::from_str(&o.json).unwrap();
+        assert_eq!(
+            outline["spec"],
+            json!({"replicas": 2, "paused": true, "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"serviceAccountName": "web", "containers": [{"name": "c", "image": "i:v1", "ports": [{"containerPort": 80}]}]},
+            }})
+        );
+        let odd = json!({"metadata": {"uid": "u"}, "spec": {"template": "x".repeat(2 * LARGE)}});
+        assert_eq!(decode(&kinds::DEPLOYMENT, &odd).value(), odd);
     }
 
     #[test]

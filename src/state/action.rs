@@ -347,10 +347,10 @@ pub fn follow(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
     let Some(mut card) = state.card.take() else { return };
     let known = state.rollouts.get(&*card.target.uid).cloned();
     match card.stage.clone() {
-        Stage::Asking => replan(state, known.as_ref(), &mut card, now, effects),
-        Stage::Refused(old) => refresh(state, known.as_ref(), &mut card, &old, now),
+        Stage::Asking => replan(state, known.as_deref(), &mut card, now, effects),
+        Stage::Refused(old) => refresh(state, known.as_deref(), &mut card, &old, now),
         Stage::Sent { .. } | Stage::Accepted { .. } | Stage::Observed { .. } | Stage::Unknown { .. } | Stage::Silent { .. } => {
-            track(state, known.as_ref(), &mut card, now, effects);
+            track(state, known.as_deref(), &mut card, now, effects);
         }
         Stage::Done { at } if (now - at).to_std().is_ok_and(|d| d >= LINGER) => {
             return retire(state, &card, now);

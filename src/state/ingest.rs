@@ -250,7 +250,7 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
     let verdict = verdict::judge(&rollout, state.metrics.get(uid));
     let haystack = filter::haystack(&rollout);
     let key: Text = uid.into();
-    state.rollouts.insert(key.clone(), Known { rollout, verdict, unobserved_since, deleted: None, haystack });
+    state.rollouts.insert(key.clone(), Box::new(Known { rollout, verdict, unobserved_since, deleted: None, haystack }));
     state.unsorted = true;
     for entry in seen {
         log(state, &key, entry);

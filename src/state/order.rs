@@ -15,10 +15,11 @@ pub fn sort(state: &mut State, now: Time) {
         Screen::Fleet => None,
     };
     let filter = &state.view.filter;
-    let unfold = state.view.steady || !filter.is_empty() || !state.rollouts.values().any(moves);
+    let unfold = state.view.steady || !filter.is_empty() || !state.rollouts.values().any(|known| moves(known));
     let mut rows: Vec<(&Text, &Known)> = state
         .rollouts
         .iter()
+        .map(|(uid, known)| (uid, &**known))
         .filter(|(uid, k)| k.deleted.is_none() || open.as_ref() == Some(*uid))
         .filter(|(uid, k)| unfold || moves(k) || state.view.selected_uid.as_ref() == Some(*uid))
         .filter(|(_, k)| filter.matches(&k.rollout, &k.haystack))

@@ -45,7 +45,7 @@ fn object(value: &Value) -> Option<Object> {
         owner,
         ..Meta::default()
     };
-    Some(Object { resource, meta, json: value.to_string().into() })
+    Some(Object { resource, meta, json: value.to_string().into(), template: None })
 }
 
 fn items(list: &str) -> Vec<Value> {

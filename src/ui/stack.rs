@@ -169,7 +169,7 @@ pub fn lines_only(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
     let rows = usize::from(area.height);
     let shown: Vec<&Known> = match (&ctx.view.screen, ctx.open()) {
         (Screen::Rollout(_), Some(known)) => vec![known],
-        _ => ctx.state.order.iter().skip(fleet::offset(ctx, rows)).take(rows).filter_map(|uid| ctx.state.rollouts.get(uid)).collect(),
+        _ => ctx.state.order.iter().skip(fleet::offset(ctx, rows)).take(rows).filter_map(|uid| ctx.state.get(uid)).collect(),
     };
     if shown.is_empty() {
         let link = ctx.state.links.get(crate::model::Source::Fleet);

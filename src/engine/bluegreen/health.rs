@@ -25,7 +25,7 @@ dto! {
 
 pub fn probes(f: &Facts<'_>) -> Vec<Probe> {
     let side = f.idle();
-    let Ok(probed) = side.object.read::<Probed>() else { return Vec::new() };
+    let Ok(probed) = side.object.read_whole::<Probed>() else { return Vec::new() };
     let Some((port, get)) = probed.spec.template.spec.containers.iter().find_map(asked) else { return Vec::new() };
     let one = |pod: crate::model::Pod| Probe {
         namespace: f.root.meta.namespace.clone(),

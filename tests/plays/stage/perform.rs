@@ -271,5 +271,6 @@ fn object(value: &Value) -> Option<Object> {
             writers: Vec::new(),
         },
         json: value.to_string().into(),
+        template: None,
     })
 }

@@ -109,6 +109,7 @@ pub fn object(value: &Value) -> Option<Object> {
             writers: Vec::new(),
         },
         json: value.to_string().into(),
+        template: None,
     })
 }
 
