@@ -111,7 +111,7 @@ pub fn consider(
         }
     }
     let mut plan = engine.plan(&known.rollout, root, objects, intent, ground.now)?;
-    plan.warnings.extend(gitops::warning(&plan, &known.rollout, objects));
+    plan.warnings.extend(gitops::warning(&plan, &known.rollout, objects, ground.now));
     match plan.writes.iter().all(|write| engine.descriptor().writes.iter().any(|right| right.lets(write))) {
         true => Ok(plan),
         // The rights people were given, and what they were told it may touch, are these.

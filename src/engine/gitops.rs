@@ -3,9 +3,13 @@
 //! What Argo CD and Flux do is read from their own objects when those can be read; their marks alone tell who, not when.
 //! Status is never in Git, and neither are most switches of a spec.
 
+pub mod windows;
+
 use std::sync::Arc;
 
 use serde_json::Value;
+
+use windows::{Destination, Project, Say};
 
 use super::{
     Patch, Plan, Write,
@@ -15,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    model::{Notice, Owner, Rollout, Severity},
+    model::{Notice, Owner, Rollout, Severity, Time},
     object::{Object, Objects, Resource, Selection},
 };
 
@@ -23,8 +27,13 @@ pub static APPLICATION: Resource = Resource::new("argoproj.io", "v1alpha1", "App
 pub static KUSTOMIZATION: Resource = Resource::new("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations");
 pub static HELM_RELEASE: Resource = Resource::new("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases");
 
+/// Holds the sync windows of Applications.
+pub static PROJECT: Resource = Resource::new("argoproj.io", "v1alpha1", "AppProject", "appprojects");
+
 /// All kinds that own others.
-pub static KINDS: [&Resource; 3] = [&APPLICATION, &KUSTOMIZATION, &HELM_RELEASE];
+static OWNERS: [&Resource; 3] = [&APPLICATION, &KUSTOMIZATION, &HELM_RELEASE];
+/// All kinds that are read to know who owns and when.
+pub static KINDS: [&Resource; 4] = [&APPLICATION, &PROJECT, &KUSTOMIZATION, &HELM_RELEASE];
 
 /// Switches that manifests leave out, as parts of a pointer: whoever owns the rest leaves these alone.
 const RARELY_IN_GIT: [&str; 8] = [
@@ -42,7 +51,7 @@ dto! {
     Named { metadata: dto::Metadata, }
 
     Application { metadata: dto::Metadata, spec: ApplicationSpec, }
-    ApplicationSpec { sync_policy: SyncPolicy, ignore_differences: Vec<Ignored>, }
+    ApplicationSpec { project: String, destination: Destination, sync_policy: SyncPolicy, ignore_differences: Vec<Ignored>, }
     SyncPolicy { automated: Option<Automated>, }
     Automated { self_heal: bool, enabled: Option<bool>, }
     Ignored {
@@ -63,10 +72,13 @@ dto! {
 }
 
 /// What to watch so that [`warning`] can tell when.
-pub fn selection(owner: &Owner) -> Option<Selection> {
-    let resource = KINDS.into_iter().find(|kind| kind_of(kind) == owner.kind)?;
+pub fn selections(owner: &Owner) -> Vec<Selection> {
+    let Some(resource) = OWNERS.into_iter().find(|kind| kind_of(kind) == owner.kind) else { return Vec::new() };
     let (namespace, name) = place(owner);
-    Some(Selection::named(resource, namespace.unwrap_or_default(), name))
+    let object = Selection::named(resource, namespace.unwrap_or_default(), name);
+    // Which project it is stands in the Application; there are few.
+    let projects = (resource == &APPLICATION).then(|| Selection::all(&PROJECT, ""));
+    [object].into_iter().chain(projects).collect()
 }
 
 fn kind_of(resource: &Resource) -> &'static str {
@@ -86,11 +98,11 @@ fn place(owner: &Owner) -> (Option<&str>, &str) {
 }
 
 /// The loudest thing to say about who takes these writes back.
-pub fn warning(plan: &Plan, rollout: &Rollout, objects: &Objects) -> Option<Notice> {
-    plan.writes.iter().filter_map(|write| of_write(write, rollout, objects)).max_by_key(|notice| notice.severity)
+pub fn warning(plan: &Plan, rollout: &Rollout, objects: &Objects, now: Time) -> Option<Notice> {
+    plan.writes.iter().filter_map(|write| of_write(write, rollout, objects, now)).max_by_key(|notice| notice.severity)
 }
 
-fn of_write(write: &Write, rollout: &Rollout, objects: &Objects) -> Option<Notice> {
+fn of_write(write: &Write, rollout: &Rollout, objects: &Objects, now: Time) -> Option<Notice> {
     let paths = written(write);
     if write.subresource.is_some() || paths.is_empty() {
         return None;
@@ -106,7 +118,7 @@ fn of_write(write: &Write, rollout: &Rollout, objects: &Objects) -> Option<Notic
     if in_git.is_empty() {
         return Some(note(format!("{who} owns it and takes this back only if Git sets the field")));
     }
-    Some(match fate(&owner, write, &in_git, objects) {
+    Some(match fate(&owner, write, &in_git, objects, now) {
         Fate::Stays(why) => note(format!("{who} owns it, but {why}")),
         Fate::TakenBack(when) => Notice {
             severity: Severity::Warning,
@@ -135,9 +147,9 @@ enum Fate {
     TakenBack(String),
 }
 
-fn fate(owner: &Owner, write: &Write, paths: &[&str], objects: &Objects) -> Fate {
+fn fate(owner: &Owner, write: &Write, paths: &[&str], objects: &Objects, now: Time) -> Fate {
     let unknown = || Fate::TakenBack("at a time that cannot be seen from here".into());
-    let Some(kind) = KINDS.into_iter().find(|kind| kind_of(kind) == owner.kind) else { return unknown() };
+    let Some(kind) = OWNERS.into_iter().find(|kind| kind_of(kind) == owner.kind) else { return unknown() };
     let (namespace, name) = place(owner);
     let found = match namespace {
         Some(namespace) => objects.named(kind, namespace, name),
@@ -145,22 +157,46 @@ fn fate(owner: &Owner, write: &Write, paths: &[&str], objects: &Objects) -> Fate
     };
     let Some(found) = found else { return unknown() };
     match owner.kind {
-        "argocd" => found.read::<Application>().map_or_else(|_| unknown(), |app| by_argo_cd(&app, write, paths)),
+        "argocd" => found
+            .read::<Application>()
+            .map_or_else(|_| unknown(), |app| by_argo_cd(&app, &windows(found, &app, objects, now), write, paths)),
         "flux-kustomize" => found.read::<Kustomization>().map_or_else(|_| unknown(), |k| by_kustomization(&k.spec)),
         _ => found.read::<HelmRelease>().map_or_else(|_| unknown(), |release| by_helm(&release.spec)),
     }
 }
 
-fn by_argo_cd(app: &Application, write: &Write, paths: &[&str]) -> Fate {
+/// What the sync windows of its project say; a project that is not at hand says nothing.
+fn windows(object: &Object, app: &Application, objects: &Objects, now: Time) -> Say {
+    let name = if app.spec.project.is_empty() { "default" } else { &app.spec.project };
+    // Applications may live outside the namespace of Argo CD, projects do not.
+    let near = objects.named(&PROJECT, &object.meta.namespace, name);
+    let project = near.or_else(|| objects.iter(&PROJECT).find(|project| *project.meta.name == *name));
+    match project.map(|project| project.read::<Project>()) {
+        Some(Ok(project)) => windows::say(&project, &object.meta.name, &app.spec.destination, now),
+        Some(Err(why)) => Say::Unreadable(why),
+        None => Say::Sync,
+    }
+}
+
+fn by_argo_cd(app: &Application, windows: &Say, write: &Write, paths: &[&str]) -> Fate {
     let ignores = |path: &&str| app.spec.ignore_differences.iter().any(|rule| rule.fits(write) && rule.covers(path));
     if paths.iter().all(ignores) {
         return Fate::Stays("ignores differences of this field: only a full sync may overwrite it".into());
     }
-    match app.spec.sync_policy.automated.as_ref().filter(|auto| auto.enabled != Some(false)) {
-        Some(auto) if auto.self_heal => Fate::TakenBack("within seconds (self-heal is on)".into()),
-        Some(_) => Fate::TakenBack("with the next commit (auto-sync without self-heal)".into()),
-        None => Fate::TakenBack("when somebody syncs (sync is manual)".into()),
-    }
+    let automated = app.spec.sync_policy.automated.as_ref().filter(|auto| auto.enabled != Some(false));
+    let when = match automated {
+        Some(auto) if auto.self_heal => "within seconds (self-heal is on)",
+        Some(_) => "with the next commit (auto-sync without self-heal)",
+        None => "when somebody syncs (sync is manual)",
+    };
+    Fate::TakenBack(match (windows, automated) {
+        (Say::Held { by_hand: true, .. }, None) | (Say::Sync, _) => when.into(),
+        (Say::Held { until: Some(until), .. }, _) => {
+            format!("{when}, but not before its sync windows allow it at {}", until.format("%F %H:%M UTC"))
+        }
+        (Say::Held { until: None, .. }, _) => format!("{when}, but its sync windows never allow it"),
+        (Say::Unreadable(why), _) => format!("{when}, once its sync windows can be read: {why}"),
+    })
 }
 
 impl Ignored {
@@ -243,7 +279,7 @@ mod tests {
             "test",
             objects.named(&kinds::DEPLOYMENT, "shop", "web").unwrap(),
         );
-        of_write(&write(path, None), &rollout, objects).map(|n| format!("{:?}: {}", n.severity, n.text)).unwrap_or_default()
+        of_write(&write(path, None), &rollout, objects, now()).map(|n| format!("{:?}: {}", n.severity, n.text)).unwrap_or_default()
     }
 
     fn with(objects: &[Object]) -> Objects {
@@ -254,6 +290,10 @@ mod tests {
 
     fn app(spec: &Value) -> Object {
         object(&APPLICATION, &json!({"metadata": {"namespace": "argocd", "name": "shop", "uid": "app"}, "spec": spec}))
+    }
+
+    fn now() -> Time {
+        "2026-11-21T23:30:00Z".parse().unwrap()
     }
 
     const IMAGE: &str = "/spec/template/spec/containers/0/image";
@@ -274,6 +314,22 @@ mod tests {
         assert!(policy(json!({"automated": {"selfHeal": true, "enabled": false}})).contains("when somebody syncs"));
         assert!(policy(json!({})).contains("when somebody syncs"));
         assert!(said(&with(&[by_argo()]), IMAGE).contains("cannot be seen from here"), "the Application may not be read");
+    }
+
+    #[test]
+    fn argo_cd_keeps_to_the_sync_windows_of_its_project() {
+        let project = |windows: Value| {
+            object(&PROJECT, &json!({"metadata": {"namespace": "argocd", "name": "shops", "uid": "p"}, "spec": {"syncWindows": windows}}))
+        };
+        let healed = |project: Object| {
+            let spec = json!({"project": "shops", "syncPolicy": {"automated": {"selfHeal": true}}});
+            said(&with(&[by_argo(), app(&spec), project]), IMAGE)
+        };
+        let night = json!([{"kind": "deny", "schedule": "0 22 * * *", "duration": "8h", "applications": ["shop"], "manualSync": true}]);
+        assert!(healed(project(night.clone())).contains("not before its sync windows allow it at 2026-11-22 06:00 UTC"));
+        assert!(healed(project(json!([]))).contains("within seconds (self-heal is on): change it in Git"));
+        let manual = said(&with(&[by_argo(), app(&json!({"project": "shops"})), project(night)]), IMAGE);
+        assert!(manual.contains("when somebody syncs (sync is manual): change"), "{manual}");
     }
 
     #[test]
@@ -299,7 +355,7 @@ mod tests {
         assert!(said(&objects, "/spec/paused").starts_with("Note: "));
         let root = objects.named(&kinds::DEPLOYMENT, "shop", "web").unwrap();
         let rollout = super::super::workload::bare::rollout(crate::model::EngineKind::Deployment, "test", root);
-        assert_eq!(of_write(&write("/status/x", Some("status")), &rollout, &objects), None);
+        assert_eq!(of_write(&write("/status/x", Some("status")), &rollout, &objects, now()), None);
     }
 
     #[test]
@@ -323,9 +379,10 @@ mod tests {
     #[test]
     fn the_selection_names_the_place_when_the_mark_does() {
         let owner = |kind, name: &str, namespace: Option<&str>| Owner { kind, name: name.into(), namespace: namespace.map(Into::into) };
-        let of = |owner: &Owner| selection(owner).map(|s| (s.resource.kind, s.namespace, s.fields.unwrap()));
+        let of = |owner: &Owner| selections(owner).into_iter().next().map(|s| (s.resource.kind, s.namespace, s.fields.unwrap()));
         assert_eq!(of(&owner("argocd", "shop", None)), Some(("Application", String::new(), "metadata.name=shop".into())));
         assert_eq!(of(&owner("argocd", "team_shop", None)), Some(("Application", "team".into(), "metadata.name=shop".into())));
+        assert_eq!(selections(&owner("argocd", "shop", None))[1], Selection::all(&PROJECT, ""));
         let flux = owner("flux-kustomize", "shop", Some("flux-system"));
         assert_eq!(of(&flux), Some(("Kustomization", "flux-system".into(), "metadata.name=shop".into())));
     }

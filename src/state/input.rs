@@ -145,7 +145,7 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
     let Some(root) = engine::root(engine, &state.objects, uid) else { return };
     state.epoch += 1;
     let owner = state.rollouts.get(uid).and_then(|known| known.rollout.owner.as_ref());
-    let selections = engine.selections(root, &state.objects).into_iter().chain(owner.and_then(gitops::selection)).collect();
+    let selections = engine.selections(root, &state.objects).into_iter().chain(owner.map(gitops::selections).unwrap_or_default()).collect();
     effects.push(Effect::Watch { epoch: state.epoch, selections });
     state.view.screen = Screen::Rollout(uid.into());
     state.view.pane = None;

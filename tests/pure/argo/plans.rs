@@ -7,7 +7,7 @@ use rolltop::{
 };
 use serde_json::{Value, json};
 
-use super::kit::{Scene, apply, changed, list, scene};
+use super::kit::{Scene, apply, changed, list, now, scene};
 
 fn ops(plan: &Plan, write: usize) -> Vec<String> {
     let Patch::Json(ops) = &plan.writes[write].patch;
@@ -249,7 +249,7 @@ fn what_git_holds_is_taken_back_and_status_it_never_holds() {
         let scene = changed("canary-router-paused-at-step", |r| {
             r["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = "shop:argoproj.io/Rollout:shop/x6".into()
         });
-        gitops::warning(&scene.plan(&intent).unwrap(), &scene.model(), &scene.objects)
+        gitops::warning(&scene.plan(&intent).unwrap(), &scene.model(), &scene.objects, now())
     };
     assert!(owned(image("app:v9")).is_some_and(|w| w.text.contains("Argo CD app \"shop\"") && w.severity == Severity::Warning));
     assert_eq!(owned(Intent::Abort), None, "Git holds no status");
