@@ -198,6 +198,16 @@ pub struct Subject {
     pub ingresses: Vec<Text>,
 }
 
+/// How many pods a rolling update moves at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surge {
+    /// Pods it may have beyond those wanted.
+    pub more: u32,
+    /// Pods it may lack.
+    pub fewer: u32,
+    pub of: u32,
+}
+
 /// One supervised release of one workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rollout {
@@ -216,6 +226,8 @@ pub struct Rollout {
     pub unobserved: bool,
     /// Replicas the whole workload is meant to have.
     pub replicas: u32,
+    /// Where replica counts split the traffic; `None` where something else does, or all pods go at once.
+    pub surge: Option<Surge>,
     pub tracks: Vec<Track>,
     pub steps: Steps,
     pub wait: Option<Wait>,

@@ -103,6 +103,7 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         next: status::next(f),
         way_back: status::way_back(f),
         notices: notices::notices(f),
+        surge: (!f.on_delete()).then(|| f.surge()),
         owner: owner::owner(f.root, &f.set.metadata),
         detailed: !f.kept.is_empty(),
         // Its two versions are one workload to a mesh: they are told apart only by pod.

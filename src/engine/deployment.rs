@@ -98,6 +98,7 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         next: status::next(f),
         way_back: status::way_back(f),
         notices: notices::notices(f),
+        surge: (!f.recreates()).then(|| f.surge()),
         owner: owner::owner(f.root, &f.dep.metadata),
         detailed: !f.sets.is_empty(),
         // Its two versions are one workload to a mesh: they are told apart only by pod.

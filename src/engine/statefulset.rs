@@ -26,7 +26,7 @@ use crate::{
         },
     },
     intent::{Intent, Verb},
-    model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
+    model::{EngineKind, Rollout, Strategy, Subject, Surge, Text, Time},
     object::{Object, Objects, Selection, kinds},
 };
 use facts::Facts;
@@ -116,6 +116,7 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         next: status::next(f),
         way_back: status::way_back(f),
         notices: notices::notices(f),
+        surge: (!f.on_delete()).then(|| Surge { more: 0, fewer: f.away(), of: f.replicas() }),
         owner: owner::owner(f.root, &f.set.metadata),
         detailed: !f.kept.is_empty(),
         // Its two versions are one workload to a mesh: they are told apart only by pod.

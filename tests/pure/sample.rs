@@ -127,6 +127,7 @@ fn plain(namespace: &str, name: &str, engine: EngineKind, strategy: Strategy, ph
         owner: None,
         writers: Vec::new(),
         subject: Subject::default(),
+        surge: None,
         detailed: false,
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         revision::{self, Revision, Versioned},
         rewrite::TEMPLATE,
     },
-    model::{Pod, PodHealth},
+    model::{Pod, PodHealth, Surge},
     object::{Object, Objects},
 };
 
@@ -110,11 +110,12 @@ impl<'a> Facts<'a> {
 
     /// Pods more and pods fewer than wanted while it rolls, as the controller resolves them: both rounded up, and one of
     /// the two is never 0.
-    pub fn surge(&self) -> (u32, u32) {
+    pub fn surge(&self) -> Surge {
         let rolling = &self.set.spec.update_strategy.rolling_update;
-        let surge = resolve(rolling.max_surge.as_ref(), "0", self.nodes());
-        let missing = resolve(rolling.max_unavailable.as_ref(), "1", self.nodes());
-        (surge, if surge == 0 { missing.max(1) } else { missing })
+        let of = self.nodes();
+        let more = resolve(rolling.max_surge.as_ref(), "0", of);
+        let fewer = resolve(rolling.max_unavailable.as_ref(), "1", of);
+        Surge { more, fewer: if more == 0 { fewer.max(1) } else { fewer }, of }
     }
 
     /// What a person must type, as only a person deletes pods.

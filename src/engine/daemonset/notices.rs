@@ -11,7 +11,7 @@ use crate::{
 
 type Row = fn(&Facts<'_>) -> Option<(Severity, String)>;
 
-const ROWS: &[Row] = &[cannot_start, fails, by_hand, misplaced, pace];
+const ROWS: &[Row] = &[cannot_start, fails, by_hand, misplaced];
 
 /// All that hold, loudest first.
 pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
@@ -46,15 +46,4 @@ fn by_hand(f: &Facts<'_>) -> Option<(Severity, String)> {
 fn misplaced(f: &Facts<'_>) -> Option<(Severity, String)> {
     let n = f.set.status.number_misscheduled.count();
     (n > 0).then(|| (Severity::Warning, format!("{} on nodes that should have none", pods(n))))
-}
-
-fn pace(f: &Facts<'_>) -> Option<(Severity, String)> {
-    let rolls = matches!(situation(f), Situation::Rolling | Situation::Broken);
-    let (surge, missing) = f.surge();
-    let text = if surge > 0 {
-        format!("at once: up to {surge} nodes run both versions")
-    } else {
-        format!("at once: up to {missing} of {} nodes without a pod", f.nodes())
-    };
-    rolls.then_some((Severity::Note, text))
 }

@@ -15,7 +15,7 @@ use crate::{
         },
     },
     intent::{Intent, Verb},
-    model::{Rollout, Severity, Time},
+    model::{Rollout, Severity, Surge, Time},
 };
 
 const STRATEGY: &str = "/spec/updateStrategy/type";
@@ -99,8 +99,8 @@ impl<'a> Ask<'_, 'a> {
 
     fn pace(&self) -> String {
         match self.f.surge() {
-            (0, missing) => format!("up to {missing} at a time"),
-            (surge, _) => format!("up to {surge} at a time, the new pod first"),
+            Surge { more: 0, fewer, .. } => format!("up to {fewer} at a time"),
+            Surge { more, .. } => format!("up to {more} at a time, the new pod first"),
         }
     }
 
@@ -203,8 +203,8 @@ impl<'a> Ask<'_, 'a> {
     /// A roll that takes the pod of every node away before one is back.
     fn downtime(&self, draft: Draft, severity: Severity, rolls: bool) -> Draft {
         let f = self.f;
-        let (surge, missing) = f.surge();
-        let bare = rolls && !f.on_delete() && surge == 0 && f.nodes() > 0 && missing >= f.nodes();
+        let Surge { more, fewer, of } = f.surge();
+        let bare = rolls && !f.on_delete() && more == 0 && of > 0 && fewer >= of;
         draft.warn(severity, bare, "maxUnavailable lets the pods of all nodes be away at once")
     }
 }

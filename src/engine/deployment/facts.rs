@@ -9,7 +9,7 @@ use crate::{
         pods::{self, Stuck},
         template::{fingerprint, original},
     },
-    model::{Pod, PodHealth, Text, Time},
+    model::{Pod, PodHealth, Surge, Text, Time},
     object::{Object, Objects, kinds},
 };
 
@@ -178,17 +178,17 @@ impl<'a> Facts<'a> {
 
     /// Pods more and pods fewer than wanted while it rolls, as the controller resolves them: of percentages the surge is
     /// rounded up, the rest down, and one of the two is never 0.
-    pub fn surge(&self) -> (u32, u32) {
+    pub fn surge(&self) -> Surge {
         let rolling = &self.dep.spec.strategy.rolling_update;
-        let all = self.replicas();
-        let surge = resolve(rolling.max_surge.as_ref(), all, true);
-        let missing = resolve(rolling.max_unavailable.as_ref(), all, false);
-        (surge, if surge == 0 && missing == 0 { 1 } else { missing })
+        let of = self.replicas();
+        let more = resolve(rolling.max_surge.as_ref(), of, true);
+        let fewer = resolve(rolling.max_unavailable.as_ref(), of, false);
+        Surge { more, fewer: if more == 0 { fewer.max(1) } else { fewer }, of }
     }
 
     /// Pods that the controller leaves serving at any moment of a roll.
     pub fn least(&self) -> u32 {
-        if self.recreates() { 0 } else { self.replicas().saturating_sub(self.surge().1) }
+        if self.recreates() { 0 } else { self.replicas().saturating_sub(self.surge().fewer) }
     }
 
     /// What the wanted template is known by while nobody has made a ReplicaSet of it.

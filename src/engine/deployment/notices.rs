@@ -12,7 +12,7 @@ use crate::{
 type Row = fn(&Facts<'_>) -> Option<(Severity, String)>;
 
 const ROWS: &[Row] =
-    &[deadline, replica_failure, cannot_start, not_ready, pods_fail, unavailable, paused_changes, frozen, recreate, pace, scaled];
+    &[deadline, replica_failure, cannot_start, not_ready, pods_fail, unavailable, paused_changes, frozen, recreate, scaled];
 
 /// All that hold, loudest first.
 pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
@@ -81,12 +81,6 @@ fn recreate(f: &Facts<'_>) -> Option<(Severity, String)> {
     let rolls = situation(f).midway();
     let severity = if rolls { Severity::Warning } else { Severity::Note };
     f.recreates().then(|| (severity, "strategy Recreate: all old pods go before new ones come, users get nothing meanwhile".to_owned()))
-}
-
-fn pace(f: &Facts<'_>) -> Option<(Severity, String)> {
-    let (surge, missing) = f.surge();
-    let rolls = f.replicas() > 0 && !f.recreates();
-    rolls.then(|| (Severity::Note, format!("at once: up to {surge} more and {missing} fewer than {} pods", f.replicas())))
 }
 
 /// Where autoscalers may not be read, their traces tell: they write through the scale subresource.

@@ -28,6 +28,7 @@ pub fn rollout(engine: EngineKind, context: &str, root: &Object) -> Rollout {
         generation: root.meta.generation,
         unobserved: false,
         replicas: 0,
+        surge: None,
         tracks: Vec::new(),
         steps: Steps::default(),
         wait: None,

@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::chart;
 use crate::{
-    model::{Source, Strategy, Time, metrics::Reading},
+    model::{Source, Strategy, Surge, Time, metrics::Reading},
     state::Known,
 };
 
@@ -41,10 +41,14 @@ pub fn shares(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let applied_by = if new.traffic.applied.is_some() { new.traffic.applied_by.as_str() } else { "" };
     let why = if why.is_empty() { "not known" } else { &why };
     let by_pods = known.rollout.router.is_none() && matches!(known.rollout.strategy, Strategy::Canary | Strategy::Rolling);
-    let not_applied = if by_pods { "no router: pods decide" } else { "not known" };
+    let not_applied = match known.rollout.surge {
+        Some(Surge { more, fewer, of }) if by_pods => format!("pods decide: +{more} -{fewer} of {of} at once"),
+        _ if by_pods => "no router: pods decide".into(),
+        _ => "not known".into(),
+    };
     let rows = [
         Share { label: "asked", share: new.traffic.desired, by: "", otherwise: "no weight is asked", at: heard },
-        Share { label: "applied", share: new.traffic.applied, by: applied_by, otherwise: not_applied, at: heard },
+        Share { label: "applied", share: new.traffic.applied, by: applied_by, otherwise: &not_applied, at: heard },
         Share { label: "pods", share: new.traffic.replica_share, by: "", otherwise: "not known", at: heard },
         Share { label: "measured", share: measured, by: "prom", otherwise: why, at: metrics.and_then(|m| m.at) },
     ];

@@ -3,7 +3,7 @@
 use rolltop::{
     engine::{Engine, deployment::DEPLOYMENT},
     intent::{Intent, Verb},
-    model::{Phase as P, Role, Strategy, WaitFor as W},
+    model::{Phase as P, Role, Strategy, Surge, WaitFor as W},
 };
 use serde_json::json;
 
@@ -20,7 +20,7 @@ const CASES: &[Case] = &[
         "2 of 4 pods are new, 3 old",
         Some(Verb::Abort),
         Some(0.4),
-        "up to 1 more and 1 fewer than 4",
+        "",
     ),
     ("paused-mid-roll", P::Paused, Some(W::Human), "paused: 2 of 4", Some(Verb::Abort), Some(0.4), "2 new and 3 old pods serve"),
     ("deadline-exceeded", P::Failing, Some(W::Human), "no progress for 4 s", Some(Verb::Abort), Some(0.0), "Unschedulable"),
@@ -36,9 +36,15 @@ fn every_scene_reads_like_this() {
         assert!(ro.phase_detail.contains(detail), "{name}: {}", ro.phase_detail);
         assert_eq!(ro.way_back.action, *back, "{name}");
         assert_eq!(ro.new_side().and_then(|t| t.traffic.replica_share), *share, "{name}");
-        assert!(ro.notices.iter().any(|n| n.text.contains(notice)), "{name}: {:?}", ro.notices);
+        assert!(notice.is_empty() || ro.notices.iter().any(|n| n.text.contains(notice)), "{name}: {:?}", ro.notices);
+        assert_eq!(ro.surge.map(|s| s.of), Some(ro.replicas), "{name}");
         assert!(ro.steps.items.is_empty() && ro.detailed, "{name}");
     }
+}
+
+#[test]
+fn numbers_at_once_are_the_controllers() {
+    assert_eq!(Scene::of(&list("progressing")).model().surge, Some(Surge { more: 1, fewer: 1, of: 4 }));
 }
 
 /// Without ReplicaSets the phase is the same, and the shares add up.
