@@ -129,7 +129,8 @@ fn execute(cli: &Cli, config: &Config) -> Result<u8> {
 }
 
 fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // One thread draws, one talks. Each further one keeps a heap of its own, and thousands of objects are spread over them.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let code = runtime.block_on(work);
     // A query that still hangs must not keep the shell waiting.
     runtime.shutdown_timeout(Duration::from_millis(100));

@@ -4,6 +4,7 @@
 //! once per change into just the fields it needs, and a plan can quote the original value exactly.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -109,35 +110,66 @@ impl Meta {
 /// Where workloads keep what their pods are made from.
 const TEMPLATE: &str = "/spec/template";
 
+/// Kinds of which a cluster has thousands that do not move.
+static CALM: [&Resource; 3] = [&kinds::DEPLOYMENT, &kinds::STATEFUL_SET, &kinds::DAEMON_SET];
+/// Bytes from which it pays to pack the text of one.
+const LONG: usize = 512;
+
 /// One object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
     pub resource: &'static Resource,
     pub meta: Meta,
-    /// The whole of it less managed fields and other ballast, and with the outline of a template that is kept apart.
-    pub json: Box<str>,
-    /// The template, where `json` says of it only what a fleet shows: labels, images, ports, resources.
-    pub template: Option<Packed>,
+    json: Json,
+    /// The template, where the JSON says of it only what a fleet shows: labels, images, ports, resources.
+    template: Option<Packed>,
+}
+
+/// The whole of an object less managed fields and other ballast, and with the outline of a template that is kept apart.
+#[derive(Debug, Clone, PartialEq)]
+enum Json {
+    Plain(Box<str>),
+    Packed { text: Packed, pod_labels: Box<str> },
 }
 
 impl Object {
-    /// Parses the fields a reader needs. The error names the path of the field that does not fit.
-    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
-        // Keeping the path at hand costs as much again; only an error needs it.
-        if let Ok(read) = serde_json::from_str(&self.json) {
-            return Ok(read);
+    /// An object of this JSON; `template` is what it leaves out of a template, `pod_labels` what it says of its pods' labels.
+    pub fn new(resource: &'static Resource, meta: Meta, json: String, template: Option<Packed>, pod_labels: &str) -> Self {
+        let json = match CALM.contains(&resource) && json.len() > LONG {
+            true => Json::Packed { text: Packed::of(&json), pod_labels: pod_labels.into() },
+            false => Json::Plain(json.into()),
+        };
+        Self { resource, meta, json, template }
+    }
+
+    /// Its JSON as it is kept: see [`Object::value`] for the whole of it.
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.json {
+            Json::Plain(text) => Cow::Borrowed(text),
+            Json::Packed { text, .. } => Cow::Owned(text.text()),
         }
-        let mut parser = serde_json::Deserializer::from_str(&self.json);
-        serde_path_to_error::deserialize(&mut parser).map_err(|e| format!("{}: {}", e.path(), e.inner()))
+    }
+
+    /// False only if no label of its pods says this: spares reading each workload of a large namespace.
+    pub fn pods_may_say(&self, value: &str) -> bool {
+        match &self.json {
+            Json::Plain(text) => text.contains(value),
+            Json::Packed { pod_labels, .. } => pod_labels.contains(value),
+        }
+    }
+
+    /// Parses the fields a reader needs. The error names the path of the field that does not fit.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
+        read(&self.text())
     }
 
     /// As [`Object::read`], for fields of a template that its outline leaves out.
     pub fn read_whole<T: DeserializeOwned>(&self) -> Result<T, String> {
-        serde_path_to_error::deserialize(self.value()).map_err(|e| format!("{}: {}", e.path(), e.inner()))
+        read(&self.value().to_string())
     }
 
     /// Its labels and annotations, as they are written.
-    pub fn marks(&self) -> (Option<&str>, Option<&str>) {
+    pub fn marks(&self) -> (Option<String>, Option<String>) {
         #[derive(Deserialize)]
         struct Marked<'a> {
             #[serde(borrow)]
@@ -150,18 +182,29 @@ impl Object {
             #[serde(borrow)]
             annotations: Option<&'a RawValue>,
         }
-        let Ok(Marked { metadata }) = serde_json::from_str::<Marked<'_>>(&self.json) else { return (None, None) };
-        (metadata.labels.map(RawValue::get), metadata.annotations.map(RawValue::get))
+        let text = self.text();
+        let Ok(Marked { metadata }) = serde_json::from_str::<Marked<'_>>(&text) else { return (None, None) };
+        let text = |raw: &RawValue| raw.get().to_owned();
+        (metadata.labels.map(text), metadata.annotations.map(text))
     }
 
     /// The whole object, for plans that must quote a part of it.
     pub fn value(&self) -> Value {
-        let mut value: Value = serde_json::from_str(&self.json).unwrap_or_default();
+        let mut value: Value = serde_json::from_str(&self.text()).unwrap_or_default();
         if let (Some(whole), Some(outline)) = (&self.template, value.pointer_mut(TEMPLATE)) {
             *outline = whole.value();
         }
         value
     }
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    // Keeping the path at hand costs as much again; only an error needs it.
+    if let Ok(read) = serde_json::from_str(text) {
+        return Ok(read);
+    }
+    let mut parser = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut parser).map_err(|e| format!("{}: {}", e.path(), e.inner()))
 }
 
 /// Which objects of a kind to watch while a rollout is open.

@@ -86,12 +86,8 @@ mod tests {
     use crate::object::{Meta, kinds};
 
     fn object(uid: &str, version: u32) -> Object {
-        Object {
-            resource: &kinds::SERVICE,
-            meta: Meta { uid: uid.into(), resource_version: version.to_string().into(), ..Meta::default() },
-            json: "{}".into(),
-            template: None,
-        }
+        let meta = Meta { uid: uid.into(), resource_version: version.to_string().into(), ..Meta::default() };
+        Object::new(&kinds::SERVICE, meta, "{}".into(), None, "")
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(super) fn raw_object(resource: &'static Resource, raw: &RawValue) -> Result<
         return Err(Undecodable::NoUid(name));
     }
     let pod = resource.kind == "Pod" && resource.group.is_empty();
-    let mut template = None;
+    let mut template = Template::default();
     let mut json = String::with_capacity(raw.get().len() / 2);
     write_object(&mut json, &fields, |out, key, value| match key {
         "metadata" => match &metadata {
@@ -89,7 +89,7 @@ pub(super) fn raw_object(resource: &'static Resource, raw: &RawValue) -> Result<
         "spec" => write_spec(out, value, &mut template),
         _ => copy(out, value),
     });
-    Ok(Object { resource, meta, json: json.into_boxed_str(), template })
+    Ok(Object::new(resource, meta, json, template.whole, template.labels))
 }
 
 /// The resource version of an object, be the rest what it may.
@@ -232,7 +232,7 @@ fn copy(out: &mut String, raw: &RawValue) -> bool {
 }
 
 /// Writes an object; `write` puts a value, or returns false having put nothing to leave the member out.
-fn write_object(out: &mut String, fields: &Fields<'_>, mut write: impl FnMut(&mut String, &str, &RawValue) -> bool) {
+fn write_object<'a>(out: &mut String, fields: &Fields<'a>, mut write: impl FnMut(&mut String, &str, &'a RawValue) -> bool) {
     out.push('{');
     let mut first = true;
     for (key, value) in fields {
@@ -267,15 +267,24 @@ fn write_metadata(out: &mut String, members: &Fields<'_>) -> bool {
     true
 }
 
+/// What is kept of a template beside its outline.
+#[derive(Default)]
+struct Template<'a> {
+    whole: Option<Packed>,
+    labels: &'a str,
+}
+
 /// A spec; of a large template only the outline, and the whole of it apart.
-fn write_spec(out: &mut String, raw: &RawValue, whole: &mut Option<Packed>) -> bool {
+fn write_spec<'a>(out: &mut String, raw: &'a RawValue, kept: &mut Template<'a>) -> bool {
     let Some(members) = fields(raw) else { return copy(out, raw) };
-    write_object(out, &members, |out, key, value| match fields(value) {
-        Some(template) if key == "template" && value.get().len() > LARGE => {
-            *whole = Some(Packed::of(value.get()));
-            write_outline(out, &template)
+    write_object(out, &members, |out, key, value| match fields(value).filter(|_| key == "template") {
+        Some(template) => {
+            let metadata = find(&template, "metadata").and_then(fields);
+            kept.labels = metadata.and_then(|members| find(&members, "labels")).map_or("", RawValue::get);
+            kept.whole = (value.get().len() > LARGE).then(|| Packed::of(value.get()));
+            if kept.whole.is_some() { write_outline(out, &template) } else { copy(out, value) }
         }
-        _ => copy(out, value),
+        None => copy(out, value),
     });
     true
 }
@@ -420,7 +429,7 @@ mod tests {
     fn a_template_is_kept_to_the_letter() {
         let text = r#"{"metadata":{"uid":"u"},"spec":{"template":{"spec":{"volumes":[ {"x":1.10} ],"containers":[{"env":[],"livenessProbe":{}}]}}}}"#;
         let o = object(&kinds::REPLICA_SET, text.as_bytes()).unwrap();
-        assert!(o.json.contains(r#"{"volumes":[ {"x":1.10} ],"containers":[{"env":[],"livenessProbe":{}}]}"#), "{}", o.json);
+        assert!(o.text().contains(r#"{"volumes":[ {"x":1.10} ],"containers":[{"env":[],"livenessProbe":{}}]}"#), "{}", o.text());
     }
 
     #[test]
@@ -438,7 +447,7 @@ mod tests {
         let text = json!({"metadata": {"uid": "u"}, "spec": {"replicas": 2, "template": whole, "paused": true}});
         let o = decode(&kinds::DEPLOYMENT, &text);
         assert_eq!(o.value(), text);
-        let outline: Value = serde_json::from_str(&o.json).unwrap();
+        let outline: Value = serde_json::from_str(&o.text()).unwrap();
         assert_eq!(
             outline["spec"],
             json!({"replicas": 2, "paused": true, "template": {
@@ -526,7 +535,7 @@ mod tests {
         fn any_shape_stays_json(mut value in any_json()) {
             let wrapped = json!({"metadata": {"uid": "u", "extra": value.clone()}, "spec": value.clone(), "status": value.clone()});
             let kept = decode(&kinds::POD, &wrapped);
-            let back: Value = serde_json::from_str(&kept.json).unwrap();
+            let back: Value = serde_json::from_str(&kept.text()).unwrap();
             prop_assert_eq!(&back["status"], &wrapped["status"]);
             prop_assert_eq!(&back["metadata"]["extra"], &wrapped["metadata"]["extra"]);
             if value.is_object() {

@@ -86,7 +86,7 @@ fn main<'o>(route: &Route<'o>, path: &Path<'_>) -> Option<(&'o Object, String)> 
     route.objects.within(&kinds::INGRESS, &route.object.meta.namespace).filter(|i| i.meta.uid != route.object.meta.uid).find_map(
         |ingress| {
             // Text first: a namespace may hold hundreds.
-            let read = ingress.json.contains(path.path).then(|| ingress.value()).filter(|read| !is_canary(read))?;
+            let read = ingress.text().contains(path.path).then(|| ingress.value()).filter(|read| !is_canary(read))?;
             let same = paths(&read).into_iter().find(|p| p.host == path.host && p.path == path.path)?;
             Some((&**ingress, same.service.to_owned()))
         },

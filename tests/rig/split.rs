@@ -90,7 +90,7 @@ async fn the_real_crds_take_every_write_once() {
             let after = read(&fx, kind).await;
             let root: Object = (**after.named(kind, &ns, name).unwrap()).clone();
             let progress = SPLIT.progress(&plan.expect.goal, &model, &root, &after);
-            assert_eq!(progress, rolltop::engine::Progress::Done, "{file}: {percent} %\n{}", root.json);
+            assert_eq!(progress, rolltop::engine::Progress::Done, "{file}: {percent} %\n{}", root.text());
         }
     }
 }

@@ -146,7 +146,7 @@ fn split<'a>(root: &Object, selector: &Words, key: &str, objects: &'a Objects) -
     let (mut live, mut idle) = (Vec::new(), Vec::new());
     for object in objects.within(&kinds::DEPLOYMENT, &root.meta.namespace) {
         // Text first: reading each Deployment of a large namespace once per Service would take long.
-        if !rest.iter().all(|(_, value)| object.json.contains(value.as_str())) {
+        if !rest.iter().all(|(_, value)| object.pods_may_say(value)) {
             continue;
         }
         let Ok(dto) = object.read::<Deployment>() else { continue };

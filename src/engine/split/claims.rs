@@ -35,7 +35,7 @@ fn argo(f: &Facts<'_>, place: Where) -> Option<String> {
 
 /// Whether a Rollout names the route as its router, or one of the backends as its Service.
 fn names(f: &Facts<'_>, rollout: &Object) -> bool {
-    let mentions = |name: &str| !name.is_empty() && rollout.json.contains(name);
+    let mentions = |name: &str| !name.is_empty() && rollout.text().contains(name);
     let own = rollout.meta.namespace == f.root.meta.namespace;
     let likely = mentions(&f.root.meta.name) || own && f.sides().any(|s| mentions(&s.target.service));
     if !likely {

@@ -160,7 +160,7 @@ impl<'a> Facts<'a> {
             FORMS.iter().flat_map(move |form| objects.within(form.kind, &self.root.meta.namespace).map(move |route| (*form, &**route)));
         let rest = all.filter(|(_, route)| route.meta.uid != self.root.meta.uid);
         let alike = rest.filter(move |(form, route)| {
-            wanted.iter().all(|t| route.json.contains(t.service.as_str())) && divides(form, route, objects) == Some(wanted.clone())
+            wanted.iter().all(|t| route.text().contains(t.service.as_str())) && divides(form, route, objects) == Some(wanted.clone())
         });
         alike.map(|(_, route)| route)
     }

@@ -183,7 +183,7 @@ fn subset_labels<'a>(service: &str, subset: &str, namespace: &str, objects: &'a 
 fn workloads<'a>(labels: &BTreeMap<String, String>, namespace: &str, objects: &'a Objects) -> Vec<Workload<'a>> {
     let all = WORKLOADS.iter().flat_map(|kind| objects.within(kind, namespace));
     // Text first: reading each Deployment of a large namespace once per route would take long.
-    let likely = all.filter(|object| labels.values().all(|value| object.json.contains(value.as_str())));
+    let likely = all.filter(|object| labels.values().all(|value| object.pods_may_say(value)));
     let read = likely.filter_map(|object| Some((&**object, object.read::<Deployment>().ok()?)));
     let fits = |dto: &Deployment| labels.iter().all(|(k, v)| dto.spec.template.metadata.labels.get(k) == v.as_str());
     read.filter(|(object, dto)| object.meta.deleting.is_none() && fits(dto))

@@ -257,20 +257,17 @@ fn object(value: &Value) -> Option<Object> {
     let text = |value: &Value| value.as_str().unwrap_or_default().into();
     let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
     let owner = meta["ownerReferences"].as_array().and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
-    Some(Object {
-        resource,
-        meta: Meta {
-            namespace: text(&meta["namespace"]),
-            name: text(&meta["name"]),
-            uid: text(&meta["uid"]),
-            resource_version: text(&meta["resourceVersion"]),
-            generation: meta["generation"].as_i64().unwrap_or_default(),
-            created: time(&meta["creationTimestamp"]),
-            deleting: time(&meta["deletionTimestamp"]),
-            owner: owner.map(|owner| OwnerRef { kind: text(&owner["kind"]), name: text(&owner["name"]), uid: text(&owner["uid"]) }),
-            writers: Vec::new(),
-        },
-        json: value.to_string().into(),
-        template: None,
-    })
+    let meta = Meta {
+        namespace: text(&meta["namespace"]),
+        name: text(&meta["name"]),
+        uid: text(&meta["uid"]),
+        resource_version: text(&meta["resourceVersion"]),
+        generation: meta["generation"].as_i64().unwrap_or_default(),
+        created: time(&meta["creationTimestamp"]),
+        deleting: time(&meta["deletionTimestamp"]),
+        owner: owner.map(|owner| OwnerRef { kind: text(&owner["kind"]), name: text(&owner["name"]), uid: text(&owner["uid"]) }),
+        writers: Vec::new(),
+    };
+    let pod_labels = value["spec"]["template"]["metadata"]["labels"].to_string();
+    Some(Object::new(resource, meta, value.to_string(), None, &pod_labels))
 }

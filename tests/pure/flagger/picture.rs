@@ -85,7 +85,8 @@ fn istio_and_gateway_api_routes_are_read_by_host() {
         assert_eq!(r.track(Role::Canary).unwrap().traffic.applied.map(percent), Some(35), "{provider:?}");
     }
     let mut sticky = with_route(&istio, "istio");
-    sticky.root.json = sticky.root.json.replace("\"stepWeight\":20", "\"stepWeight\":20,\"sessionAffinity\":{}").into();
+    let text = sticky.root.text().replace("\"stepWeight\":20", "\"stepWeight\":20,\"sessionAffinity\":{}");
+    sticky.root = rolltop::object::Object::new(sticky.root.resource, sticky.root.meta.clone(), text, None, "");
     assert_eq!(sticky.model().track(Role::Canary).unwrap().traffic.applied, None, "sticky routes declare no share of all users");
 }
 
