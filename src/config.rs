@@ -3,6 +3,7 @@
 pub mod fields;
 pub mod keys;
 pub mod layer;
+pub mod rules;
 pub mod sampler;
 pub mod stepper;
 
@@ -19,6 +20,7 @@ use crate::{
     settings::{Colours, Conventions, Freshness, Look, Settings, Zone, wildcard},
 };
 
+use crate::verdict::rules::Rule;
 use fields::{FIELDS, Kind};
 use layer::{Layer, Mistake, Origin, Value};
 
@@ -31,6 +33,7 @@ pub struct Config {
     values: Layer,
     pub keys: BTreeMap<String, Command>,
     pub conventions: Arc<Conventions>,
+    pub rules: Arc<Vec<Rule>>,
 }
 
 /// Every mistake found, one line each.
@@ -76,8 +79,9 @@ impl Config {
         cap(&mut values, &ceiling);
         let keys = keys::bind(table(&values, "keys"), values.get("keys").map(|(_, o)| o), &mut mistakes);
         let conventions = Arc::new(stepper::conventions(&values, &mut mistakes));
+        let rules = Arc::new(rules::rules(&values, &mut mistakes));
         if mistakes.is_empty() {
-            return Ok(Self { values, keys, conventions });
+            return Ok(Self { values, keys, conventions, rules });
         }
         mistakes.sort_by_key(|m| match &m.origin {
             Origin::File(file, line) => (0, file.clone(), *line),
@@ -94,7 +98,7 @@ impl Config {
     /// A value that is none.
     pub fn elsewhere(&self, who: &'static str, values: Vec<(&'static str, String)>) -> Result<Self, Mistakes> {
         let stays = |path: &str, origin: &Origin| {
-            let own = ["display.", "log.", "keys"].iter().any(|section| path.starts_with(section));
+            let own = ["display.", "log.", "keys", "verdict.", "rules"].iter().any(|section| path.starts_with(section));
             let scope = ["cluster.namespace", "cluster.all-namespaces"].contains(&path) && matches!(origin, Origin::Flag(_));
             own || scope || ["safety.read-only", "safety.protected-contexts"].contains(&path)
         };
@@ -105,7 +109,11 @@ impl Config {
         let values: Vec<_> = values.into_iter().map(|(path, value)| (path, who, value)).collect();
         merged.extend(from_flags(&values, &mut mistakes));
         let conventions = Arc::new(stepper::conventions(&merged, &mut mistakes));
-        if mistakes.is_empty() { Ok(Self { values: merged, keys: self.keys.clone(), conventions }) } else { Err(Mistakes(mistakes)) }
+        let rules = Arc::new(rules::rules(&merged, &mut mistakes));
+        if mistakes.is_empty() {
+            return Ok(Self { values: merged, keys: self.keys.clone(), conventions, rules });
+        }
+        Err(Mistakes(mistakes))
     }
 
     pub fn text(&self, path: &str) -> Option<&str> {
@@ -168,6 +176,8 @@ impl Config {
             mouse: self.flag("display.mouse"),
             prometheus: self.text("prometheus.url").is_some(),
             conventions: self.conventions.clone(),
+            rules: self.rules.clone(),
+            rules_alone: !self.flag("verdict.test"),
         }
     }
 
@@ -241,6 +251,7 @@ fn show(value: &Value) -> String {
         Value::Duration(d) => format!("\"{}\"", humantime::format_duration(*d)),
         Value::List(list) => format!("{list:?}"),
         Value::Table(table) => format!("{table:?}"),
+        Value::Rules(rules) => format!("{} of them", rules.len()),
     }
 }
 

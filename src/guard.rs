@@ -127,8 +127,10 @@ pub fn objections(ground: &Ground<'_>, known: &Known, plan: &Plan) -> Vec<Notice
     if !moves_forward(&plan.intent, &known.rollout) {
         return found;
     }
-    if ground.verdict.is == Advice::Abort {
-        object(format!("ABORT is advised: {}", ground.verdict.because));
+    match ground.verdict.is {
+        Advice::Abort => object(format!("ABORT is advised: {}", ground.verdict.because)),
+        Advice::Hold => object(format!("HOLD is advised: {}", ground.verdict.because)),
+        Advice::Go | Advice::NotEnoughData | Advice::None => {}
     }
     if !ground.links.fresh(Source::Fleet, ground.now, ground.settings.fresh.kubernetes) {
         object("what the API server last said is stale".into());
@@ -137,12 +139,6 @@ pub fn objections(ground: &Ground<'_>, known: &Known, plan: &Plan) -> Vec<Notice
         && ground.settings.prometheus
         && known.rollout.in_flight()
         && let Some(words) = blind_spot(ground)
-    {
-        object(words);
-    }
-    if needs_metrics(verb)
-        && known.rollout.in_flight()
-        && let Some(words) = plainly_worse(ground.metrics)
     {
         object(words);
     }
@@ -158,19 +154,6 @@ pub fn moves_forward(intent: &Intent, rollout: &Rollout) -> bool {
         }
         other => other.verb().moves_forward(),
     }
-}
-
-/// The new side fails this many times as often as the old one, and at least this share: not to be promoted
-/// without a second thought. A blunt rule, until the sequential test judges.
-const TIMES: f64 = 3.0;
-const AT_LEAST: f64 = 0.01;
-
-/// The error rates, when the new side's is so much worse that anybody would stop.
-fn plainly_worse(metrics: Option<&RolloutMetrics>) -> Option<String> {
-    let metrics = metrics?;
-    let (new, old) = (metrics.new.errors.value()?, metrics.old.errors.value().unwrap_or(0.0));
-    (new >= AT_LEAST && new >= TIMES * old)
-        .then(|| format!("the new version fails {:.1} % of its requests, the old one {:.1} %", new * 100.0, old * 100.0))
 }
 
 /// Verbs that bring more users to the new version on the strength of its metrics.

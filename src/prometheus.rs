@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod counting;
 pub mod fault;
 pub mod mapping;
 pub mod profile;

@@ -118,4 +118,8 @@ pub struct Settings {
     pub prometheus: bool,
     /// For the engines.
     pub conventions: Arc<Conventions>,
+    /// Guard rules besides the test.
+    pub rules: Arc<Vec<crate::verdict::rules::Rule>>,
+    /// The test has no say.
+    pub rules_alone: bool,
 }

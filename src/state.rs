@@ -28,7 +28,7 @@ use crate::{
     object::Objects,
     settings::Settings,
     timeline::Entry,
-    verdict::Verdict,
+    verdict::{Trial, Verdict},
 };
 
 pub use card::{Card, Confirm, Stage};
@@ -62,6 +62,8 @@ pub struct State {
     /// Uids in the order of the fleet screen, filter applied.
     pub order: Vec<Text>,
     pub metrics: HashMap<Text, RolloutMetrics>,
+    /// What was counted of the releases in flight, by uid.
+    pub trials: HashMap<Text, Trial>,
     /// Events of the open rollout and what this session did, newest last.
     pub timeline: VecDeque<Entry>,
     /// What was seen or done while a rollout was not open, or was open before; by uid.
@@ -125,6 +127,7 @@ impl State {
             rollouts: BTreeMap::new(),
             order: Vec::new(),
             metrics: HashMap::new(),
+            trials: HashMap::new(),
             timeline: VecDeque::new(),
             logs: HashMap::new(),
             view: View { window: 1, ..View::default() },

@@ -15,6 +15,8 @@ pub enum Kind {
     List,
     /// Names and texts, a table in TOML.
     Table,
+    /// Guard rules, an array of tables in TOML.
+    Rules,
 }
 
 /// One setting.
@@ -48,12 +50,38 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("prometheus.custom", "Queries of the profile `custom`; see the README for the placeholders."),
     ("freshness", "When evidence is too old to act on without an override."),
     ("safety", "What may be written to, and how hard it is to say yes."),
+    ("verdict", "What advises to abort, to hold or to go. Without more it is the test of both sides' requests alone."),
+    ("rules", "Guard rules besides the test: an array of tables. They can note, hold and abort, never go."),
     ("stepper", "Phases of a release that no controller drives: promote goes to the next one, never by itself."),
     ("stepper.rollouts", "Other phases for some: patterns of namespace/name with their phases, * as wildcard."),
     ("display", "How the screen looks."),
     ("keys", "Other keys for a command: name = [\"key\", …]. `?` in the program lists names and keys."),
     ("log", "The log file; nothing is ever logged to the screen."),
 ];
+
+/// Two rules that use every setting there is.
+const RULES: &str = r#"[[rules]]
+preset = "baseline"
+
+[[rules]]
+# errors, p50, p95, p99, rate, ready or the name of a custom series; > >= < <= or unlike;
+# a number with its unit, or so many times what the stable side does, or did at the start
+when = "p99 > 3x stable"
+name = "answers too late"
+# without a break, and from so many requests of the new side on
+for = "2m"
+requests = 500
+# or: a check every so often, and so many failed ones in all
+# every = "1m"
+# times = 5
+# info, warning, critical
+severity = "critical"
+# note, hold, abort
+effect = "abort"
+# namespace/name, * as wildcard; hours and days are UTC
+only = ["shop/*", "pay/*"]
+hours = "08:00-18:00"
+days = "mon-fri""#;
 
 pub const FIELDS: &[Field] = &[
     unset("cluster.kubeconfig", Kind::Path, "\"~/.kube/config\"", "kubeconfig file, instead of $KUBECONFIG"),
@@ -100,6 +128,14 @@ pub const FIELDS: &[Field] = &[
         "\"~/.local/state/rolltop/journal.jsonl\"",
         "where every attempt is recorded, instead of the XDG state folder",
     ),
+    field("verdict.test", Kind::Bool, "true", "whether the test has a say, or the rules alone"),
+    field(
+        "verdict.presets",
+        Kind::List,
+        "[]",
+        "rules people know: relative, baseline, absolute, slo, alerts, flagger, argo, kayenta",
+    ),
+    unset("rules", Kind::Rules, RULES, "guard rules"),
     field(
         "stepper.phases",
         Kind::List,
@@ -129,7 +165,7 @@ pub fn find(path: &str) -> Option<&'static Field> {
 impl Field {
     pub fn section(&self) -> &'static str {
         match self.kind {
-            Kind::Table => self.path,
+            Kind::Table | Kind::Rules => self.path,
             _ => self.path.rsplit_once('.').map_or(self.path, |(section, _)| section),
         }
     }
@@ -153,6 +189,7 @@ impl Field {
             Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
             Kind::List => "a list of texts".into(),
             Kind::Table => "a table of names and texts".into(),
+            Kind::Rules => "written as [[rules]], a table each".into(),
         }
     }
 }
@@ -163,7 +200,17 @@ pub fn example() -> String {
         "# rolltop's settings, with their defaults. What has none is commented out.\n# Put this into $XDG_CONFIG_HOME/rolltop/config.toml (usually ~/.config/rolltop/config.toml).\n# Order: defaults < this file < ROLLTOP_* variables < flags. /etc/rolltop/config.toml comes first of all files;\n# its [safety] section is a ceiling that nobody can raise.\n",
     );
     for (section, about) in SECTIONS {
-        out.push_str(&format!("\n# {about}\n[{section}]\n"));
+        out.push_str(&format!("\n# {about}\n"));
+        let rules = FIELDS.iter().find(|f| f.kind == Kind::Rules && f.path == *section);
+        if let Some(rules) = rules {
+            // Twice commented out: it is a whole of its own, not a line that can be taken alone.
+            for line in rules.example.lines() {
+                out.push_str(format!("## {line}").trim_end());
+                out.push('\n');
+            }
+            continue;
+        }
+        out.push_str(&format!("[{section}]\n"));
         for f in FIELDS.iter().filter(|f| f.section() == *section) {
             out.push_str(&line(f));
         }

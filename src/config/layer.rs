@@ -38,6 +38,8 @@ pub enum Value {
     Duration(std::time::Duration),
     List(Vec<String>),
     Table(BTreeMap<String, Vec<String>>),
+    /// Rules as they were written, each with its place.
+    Rules(Vec<(super::rules::Written, Origin)>),
 }
 
 /// A mistake, with its place and the way out.
@@ -73,7 +75,7 @@ pub fn parse(field: &Field, text: &str) -> Result<Value, String> {
         Kind::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
         Kind::Choice(_) => Err(wrong()),
         Kind::List => Ok(Value::List(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect())),
-        Kind::Table => Err(format!("{} can only be set in a file", field.path)),
+        Kind::Table | Kind::Rules => Err(format!("{} can only be set in a file", field.path)),
     }
 }
 
@@ -127,8 +129,38 @@ impl Reader<'_> {
         self.wrong(at, format!("unknown setting '{path}'; known here: {}", known.join(", ")));
     }
 
+    /// Words by setting, each with its place; numbers are taken as they are written.
+    fn rules(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
+        let at = value.span().start;
+        let tables: Option<Vec<_>> =
+            value.get_ref().as_array().map(|all| all.iter().map(|one| one.get_ref().as_table().map(|t| (one.span().start, t))).collect::<Option<_>>()).unwrap_or_default();
+        let Some(tables) = tables else { return self.wrong(at, format!("{} must be {}", field.path, field.expects())) };
+        let mut rules = Vec::new();
+        for (at, table) in tables {
+            let mut written = super::rules::Written::new();
+            for (key, value) in table {
+                let text = match value.get_ref() {
+                    DeValue::Integer(n) => Some(n.as_str().to_owned()),
+                    DeValue::Float(n) => Some(n.as_str().to_owned()),
+                    other => texts(other).map(|all| all.join(", ")),
+                };
+                let at = value.span().start;
+                match text {
+                    Some(text) => drop(written.insert(key.get_ref().to_string(), (text, self.origin(at)))),
+                    None => self.wrong(at, format!("{}.{} must be a text or a number", field.path, key.get_ref())),
+                }
+            }
+            rules.push((written, self.origin(at)));
+        }
+        let origin = self.origin(at);
+        self.layer.insert(field.path, (Value::Rules(rules), origin));
+    }
+
     fn field(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
         let at = value.span().start;
+        if field.kind == Kind::Rules {
+            return self.rules(field, value);
+        }
         match convert(field, value.get_ref()) {
             // An empty table says nothing.
             Ok(Value::Table(table)) if table.is_empty() => {}
@@ -153,7 +185,7 @@ fn convert(field: &Field, value: &DeValue<'_>) -> Result<Value, String> {
             texts(value).map(Value::List).ok_or_else(|| format!("{} must be {}", field.path, field.expects()))
         }
         (Kind::Table, DeValue::Table(table)) => table_of(field, table),
-        (Kind::List | Kind::Table, _) => Err(format!("{} must be {}", field.path, field.expects())),
+        (Kind::List | Kind::Table | Kind::Rules, _) => Err(format!("{} must be {}", field.path, field.expects())),
         (_, DeValue::String(text)) => parse(field, text),
         _ => Err(format!("{} must be {}", field.path, field.expects())),
     }

@@ -102,6 +102,26 @@ pub enum Side {
 /// A chart's line: time and value, `None` where there was nothing to draw.
 pub type Points = VecDeque<(Time, Option<f64>)>;
 
+/// Requests that one side answered in a block of time.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, serde::Deserialize)]
+pub struct Counts {
+    pub all: f64,
+    pub bad: f64,
+    /// Requests whose time was taken, and those of them that took longer than the limit.
+    pub timed: Option<(f64, f64)>,
+}
+
+/// What both sides answered between two moments; blocks of one rollout never overlap. `None`: nobody counted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, serde::Deserialize)]
+pub struct Block {
+    pub from: Time,
+    pub to: Time,
+    pub new: Option<Counts>,
+    pub old: Option<Counts>,
+    /// By how much the counts may exceed what was seen: `rate()` stretches to its whole window. One for true counts.
+    pub stretch: f64,
+}
+
 /// Metrics of one rollout.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RolloutMetrics {
@@ -116,6 +136,10 @@ pub struct RolloutMetrics {
     pub filled_from: Option<Time>,
     /// The rollout's own analysis queries, by metric name.
     pub own: BTreeMap<Text, Points>,
+    /// What was counted since the last refresh, for the verdict; not kept.
+    pub blocks: Vec<Block>,
+    /// Seconds above which a request counted as slow in these blocks.
+    pub limit: Option<f64>,
 }
 
 impl RolloutMetrics {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     answer::{Answer, Labels},
-    profile::{Attach, ErrorsAre, Profile, SIDE_LABEL},
+    profile::{Attach, COUNT_LABEL, ErrorsAre, Profile, SIDE_LABEL},
 };
 use crate::model::{
     Id, Rollout, Text, Time,
-    metrics::{Points, Reading, RolloutMetrics, Series, Side, TrackReadings},
+    metrics::{Counts, Points, Reading, RolloutMetrics, Series, Side, TrackReadings},
 };
 
 /// What is known of a rollout that lets its requests be found.
@@ -86,6 +86,63 @@ fn mixed(targets: &[Target], answers: &[Answered], at: Time) -> Vec<(Id, Rollout
     let places: HashMap<&Id, usize> = targets.iter().enumerate().map(|(i, t)| (&t.id, i)).collect();
     all.sort_by_key(|(id, _)| places.get(id).copied());
     all
+}
+
+/// Counted requests of both sides of every target, by moment; `bounds` are the targets' limits of slowness.
+pub fn tally(profile: &Profile, targets: &[Target], bounds: &[Option<f64>], answer: &Answer) -> Vec<[BTreeMap<Time, Counts>; 2]> {
+    let mut tallies: Vec<[BTreeMap<Time, Tally>; 2]> = targets.iter().map(|_| Default::default()).collect();
+    let routers = match profile {
+        Profile::Mixed => &[Profile::IngressNginx, Profile::Istio][..],
+        one => std::slice::from_ref(one),
+    };
+    for router in routers {
+        // Where both routers are asked, each release is read by its own.
+        let of_router = |t: &Target| profile.of_target(t).name() == router.name();
+        let own: Vec<usize> = (0..targets.len()).filter(|i| of_router(&targets[*i])).collect();
+        let chosen: Vec<Target> = own.iter().map(|i| targets[*i].clone()).collect();
+        let attach = router.attach();
+        let index = Index::new(&attach, &chosen);
+        for row in &answer.rows {
+            for (place, side) in index.places(&row.labels) {
+                let target = own[place];
+                for (at, value) in row.points.iter().filter(|(_, v)| v.is_finite() && *v >= 0.0) {
+                    tallies[target][side as usize].entry(*at).or_default().add(&row.labels, bounds[target], *value);
+                }
+            }
+        }
+    }
+    let counts = |moments: BTreeMap<Time, Tally>| moments.into_iter().filter_map(|(at, t)| Some((at, t.counts()?))).collect();
+    tallies.into_iter().map(|sides| sides.map(counts)).collect()
+}
+
+/// What was counted of one side in one step.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    all: Option<f64>,
+    bad: Option<f64>,
+    timed: Option<f64>,
+    quick: Option<f64>,
+}
+
+impl Tally {
+    fn add(&mut self, labels: &Labels, bound: Option<f64>, value: f64) {
+        let le = labels.get("le").map(String::as_str);
+        let cell = match (labels.get(COUNT_LABEL).map(String::as_str), le) {
+            (Some("all"), _) => &mut self.all,
+            (Some("bad"), _) => &mut self.bad,
+            (None, Some("+Inf")) => &mut self.timed,
+            (None, Some(le)) if bound.is_some() && le.parse().ok() == bound => &mut self.quick,
+            _ => return,
+        };
+        *cell = Some(cell.unwrap_or_default() + value);
+    }
+
+    /// Requests must have been counted; a counter of failures that is not there has counted none.
+    fn counts(self) -> Option<Counts> {
+        let all = self.all?;
+        let timed = self.timed.zip(self.quick).map(|(timed, quick)| (timed, (timed - quick).clamp(0.0, timed)));
+        Some(Counts { all, bad: self.bad.unwrap_or_default().min(all), timed })
+    }
 }
 
 /// Lines of one target over `grid`, with a gap where there was nothing to draw. The new side's

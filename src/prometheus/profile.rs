@@ -14,6 +14,8 @@ use crate::model::{Text, metrics::Series};
 const NAMESPACES_NAMED: usize = 20;
 /// Label put on the answers of queries that are made per side.
 pub(crate) const SIDE_LABEL: &str = "rolltop_side";
+/// Label that says what was counted.
+pub(crate) const COUNT_LABEL: &str = "rolltop_count";
 /// Custom series evaluated for the open rollout.
 const OWN_SERIES: usize = 16;
 
@@ -54,6 +56,8 @@ struct Known {
     /// Matchers of failed requests; one that any of them selects has failed.
     bad: &'static [&'static str],
     histogram: &'static str,
+    /// Bounds of its buckets, in its unit.
+    bounds: &'static [f64],
     /// Seconds per unit of the histogram.
     scale: f64,
     /// Labels that may hold the namespace, the most trusted first.
@@ -73,6 +77,7 @@ const ISTIO: Known = Known {
     fixed: r#"reporter="destination""#,
     bad: &[r#"response_code=~"5..""#, r#"grpc_response_status=~"2|4|12|13|14|15""#],
     histogram: "istio_request_duration_milliseconds",
+    bounds: &[0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5],
     scale: 0.001,
     namespace: &["destination_service_namespace"],
     place: "destination_service_name",
@@ -87,6 +92,7 @@ const NGINX: Known = Known {
     fixed: "",
     bad: &[r#"status=~"5..""#],
     histogram: "nginx_ingress_controller_request_duration_seconds",
+    bounds: &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0],
     scale: 1.0,
     namespace: &["exported_namespace", "namespace"],
     place: "ingress",
@@ -204,6 +210,30 @@ impl Profile {
         Series::ALL.into_iter().filter_map(|series| Some(Question { series, promql: ask(series)? })).collect()
     }
 
+    /// Requests, failed requests and requests below each bound of the histogram, by how much they grew in one step: one
+    /// question. The label [`COUNT_LABEL`] or `le` says which is which. A profile of queries knows no counters.
+    pub fn counts(&self, scope: Scope<'_>, step: Duration, bounds: &[f64]) -> Option<String> {
+        match self {
+            // Their labels differ, so `or` is the union of both.
+            Self::Mixed => Some(format!("{} or {}", ISTIO.counts(scope, step, bounds), NGINX.counts(scope, step, bounds))),
+            Self::Istio => Some(ISTIO.counts(scope, step, bounds)),
+            Self::IngressNginx => Some(NGINX.counts(scope, step, bounds)),
+            Self::Custom(_) => None,
+        }
+    }
+
+    /// The bucket's bound nearest to a latency in seconds.
+    pub fn bound(&self, target: &Target, seconds: f64) -> Option<f64> {
+        let known = match self.of_target(target) {
+            Self::Istio => &ISTIO,
+            Self::IngressNginx | Self::Mixed => &NGINX,
+            Self::Custom(_) => return None,
+        };
+        let far = |bound: &f64| (bound * known.scale / seconds).ln().abs();
+        let nearest = known.bounds.iter().copied().min_by(|a, b| far(a).total_cmp(&far(b)));
+        nearest.filter(|_| seconds.is_finite() && seconds > 0.0)
+    }
+
     /// The custom profile's further series, for the open rollout.
     pub fn own(&self, target: &Target, window: Duration) -> Vec<(String, String)> {
         match self {
@@ -244,13 +274,37 @@ impl Known {
         [self.namespace, &[self.place], self.also].concat().join(", ")
     }
 
-    /// Union of the selections; `or` counts a series that several of them select once.
+    fn counts(&self, scope: Scope<'_>, step: Duration, bounds: &[f64]) -> String {
+        let (by, step) = (self.by(), duration(step));
+        let grown = |metric: &str, extra: &[&str]| {
+            let now = self.select(metric, extra, scope, str::to_owned);
+            let before = self.select(metric, extra, scope, |s| format!("{s} offset {step}"));
+            format!("(({now}) - ({before})) >= 0")
+        };
+        let marked = |word, extra| {
+            let sum = format!("sum by ({by}) ({})", grown(self.counter, extra));
+            format!("label_replace({sum}, \"{COUNT_LABEL}\", \"{word}\", \"\", \"\")")
+        };
+        let mut question = format!("{} or {}", marked("all", &[""]), marked("bad", self.bad));
+        if !bounds.is_empty() {
+            let texts: Vec<String> = bounds.iter().map(|b| format!("{}(\\.0)?", regex(&b.to_string()))).collect();
+            let le = format!("le=~{}", quoted(&format!("\\+Inf|{}", texts.join("|"))));
+            question.push_str(&format!(" or sum by (le, {by}) ({})", grown(&format!("{}_bucket", self.histogram), &[&le])));
+        }
+        question
+    }
+
     fn rates(&self, metric: &str, extra: &[&str], scope: Scope<'_>, window: Duration) -> String {
         let window = duration(window);
+        self.select(metric, extra, scope, |selector| format!("rate({selector}[{window}])"))
+    }
+
+    /// Union of the selections; `or` counts a series that several of them select once.
+    fn select(&self, metric: &str, extra: &[&str], scope: Scope<'_>, dress: impl Fn(&str) -> String) -> String {
         let scopes = self.scopes(scope);
         let one = |scope: &String, extra: &&str| {
             let parts: Vec<&str> = [self.fixed, scope, extra].into_iter().filter(|p| !p.is_empty()).collect();
-            format!("rate({metric}{{{}}}[{window}])", parts.join(","))
+            dress(&format!("{metric}{{{}}}", parts.join(",")))
         };
         let all: Vec<String> = scopes.iter().flat_map(|s| extra.iter().map(move |e| one(s, e))).collect();
         all.join(" or ")

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::pending,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Client, Fault, Settings, Target,
     answer::Answer,
+    counting::Counting,
     mapping::{Answered, history, readings},
     profile::{Profile, Question, Scope},
 };
@@ -56,7 +57,7 @@ pub struct Focus {
 /// Asks until nobody listens to `tx` any more.
 ///
 /// Every [`Settings::interval`], aligned to the clock, one refresh: at most five queries for all
-/// targets, and one for each own series of the focus. A refresh
+/// targets, one that counts requests where a release is in flight, and one for each own series of the focus. A refresh
 /// that still runs when the next is due is not overtaken. Without targets nothing is queried; only
 /// the server's health is looked at.
 ///
@@ -162,6 +163,7 @@ struct Sampler {
     /// The last refresh had nothing to ask about.
     idle: bool,
     chart_note: Option<Text>,
+    counting: Arc<Mutex<Counting>>,
 }
 
 impl Sampler {
@@ -180,6 +182,7 @@ impl Sampler {
             unfilled: None,
             idle: true,
             chart_note: None,
+            counting: Arc::default(),
         }
     }
 
@@ -221,6 +224,8 @@ impl Sampler {
         let work = Refresh {
             client: self.client.clone(),
             window: self.settings.window,
+            interval: self.settings.interval,
+            counting: self.counting.clone(),
             profile: self.profile.clone(),
             at: server_now(&self.client),
             own: focus.and_then(|f| targets.iter().find(|t| t.id == f.id).map(|t| (t.clone(), f))),
@@ -342,6 +347,8 @@ impl Sampler {
 struct Refresh {
     client: Client,
     window: Duration,
+    interval: Duration,
+    counting: Arc<Mutex<Counting>>,
     profile: Profile,
     at: Time,
     targets: Arc<Vec<Target>>,
@@ -357,6 +364,7 @@ impl Refresh {
             return Ok(Refreshed { metrics: Vec::new(), notes, took: begun.elapsed() });
         }
         let mut metrics = self.ask(&self.profile, &mut notes).await?;
+        self.count(&mut metrics, &mut notes).await;
         self.ask_own(&mut metrics, &mut notes).await;
         Ok(Refreshed { metrics, notes, took: begun.elapsed() })
     }
@@ -383,6 +391,19 @@ impl Refresh {
             notes.push(format!("no series of {} found", profile.name()).into());
         }
         Ok(readings(profile, targets, &answers, self.at))
+    }
+
+    /// Requests for the verdict. Without them it says that it knows nothing newer.
+    async fn count(&self, metrics: &mut [(Id, RolloutMetrics)], notes: &mut Vec<Text>) {
+        let counting = || self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Profile::Custom(_) = self.profile {
+            return counting().from_rates(&self.targets, metrics, self.window);
+        }
+        let Some(ask) = counting().next(&self.profile, &self.targets, metrics, self.at, self.interval) else { return };
+        match ask.run(&self.client, &self.profile, metrics).await {
+            Ok(()) => counting().done(&ask),
+            Err(fault) => notes.push(Text::clean(&format!("counting: {fault}"))),
+        }
     }
 
     /// Own series of the open rollout: one point each. Their failures are only noted.

@@ -1,7 +1,7 @@
 //! Messages from the sources: objects become models, answers find their card.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -42,7 +42,7 @@ pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
         Body::Deleted { resource, uid, .. } => deleted(state, resource, &uid, at, effects),
         Body::Identity(identity) => state.identity = Some(identity),
         Body::Hint(hint) => state.hint = Some(hint),
-        Body::Metrics(readings) => measured(state, readings),
+        Body::Metrics(readings) => measured(state, readings, at),
         Body::Backfill(id, filled) => backfilled(state, &id.uid, *filled),
         Body::Rehearsed { card, findings } => action::rehearsed(state, card, *findings, at, effects),
         Body::Acted { card, outcome } => action::acted(state, card, outcome, at),
@@ -59,8 +59,24 @@ pub fn tick(state: &mut State, now: Time) {
         changed = true;
     }
     state.unsorted |= changed;
+    rejudge(state, now);
     if state.note.as_ref().is_some_and(|(at, _)| (now - *at).num_seconds() >= 10) {
         state.note = None;
+    }
+}
+
+/// Readings grow old by themselves.
+fn rejudge(state: &mut State, now: Time) {
+    let State { rollouts, trials, metrics, settings, unsorted, .. } = state;
+    for (uid, known) in rollouts.iter_mut().filter(|(_, k)| k.rollout.in_flight() && k.deleted.is_none()) {
+        let Some(metrics) = metrics.get(uid) else { continue };
+        let trial = trials.get(uid);
+        let case = verdict::Case { metrics: Some(metrics), trial, ..verdict::Case::under(settings, &known.rollout, now) };
+        if known.verdict.stale != case.is_stale() {
+            let verdict = verdict::judge(&case);
+            *unsorted |= known.verdict.is != verdict.is;
+            known.verdict = verdict;
+        }
     }
 }
 
@@ -200,6 +216,7 @@ fn end(state: &mut State, uid: &str, at: Time, effects: &mut Vec<Effect>) {
     state.unsorted = true;
     measure(effects);
     state.metrics.remove(uid);
+    state.trials.remove(uid);
     let open = matches!(&state.view.screen, Screen::Rollout(o) if *o == *uid);
     if open {
         if let Some(known) = state.rollouts.get_mut(uid) {
@@ -247,7 +264,7 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
             m.old = Default::default();
         }
     }
-    let verdict = verdict::judge(&rollout, state.metrics.get(uid));
+    let verdict = verdict::judge(&case(state, uid, &rollout, at));
     let haystack = filter::haystack(&rollout);
     let key: Text = uid.into();
     state.rollouts.insert(key.clone(), Box::new(Known { rollout, verdict, unobserved_since, deleted: None, haystack }));
@@ -337,11 +354,37 @@ fn merge_events(state: &mut State, events: Vec<Entry>) {
     }
 }
 
-fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>) {
+fn case<'a>(state: &'a State, uid: &str, rollout: &'a Rollout, now: Time) -> verdict::Case<'a> {
+    let (metrics, trial) = (state.metrics.get(uid), state.trials.get(uid));
+    verdict::Case { metrics, trial, ..verdict::Case::under(&state.settings, rollout, now) }
+}
+
+/// The trial of the release in flight: other versions are another trial.
+fn try_blocks(trials: &mut HashMap<Text, verdict::Trial>, uid: &Text, rollout: &Rollout, fresh: &RolloutMetrics) {
+    let (Some(new), Some(old)) = (rollout.new_side(), rollout.old_side()) else { return drop(trials.remove(uid)) };
+    let begin = || verdict::Trial::new(&new.hash, &old.hash, new.created);
+    let trial = trials
+        .entry(uid.clone())
+        .and_modify(|t| {
+            if !t.is_of(&new.hash, &old.hash) {
+                *t = begin()
+            }
+        })
+        .or_insert_with(begin);
+    trial.limit = fresh.limit.or(trial.limit);
+    for block in &fresh.blocks {
+        trial.take(block, new.traffic.applied);
+    }
+}
+
+fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>, now: Time) {
     for (id, fresh) in readings {
         let uid: Text = Text::from(&*id.uid);
         let kept = state.metrics.entry(uid.clone()).or_default();
         let at = fresh.at;
+        if let Some(known) = state.rollouts.get(&uid) {
+            try_blocks(&mut state.trials, &uid, &known.rollout, &fresh);
+        }
         kept.at = at.or(kept.at);
         kept.new = fresh.new;
         kept.old = fresh.old;
@@ -358,8 +401,11 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
         for (name, points) in fresh.own {
             append(kept.own.entry(name).or_default(), points, keep);
         }
-        if let Some(known) = state.rollouts.get_mut(&uid) {
-            let verdict = verdict::judge(&known.rollout, state.metrics.get(&uid));
+        if let (Some(known), Some(trial)) = (state.rollouts.get(&uid), state.trials.get_mut(&uid)) {
+            trial.watch(&state.settings.rules, &known.rollout, kept);
+        }
+        let verdict = state.rollouts.get(&uid).map(|known| verdict::judge(&case(state, &uid, &known.rollout, now)));
+        if let (Some(verdict), Some(known)) = (verdict, state.rollouts.get_mut(&uid)) {
             state.unsorted |= known.verdict.is != verdict.is;
             known.verdict = verdict;
         }

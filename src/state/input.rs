@@ -83,6 +83,7 @@ pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Eff
         Command::PreviousPane => next_pane(state, Pane::ORDER.len() - 1),
         Command::Zoom(n) => zoom(state, Pane::number(n), effects),
         Command::Timeline => zoom(state, Some(Pane::Timeline), effects),
+        Command::Rules => zoom(state, Some(Pane::Rules), effects),
         Command::Diff => diff(state, effects),
         Command::Filter => filter(state),
         Command::FindNext => move_by(state, 1, true),

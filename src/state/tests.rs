@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -11,7 +12,10 @@ use crate::{
     engine::{ENGINES, Plan},
     guard::Grant,
     intent::Verb,
-    model::{Link, LinkState, Source, metrics::Reading},
+    model::{
+        Link, LinkState, Source,
+        metrics::{Block, Counts, Reading},
+    },
     msg::{Body, Check, Findings, Msg, Outcome},
     object::{Meta, Object, OwnerRef, Resource, kinds},
 };
@@ -45,7 +49,7 @@ fn object(value: &Value) -> Option<Object> {
         owner,
         ..Meta::default()
     };
-    Some(Object { resource, meta, json: value.to_string().into(), template: None })
+    Some(Object::new(resource, meta, value.to_string(), None, ""))
 }
 
 fn items(list: &str) -> Vec<Value> {
@@ -461,16 +465,29 @@ fn evidence_that_goes_stale_under_an_open_card_counts() {
 }
 
 #[test]
-fn a_canary_that_fails_plainly_more_often_needs_an_override() {
-    for (new, old, blocked) in [(0.097, 0.004, true), (0.02, 0.015, false), (0.005, 0.0, false)] {
+fn a_canary_that_is_found_worse_needs_an_override() {
+    for (bad, blocked) in [(12.0, true), (1.0, false)] {
         let mut state = state(ROUTER_PAUSED, Mode::Interactive);
-        let id = state.open().unwrap().rollout.id.clone();
-        let mut metrics = RolloutMetrics { at: Some(at(0)), ..Default::default() };
-        metrics.new.errors = Reading::Value(new);
-        metrics.old.errors = Reading::Value(old);
+        let (id, created) = {
+            let rollout = &state.open().unwrap().rollout;
+            (rollout.id.clone(), rollout.new_side().unwrap().created)
+        };
+        let begin = created.unwrap_or(at(-600));
+        let counts = |all, bad| Some(Counts { all, bad, timed: None });
+        let block = |i: i64| Block {
+            from: begin + TimeDelta::seconds(5 * i),
+            to: begin + TimeDelta::seconds(5 * i + 5),
+            new: counts(50.0, bad),
+            old: counts(450.0, 9.0),
+            stretch: 1.0,
+        };
+        let mut metrics = RolloutMetrics { at: Some(at(0)), blocks: (0..24).map(block).collect(), ..Default::default() };
+        metrics.new.rate = Reading::Value(10.0);
+        metrics.old.rate = Reading::Value(90.0);
         send(&mut state, Body::Metrics(vec![(id, metrics)]));
         press(&mut state, "p", at(0));
-        assert_eq!(!state.card.as_ref().unwrap().objections.is_empty(), blocked, "{new} {old}");
+        let objections = &state.card.as_ref().unwrap().objections;
+        assert_eq!(objections.iter().any(|o| o.text.contains("ABORT is advised")), blocked, "{bad} {objections:?}");
     }
 }
 

@@ -26,6 +26,7 @@ pub enum Pane {
     Timeline,
     Rate,
     Diff,
+    Rules,
 }
 
 impl Pane {
@@ -48,6 +49,7 @@ impl Pane {
             Self::Timeline => "Timeline",
             Self::Rate => "Request rate",
             Self::Diff => "Diff old → new",
+            Self::Rules => "Rules",
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod analysis;
 pub mod chart;
 pub mod diff;
 pub mod pods;
+pub mod rules;
 pub mod steps;
 pub mod timeline;
 pub mod traffic;
@@ -32,6 +33,7 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, pane: Pane, width: usize, height: usi
         Pane::Analysis => analysis::lines(ctx, known, width),
         Pane::Timeline => timeline::lines(ctx, width),
         Pane::Diff => diff::lines(ctx, width),
+        Pane::Rules => rules::lines(ctx, known, width),
         Pane::Errors | Pane::Latency | Pane::Rate => return None,
     })
 }

@@ -89,7 +89,7 @@ fn rows(ctx: &Ctx<'_>, known: &Known, width: usize, height: u16) -> Vec<Row> {
             add(rank[i.min(1)][j.min(1)], Some(*pane), line);
         }
     }
-    for (i, line) in panes::verdict::lines(ctx, known, width).into_iter().enumerate() {
+    for (i, line) in panes::verdict::sentence(ctx, known, width).into_iter().enumerate() {
         let rank = if narrow { [1, 6, 18] } else { [1, 14, 18] }.get(i).copied().unwrap_or(24);
         out.push(Row { rank, pane: Some(Pane::Verdict), line, goes_on: i > 0 });
     }

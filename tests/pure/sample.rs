@@ -333,7 +333,7 @@ pub fn add(state: &mut State, rollout: Rollout, verdict: Verdict, metrics: Optio
 }
 
 fn says(is: Advice, because: &str) -> Verdict {
-    Verdict { is, because: because.into() }
+    Verdict { is, because: because.into(), ..Verdict::default() }
 }
 
 /// A fleet in which everything happens at once.

@@ -1,4 +1,4 @@
-//! What the evidence says, in sentences.
+//! What the evidence says: the sentence, and the numbers behind it.
 
 use super::super::{
     Ctx, format, line,
@@ -8,6 +8,14 @@ use super::super::{
 use crate::state::Known;
 
 pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
+    let mut lines = sentence(ctx, known, width);
+    let more = known.verdict.more.iter().flat_map(|text| format::wrap(text, width));
+    lines.extend(more.map(|l| line::words(l, ctx.ink.dim)));
+    lines
+}
+
+/// Advice and reason alone.
+pub fn sentence(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let whole = rollout::verdict_words(ctx, known);
     if whole.width() <= width {
         return vec![whole];

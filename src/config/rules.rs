@@ -1,0 +1,309 @@
+//! Guard rules as they are written: `[[rules]]` in a file, and the presets people know by name.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::layer::{Layer, Mistake, Origin, Value};
+use crate::{
+    model::metrics::Series,
+    verdict::rules::{Effect, Level, Limit, Metric, Operator, Rule},
+};
+
+/// One rule as it was written: words by setting, each with its place.
+pub type Written = BTreeMap<String, (String, Origin)>;
+
+/// A preset: what it is called, whose it is, and its rules in the words of a file.
+#[derive(Debug)]
+pub struct Preset {
+    pub name: &'static str,
+    pub about: &'static str,
+    rules: &'static [&'static [(&'static str, &'static str)]],
+}
+
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "relative",
+        about: "twice the old side's errors abort, one and a half times its latency is noted",
+        rules: &[
+            &[("when", "errors > 2x stable"), ("severity", "critical"), ("effect", "abort")],
+            &[("when", "p95 > 1.5x stable"), ("severity", "warning"), ("effect", "note")],
+        ],
+    },
+    Preset {
+        name: "baseline",
+        about: "three times the errors or twice the latency from before the release, or too few ready pods",
+        rules: &[
+            &[("when", "errors > 3x start"), ("severity", "critical"), ("effect", "abort")],
+            &[("when", "p95 > 2x start"), ("severity", "critical"), ("effect", "abort")],
+            &[("when", "ready < 80 %"), ("for", "2m"), ("severity", "critical"), ("effect", "abort")],
+        ],
+    },
+    Preset {
+        name: "absolute",
+        about: "one per cent of errors or two seconds, once 500 requests were seen",
+        rules: &[
+            &[("when", "errors >= 1 %"), ("requests", "500"), ("severity", "critical"), ("effect", "abort")],
+            &[("when", "p50 >= 2 s"), ("requests", "500"), ("severity", "critical"), ("effect", "abort")],
+        ],
+    },
+    Preset {
+        name: "slo",
+        about: "95 % of the requests must succeed",
+        rules: &[&[("when", "errors > 5 %"), ("severity", "critical"), ("effect", "abort")]],
+    },
+    Preset {
+        name: "alerts",
+        about: "limits that must be broken for some minutes; only critical ones abort",
+        rules: &[
+            &[("when", "errors > 5 %"), ("for", "5m"), ("severity", "critical"), ("effect", "abort")],
+            &[("when", "p95 > 2 s"), ("for", "5m"), ("severity", "warning"), ("effect", "hold")],
+        ],
+    },
+    Preset {
+        name: "flagger",
+        about: "a check a minute; five failed checks in all abort",
+        rules: &[
+            &[("when", "errors > 1 %"), ("every", "1m"), ("times", "5"), ("severity", "critical"), ("effect", "abort")],
+            &[("when", "p99 > 500 ms"), ("every", "1m"), ("times", "5"), ("severity", "critical"), ("effect", "abort")],
+        ],
+    },
+    Preset {
+        name: "argo",
+        about: "a measurement a minute; the first that fails aborts",
+        rules: &[&[("when", "errors > 5 %"), ("every", "1m"), ("severity", "critical"), ("effect", "abort")]],
+    },
+    Preset {
+        name: "kayenta",
+        about: "Mann and Whitney's test on the readings of both sides",
+        rules: &[
+            &[("when", "errors unlike stable"), ("every", "5m"), ("severity", "critical"), ("effect", "abort")],
+            &[("when", "p95 unlike stable"), ("every", "5m"), ("severity", "warning"), ("effect", "hold")],
+        ],
+    },
+];
+
+/// The rules of a preset.
+pub fn preset(name: &str) -> Option<Vec<Rule>> {
+    let preset = PRESETS.iter().find(|p| p.name == name)?;
+    let written = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), ((*v).to_owned(), Origin::Default))).collect::<Written>();
+    let named = |rule: Rule| Rule { name: format!("{}: {}", preset.name, rule.name), ..rule };
+    Some(preset.rules.iter().filter_map(|pairs| rule(&written(pairs), &Origin::Default).ok()).map(named).collect())
+}
+
+/// All rules of a session: presets first, then the file's own. Every mistake with its place and the way out.
+pub fn rules(values: &Layer, mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
+    let mut found = Vec::new();
+    if let Some((Value::List(names), origin)) = values.get("verdict.presets") {
+        for name in names {
+            match preset(name) {
+                Some(rules) => found.extend(rules),
+                None => mistakes.push(Mistake { origin: origin.clone(), text: unknown_preset(name) }),
+            }
+        }
+    }
+    if let Some((Value::Rules(all), _)) = values.get("rules") {
+        for (written, origin) in all {
+            if let Some((name, at)) = written.get("preset") {
+                match preset(name) {
+                    Some(rules) if written.len() == 1 => found.extend(rules),
+                    Some(_) => mistakes.push(Mistake { origin: at.clone(), text: "preset stands alone; write other settings as a rule of their own".into() }),
+                    None => mistakes.push(Mistake { origin: at.clone(), text: unknown_preset(name) }),
+                }
+                continue;
+            }
+            match rule(written, origin) {
+                Ok(rule) => found.push(rule),
+                Err(wrong) => mistakes.extend(wrong),
+            }
+        }
+    }
+    found
+}
+
+fn unknown_preset(name: &str) -> String {
+    let known: Vec<&str> = PRESETS.iter().map(|p| p.name).collect();
+    format!("'{name}' is no preset of rules; there are {}", known.join(", "))
+}
+
+/// Reads one setting of a rule into it; what is wrong, with the way out.
+type Read = fn(&mut Rule, &str) -> Result<(), String>;
+
+const SETTINGS: &[(&str, Read)] = &[
+    ("when", |rule, text| {
+        (rule.metric, rule.operator, rule.limit) = condition(text)?;
+        Ok(())
+    }),
+    ("name", |rule, text| {
+        rule.name = crate::model::Text::clean(text).to_string();
+        Ok(())
+    }),
+    ("for", |rule, text| Ok(rule.lasting = duration(text)?)),
+    ("every", |rule, text| Ok(rule.every = duration(text)?)),
+    ("requests", |rule, text| Ok(rule.requests = number(text).filter(|n| *n >= 0.0).ok_or("write a number of requests, such as 500")?)),
+    ("times", |rule, text| Ok(rule.times = text.parse().ok().filter(|n| *n >= 1).ok_or("write how many checks may fail, such as 5")?)),
+    ("severity", |rule, text| Ok(rule.level = word(text, &[("info", Level::Info), ("warning", Level::Warning), ("critical", Level::Critical)])?)),
+    ("effect", |rule, text| Ok(rule.effect = word(text, &[("note", Effect::Note), ("hold", Effect::Hold), ("abort", Effect::Abort)])?)),
+    ("only", |rule, text| {
+        rule.only = text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+        let fits = rule.only.iter().all(|pattern| pattern.contains('/') || pattern == "*");
+        if fits { Ok(()) } else { Err("write namespace/name, with * for any run of characters, such as \"shop/*\"".into()) }
+    }),
+    ("hours", |rule, text| Ok(rule.hours = Some(hours(text).ok_or("write two times of the day, UTC, such as \"08:00-18:00\"")?))),
+    ("days", |rule, text| Ok(rule.days = days(text).ok_or("write days such as \"mon-fri\" or \"sat, sun\"")?)),
+];
+
+/// A rule of its words.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn rule(written: &Written, origin: &Origin) -> Result<Rule, Vec<Mistake>> {
+    let mut rule = Rule {
+        name: String::new(),
+        metric: Metric::Of(Series::Errors),
+        operator: Operator::Above,
+        limit: Limit::Number(0.0),
+        lasting: Duration::ZERO,
+        requests: 0.0,
+        every: Duration::ZERO,
+        times: 1,
+        level: Level::Warning,
+        effect: Effect::Note,
+        only: Vec::new(),
+        hours: None,
+        days: [false; 7],
+    };
+    let mut mistakes = Vec::new();
+    for (key, (text, at)) in written {
+        let problem = match SETTINGS.iter().find(|(name, _)| name == key) {
+            Some((_, read)) => read(&mut rule, text).err().map(|fix| format!("rules.{key} = '{text}': {fix}")),
+            None => {
+                let known: Vec<&str> = SETTINGS.iter().map(|(name, _)| *name).chain(["preset"]).collect();
+                Some(format!("unknown setting 'rules.{key}'; known here: {}", known.join(", ")))
+            }
+        };
+        mistakes.extend(problem.map(|text| Mistake { origin: at.clone(), text }));
+    }
+    match written.get("when") {
+        None => mistakes.push(Mistake { origin: origin.clone(), text: "a rule needs `when`, such as when = \"errors > 3x stable\"".into() }),
+        Some((when, _)) if rule.name.is_empty() => rule.name = when.split_whitespace().collect::<Vec<_>>().join(" "),
+        Some(_) => {}
+    }
+    if mistakes.is_empty() { Ok(rule) } else { Err(mistakes) }
+}
+
+const METRICS: &[(&str, Series)] =
+    &[("errors", Series::Errors), ("p50", Series::P50), ("p95", Series::P95), ("p99", Series::P99), ("rate", Series::Rate)];
+
+/// `errors > 3x stable`, `p99 >= 2 s`, `ready < 80 %`, `queue-depth > 100`, `errors unlike stable`.
+fn condition(text: &str) -> Result<(Metric, Operator, Limit), String> {
+    const FORM: &str = "write METRIC OPERATOR LIMIT, such as \"errors > 3x stable\", \"p99 > 2 s\" or \"ready < 80 %\"";
+    const SIGNS: [(&str, Operator); 5] = [
+        (">=", Operator::AtLeast),
+        ("<=", Operator::AtMost),
+        (">", Operator::Above),
+        ("<", Operator::Below),
+        (" unlike ", Operator::Unlike),
+    ];
+    let (metric, operator, limit) =
+        SIGNS.iter().find_map(|(sign, op)| text.split_once(sign).map(|(m, l)| (m.trim(), *op, l.trim()))).ok_or(FORM)?;
+    if metric.is_empty() || limit.is_empty() {
+        return Err(FORM.into());
+    }
+    let metric = match METRICS.iter().find(|(name, _)| *name == metric) {
+        Some((_, series)) => Metric::Of(*series),
+        None if metric == "ready" => Metric::Ready,
+        // Any other word is a series of [prometheus.custom] or of the rollout's own analysis.
+        None => Metric::Own(metric.to_owned()),
+    };
+    let limit = self::limit(&metric, operator, limit)?;
+    Ok((metric, operator, limit))
+}
+
+fn limit(metric: &Metric, operator: Operator, text: &str) -> Result<Limit, String> {
+    if operator == Operator::Unlike {
+        let fits = text == "stable" && matches!(metric, Metric::Of(_));
+        return if fits { Ok(Limit::Stable(1.0)) } else { Err("only errors, p50, p95, p99 and rate can be `unlike stable`".into()) };
+    }
+    let (head, side) = match text.rsplit_once(char::is_whitespace) {
+        Some((head, side @ ("stable" | "start"))) => (head.trim(), Some(side)),
+        _ if text == "stable" || text == "start" => ("1x", Some(text)),
+        _ => (text, None),
+    };
+    if let Some(times) = head.strip_suffix(['x', '×']) {
+        let times = number(times).filter(|n| *n > 0.0).ok_or("write how many times as much, such as \"3x stable\"")?;
+        return match side {
+            Some("stable") if matches!(metric, Metric::Own(_)) => Err("a custom series has no stable side; compare with \"start\" or a number".into()),
+            Some("stable") => Ok(Limit::Stable(times)),
+            Some(_) if *metric == Metric::Ready => Err("ready pods are compared with a share, such as \"80 %\", or with stable".into()),
+            Some(_) => Ok(Limit::Start(times)),
+            None => Err("3x of what? write \"3x stable\" or \"3x start\"".into()),
+        };
+    }
+    if side.is_some() {
+        return Err("write how many times as much, such as \"3x stable\"".into());
+    }
+    quantity(metric, head).map(Limit::Number)
+}
+
+/// A number with the unit its metric has.
+fn quantity(metric: &Metric, text: &str) -> Result<f64, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+')).unwrap_or(text.len());
+    let (value, unit) = (number(&text[..unit_at]).ok_or("the limit must begin with a number")?, text[unit_at..].trim());
+    let wrong = |fix: &str| Err(format!("{unit:?} is no unit here: {fix}"));
+    match metric {
+        Metric::Of(Series::Errors) | Metric::Ready => match unit {
+            "%" => share(value / 100.0),
+            "" => share(value),
+            _ => wrong("write a share, such as \"5 %\""),
+        },
+        Metric::Of(Series::Rate) => if ["/s", "rps", ""].contains(&unit) { Ok(value) } else { wrong("write requests a second, such as \"10/s\"") },
+        Metric::Of(_) => match unit {
+            "s" => Ok(value),
+            "ms" => Ok(value / 1000.0),
+            "" => Err("a latency needs a unit: write \"2 s\" or \"250 ms\"".into()),
+            _ => wrong("write \"2 s\" or \"250 ms\""),
+        },
+        Metric::Own(_) => if unit.is_empty() { Ok(value) } else { wrong("a custom series is compared in its own unit, without one") },
+    }
+}
+
+fn share(value: f64) -> Result<f64, String> {
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("a share lies between 0 % and 100 %".into()) }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().replace('_', "").parse().ok().filter(|n: &f64| n.is_finite())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a duration, such as \"90s\" or \"5m\"".into())
+}
+
+fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let known = || words.iter().map(|(w, _)| *w).collect::<Vec<_>>().join(", ");
+    words.iter().find(|(w, _)| *w == text).map(|(_, value)| *value).ok_or_else(|| format!("write one of {}", known()))
+}
+
+/// `08:00-18:00` in minutes.
+fn hours(text: &str) -> Option<(u32, u32)> {
+    let minute = |t: &str| {
+        let (h, m) = t.trim().split_once(':')?;
+        let (h, m): (u32, u32) = (h.parse().ok()?, m.parse().ok()?);
+        (h < 24 && m < 60 || (h, m) == (24, 0)).then_some(h * 60 + m)
+    };
+    let (from, to) = text.split_once('-')?;
+    Some((minute(from)?, minute(to)?)).filter(|(from, to)| from != to)
+}
+
+/// `mon-fri`, `sat, sun`.
+fn days(text: &str) -> Option<[bool; 7]> {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let day = |t: &str| DAYS.iter().position(|d| *d == t.trim().to_lowercase());
+    let mut set = [false; 7];
+    for part in text.split(',') {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to) = (day(from)?, day(to)?);
+        let length = (to + 7 - from) % 7;
+        (0..=length).for_each(|i| set[(from + i) % 7] = true);
+    }
+    Some(set)
+}

@@ -1,0 +1,282 @@
+//! What is known of one release: the test for failures and the test for slowness, block by block.
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    rules::{Ground, Rule, Standing},
+    sequential::{Odds, RATIOS, Sample, per_request_as_good, per_request_worse},
+};
+use crate::model::{
+    Rollout, Time,
+    metrics::{Block, Counts, RolloutMetrics, Series},
+};
+
+/// False alarms that are accepted over a whole release, both tests together.
+pub const ALPHA: f64 = 0.01;
+/// Odds from which the new side counts as worse: half of [`ALPHA`] for each of the two tests.
+pub const WORSE: f64 = 2.0 / ALPHA;
+/// Once found worse, it stays so until the odds fall below this: advice that flickers helps nobody.
+const NO_LONGER: f64 = 10.0;
+/// Odds from which the new side counts as good. To go on wrongly can be taken back; so this is less than for an alarm.
+pub const AS_GOOD: f64 = 20.0;
+/// A block longer than this mixes hours, and weights, that have nothing to do with each other.
+const LONGEST: TimeDelta = TimeDelta::minutes(2);
+/// In this time half of what the old side did is forgotten, where it is used to expect what it does next.
+const HALF_LIFE: f64 = 300.0;
+/// Requests that a prior belief is worth.
+const PRIOR: f64 = 10.0;
+
+/// One release, new version against old. A few hundred bytes; can be put away and taken up again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Hashes of the two versions: with others it is another trial.
+    versions: [Box<str>; 2],
+    /// Requests before this do not count.
+    begins: Option<Time>,
+    upto: Option<Time>,
+    /// The new side's share of users, in per cent, that the last block was seen under.
+    weight: Option<i64>,
+    pub failing: Strand,
+    pub slow: Strand,
+    /// Seconds above which a request is slow.
+    pub limit: Option<f64>,
+    /// When both sides were last counted.
+    pub heard: Option<Time>,
+    pub blocks: u32,
+    /// The old side's readings when the release began, by series.
+    start: [Option<f64>; Series::ALL.len()],
+    /// In the order of the session's rules.
+    pub rules: Vec<Standing>,
+}
+
+impl Trial {
+    /// A trial of these versions. Without `begins` it begins with the first block it is given, which does not count.
+    pub fn new(new: &str, old: &str, begins: Option<Time>) -> Self {
+        Self {
+            versions: [new.into(), old.into()],
+            begins,
+            upto: None,
+            weight: None,
+            failing: Strand::expecting(0.01),
+            slow: Strand::expecting(0.05),
+            limit: None,
+            heard: None,
+            blocks: 0,
+            start: [None; Series::ALL.len()],
+            rules: Vec::new(),
+        }
+    }
+
+    pub fn is_of(&self, new: &str, old: &str) -> bool {
+        *self.versions[0] == *new && *self.versions[1] == *old
+    }
+
+    /// Takes a block in, unless it may not count: seen before, from before the release, too long, or cut by a new weight.
+    pub fn take(&mut self, block: &Block, weight: Option<f64>) {
+        if self.upto.is_some_and(|upto| block.from < upto) || block.to <= block.from {
+            return;
+        }
+        self.upto = Some(block.to);
+        let weight = weight.filter(|w| w.is_finite()).map(|w| (w * 1000.0).round() as i64);
+        let steady = self.weight.zip(weight).is_none_or(|(before, now)| before == now);
+        self.weight = weight.or(self.weight);
+        let begun = *self.begins.get_or_insert(block.to) <= block.from;
+        if block.to - block.from > LONGEST {
+            return;
+        }
+        // A block from before the release, or under two weights, still tells what to expect of the old side.
+        let (new, old) = (block.new.filter(|_| steady && begun), block.old);
+        let seconds = (block.to - block.from).as_seconds_f64();
+        let stretch = if block.stretch.is_finite() { block.stretch.max(1.0) } else { 1.0 };
+        if new.is_some() && old.is_some() {
+            self.heard = Some(block.to);
+            self.blocks = self.blocks.saturating_add(1);
+        }
+        self.failing.take(sample(new, old, |c| Some((c.all, c.bad))), seconds, stretch);
+        self.slow.take(sample(new, old, |c| c.timed), seconds, stretch);
+    }
+}
+
+impl Trial {
+    /// Checks the rules against new readings.
+    pub fn watch(&mut self, rules: &[Rule], rollout: &Rollout, metrics: &RolloutMetrics) {
+        let Some(at) = metrics.at else { return };
+        for series in Series::ALL {
+            let now = metrics.old.get(series).value();
+            self.start[series as usize] = self.start[series as usize].or(now);
+        }
+        let (start, began, requests) = (self.start, self.begins, self.failing.seen.new);
+        self.rules.resize_with(rules.len(), Standing::default);
+        for (rule, standing) in rules.iter().zip(&mut self.rules).filter(|(rule, _)| rule.concerns(rollout)) {
+            rule.check(standing, &Ground { rollout, metrics, start: &start, began, requests, at });
+        }
+    }
+}
+
+/// The block of one question: a side that nobody counted is a side without requests, which is no evidence.
+fn sample(new: Option<Counts>, old: Option<Counts>, of: impl Fn(Counts) -> Option<(f64, f64)>) -> Sample {
+    let (new, new_bad) = new.and_then(&of).unwrap_or_default();
+    let (old, old_bad) = old.and_then(&of).unwrap_or_default();
+    Sample { new, new_bad, old, old_bad }
+}
+
+/// One question asked of every request: did it fail, was it slow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Strand {
+    odds: Odds,
+    /// All requests of the trial.
+    pub seen: Sample,
+    old: Past,
+    new: Past,
+    worse: bool,
+    seconds: f64,
+}
+
+impl Strand {
+    fn expecting(share: f64) -> Self {
+        let past = || Past { prior: share, ..Past::default() };
+        Self { odds: Odds::default(), seen: Sample::default(), old: past(), new: past(), worse: false, seconds: 0.0 }
+    }
+
+    fn take(&mut self, block: Sample, seconds: f64, stretch: f64) {
+        if !block.is_sane() {
+            return;
+        }
+        // What is expected of a block is settled before it is looked at: that order makes the test honest.
+        let (expected, dispersion) = (self.old.expected(), self.dispersion());
+        self.old.take(block.old, block.old_bad, seconds);
+        self.new.take(block.new, block.new_bad, seconds);
+        // One side alone is no comparison, and no proof of being good either.
+        if block.new > 0.0 && block.old > 0.0 {
+            self.odds.take(&block, expected, dispersion * stretch);
+            self.seen.add(&block);
+            self.seconds += seconds;
+        }
+        self.worse = self.odds.worse() >= if self.worse { NO_LONGER.ln() } else { WORSE.ln() };
+    }
+
+    /// By how much counts spread more than chance: whichever side's do more.
+    pub fn dispersion(&self) -> f64 {
+        self.old.dispersion().max(self.new.dispersion())
+    }
+
+    /// Whether the new side was found worse, and still is.
+    pub fn is_worse(&self) -> bool {
+        self.worse
+    }
+
+    pub fn is_as_good(&self) -> bool {
+        !self.worse && self.odds.as_good() >= AS_GOOD.ln()
+    }
+
+    /// Odds that the new side is worse, as x : 1.
+    pub fn odds(&self) -> f64 {
+        self.odds.worse().exp()
+    }
+
+    pub fn odds_as_good(&self) -> f64 {
+        self.odds.as_good().exp()
+    }
+
+    pub fn is_seen(&self) -> bool {
+        self.seen.new > 0.0 && self.seen.old > 0.0
+    }
+
+    /// What the old side fails lately.
+    pub fn old_lately(&self) -> f64 {
+        self.old.expected()
+    }
+
+    /// Shares of bad requests, new and old.
+    pub fn shares(&self) -> Option<(f64, f64)> {
+        self.is_seen().then(|| (self.seen.new_bad / self.seen.new, self.seen.old_bad / self.seen.old))
+    }
+
+    /// Bad requests of the new side that the old one would not have had, all in all and a second.
+    pub fn excess(&self) -> Option<(f64, f64)> {
+        let (new, old) = self.shares()?;
+        let all = ((new - old) * self.seen.new).max(0.0);
+        let rate = if self.seconds > 0.0 { self.seen.new / self.seconds } else { 0.0 };
+        Some((all, (new - old).max(0.0) * rate))
+    }
+
+    /// Seconds of the traffic seen so far until twice the old side's share would show, from now; zero when it would have by now.
+    pub fn until_double(&self) -> Option<f64> {
+        let b = self.old.expected();
+        let goal = WORSE.ln() + (RATIOS.len() as f64).ln();
+        self.until(goal, 0.0, |part| per_request_worse(2.0 * b, b, part))
+    }
+
+    /// Seconds until "as good" would be found, if it is.
+    pub fn until_as_good(&self) -> Option<f64> {
+        let b = self.old.expected();
+        self.until(AS_GOOD.ln(), self.odds.as_good(), |part| per_request_as_good(b, part))
+    }
+
+    fn until(&self, goal: f64, so_far: f64, per_request: impl Fn(f64) -> f64) -> Option<f64> {
+        let all = self.seen.new + self.seen.old;
+        if !self.is_seen() || self.seconds <= 0.0 {
+            return None;
+        }
+        let gain = per_request(self.seen.new / all) / self.dispersion();
+        let needed = (goal - so_far) / gain;
+        let done = if so_far == 0.0 { all } else { 0.0 };
+        (gain > 0.0).then(|| ((needed - done) / (all / self.seconds)).max(0.0)).filter(|s| s.is_finite())
+    }
+}
+
+/// What one side did lately, and how unevenly.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Past {
+    prior: f64,
+    /// Requests, fading.
+    all: f64,
+    bad: f64,
+    /// A run of blocks being gathered until one bad request is due in it.
+    run: (f64, f64),
+    /// The share of the run before.
+    before: Option<(f64, f64)>,
+    /// Squared distance of neighbouring runs over what chance would make of it: sum, number.
+    spread: (f64, f64),
+}
+
+impl Past {
+    /// The share of bad requests to expect of the next block.
+    fn expected(&self) -> f64 {
+        (self.bad + self.prior * PRIOR) / (self.all + PRIOR)
+    }
+
+    /// At least one; few runs say little.
+    fn dispersion(&self) -> f64 {
+        const DOUBT: f64 = 8.0;
+        ((DOUBT + self.spread.0) / (DOUBT + self.spread.1)).clamp(1.0, 100.0)
+    }
+
+    fn take(&mut self, all: f64, bad: f64, seconds: f64) {
+        self.gather(all, bad);
+        let keep = 0.5_f64.powf(seconds / HALF_LIFE);
+        self.all = self.all * keep + all;
+        self.bad = self.bad * keep + bad;
+    }
+
+    /// Compares neighbouring runs, not each with the mean: a slow tide is no unevenness.
+    fn gather(&mut self, all: f64, bad: f64) {
+        let p = self.expected().min(0.99);
+        self.run.0 += all;
+        self.run.1 += bad;
+        if self.run.0 * p < 1.0 {
+            return;
+        }
+        let (n, k) = std::mem::take(&mut self.run);
+        if let Some((m, j)) = self.before.replace((n, k)) {
+            let both = ((k + j + p) / (n + m + 1.0)).clamp(1e-9, 0.99);
+            let chance = both * (1.0 - both) * (1.0 / n + 1.0 / m);
+            let far = (k / n - j / m).powi(2) / chance;
+            if far.is_finite() {
+                self.spread.0 += far.min(100.0);
+                self.spread.1 += 1.0;
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! From blocks to a sentence, and what may never become of missing ones.
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+use rolltop::{
+    model::{
+        metrics::{Block, Counts, Reading, RolloutMetrics},
+        Rollout, Time,
+    },
+    settings::Settings,
+    verdict::{Advice, Case, Trial, Verdict, judge},
+};
+
+use super::release::{Play, SAME, TICKS, block, counts, start};
+use crate::sample;
+
+fn rollout() -> Rollout {
+    let mut rollout = sample::canary();
+    rollout.analyses.clear();
+    rollout
+}
+
+fn metrics(at: Time) -> RolloutMetrics {
+    let mut m = RolloutMetrics { at: Some(at), ..Default::default() };
+    (m.new.rate, m.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
+    m
+}
+
+fn say(trial: &Trial, age: i64) -> Verdict {
+    let (rollout, now) = (rollout(), start() + TimeDelta::seconds(age));
+    let m = metrics(start());
+    judge(&Case { metrics: Some(&m), trial: Some(trial), ..Case::under(&Settings::default(), &rollout, now) })
+}
+
+fn trial_of(blocks: &[Block]) -> Trial {
+    let mut trial = Trial::new("new", "old", Some(start()));
+    blocks.iter().for_each(|block| trial.take(block, Some(0.1)));
+    trial
+}
+
+#[test]
+fn one_sentence_says_what_how_much_and_how_sure() {
+    let worse = trial_of(&Play { base: 0.002, times: 20.0, ..SAME }.blocks(1)[..24]);
+    let said = say(&worse, 0);
+    assert_eq!(said.is, Advice::Abort);
+    for words in ["canary fails 3.5 % of 1 213 requests", "stable 0.", "odds ", " : 1", "users hit so far"] {
+        assert!(said.because.contains(words), "{}", said.because);
+    }
+    let early = say(&trial_of(&SAME.blocks(1)[..6]), 0);
+    assert!(early.is == Advice::NotEnoughData && early.because.contains("at this traffic"), "{}", early.because);
+    let good = say(&trial_of(&SAME.blocks(1)), 0);
+    assert!(good.is == Advice::Go && good.because.contains("as good as before"), "{}", good.because);
+    let sick = say(&trial_of(&Play { base: 0.2, ..SAME }.blocks(1)[..100]), 0);
+    assert!(sick.is == Advice::Hold && sick.because.contains("an abort will not help"), "{}", sick.because);
+}
+
+#[test]
+fn old_evidence_holds_and_never_goes() {
+    let good = trial_of(&SAME.blocks(1));
+    assert_eq!(say(&good, 29).is, Advice::Go);
+    let held = say(&good, 31);
+    assert!(held.is == Advice::Hold && held.because.contains("40 s old"), "{}", held.because);
+    // What was found stays found.
+    let worse = trial_of(&Play { times: 5.0, ..SAME }.blocks(1)[..40]);
+    assert_eq!(say(&worse, 600).is, Advice::Abort);
+}
+
+#[test]
+fn requests_from_before_the_release_do_not_count() {
+    let bad = Play { times: 50.0, ..SAME }.blocks(1);
+    let mut trial = Trial::new("new", "old", Some(bad[50].from));
+    bad[..50].iter().for_each(|block| trial.take(block, None));
+    assert_eq!((trial.failing.is_worse(), trial.failing.seen.new, trial.blocks), (false, 0.0, 0));
+    trial.take(&bad[50], None);
+    assert_eq!(trial.blocks, 1);
+}
+
+#[test]
+fn a_block_counts_once_and_only_when_it_is_one_block() {
+    let blocks = SAME.blocks(3);
+    let mut trial = trial_of(&blocks[..10]);
+    let before = trial.clone();
+    // Seen before, overlapping, turned round.
+    blocks[..10].iter().for_each(|block| trial.take(block, Some(0.1)));
+    trial.take(&Block { from: blocks[9].from, to: blocks[12].to, ..blocks[9] }, Some(0.1));
+    trial.take(&Block { from: blocks[20].to, to: blocks[20].from, ..blocks[20] }, Some(0.1));
+    assert_eq!(trial, before);
+    // Too long: hours and weights that have nothing to do with each other.
+    trial.take(&Block { from: blocks[10].from, to: blocks[10].from + TimeDelta::minutes(10), ..blocks[10] }, Some(0.1));
+    assert_eq!(trial.failing.seen, before.failing.seen);
+    // A new weight in the middle of it.
+    trial.take(&blocks[200], Some(0.5));
+    assert_eq!(trial.failing.seen, before.failing.seen);
+    trial.take(&blocks[201], Some(0.5));
+    assert!(trial.failing.seen.new > before.failing.seen.new);
+}
+
+#[test]
+fn a_single_scrape_convicts_nobody() {
+    let mut trial = trial_of(&SAME.blocks(5)[..20]);
+    trial.take(&block(20, counts(50.0, 50.0), counts(450.0, 4.0)), Some(0.1));
+    assert!(!trial.failing.is_worse());
+    trial.take(&block(21, counts(50.0, 50.0), counts(450.0, 4.0)), Some(0.1));
+    trial.take(&block(22, counts(50.0, 50.0), counts(450.0, 4.0)), Some(0.1));
+    assert!(trial.failing.is_worse());
+}
+
+#[test]
+fn slowness_is_the_same_test() {
+    let timed = |all: f64, slow: f64| Some(Counts { all, bad: 0.0, timed: Some((all, slow)) });
+    let run = |slow: f64, n: usize| {
+        let blocks: Vec<Block> = (0..n).map(|i| block(i, timed(50.0, slow), timed(450.0, 18.0))).collect();
+        let mut trial = trial_of(&blocks);
+        trial.limit = Some(0.25);
+        say(&trial, 0)
+    };
+    let much = run(15.0, 40);
+    assert!(much.is == Advice::Abort && much.because.contains("slow in 30 % of 2 000 requests (over 250 ms)"), "{}", much.because);
+    let some = run(3.8, 360);
+    assert!(some.is == Advice::Hold && some.because.contains("is slow in"), "{}", some.because);
+    assert_eq!(run(2.0, 360).is, Advice::Go);
+}
+
+#[test]
+fn a_trial_is_small_and_survives_being_put_away() {
+    let trial = trial_of(&SAME.blocks(1)[..50]);
+    let text = serde_json::to_string(&trial).unwrap();
+    let back: Trial = serde_json::from_str(&text).unwrap();
+    assert!(back.is_of("new", "old") && !back.is_of("newer", "old"));
+    assert!((back.failing.odds() - trial.failing.odds()).abs() < 1e-9);
+    assert!(std::mem::size_of::<Trial>() < 800, "{}", std::mem::size_of::<Trial>());
+}
+
+fn any_counts() -> impl Strategy<Value = Option<Counts>> {
+    let number = prop_oneof![0.0..1e3, Just(0.0), Just(f64::NAN), Just(f64::INFINITY), Just(-5.0), Just(1e300)];
+    let timed = proptest::option::of((number.clone(), number.clone()));
+    proptest::option::of((number.clone(), number, timed).prop_map(|(all, bad, timed)| Counts { all, bad, timed }))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn never_a_nan(sides in proptest::collection::vec((any_counts(), any_counts(), 0.5_f64..3.0), 1..80)) {
+        let blocks: Vec<Block> = sides.iter().enumerate().map(|(i, (n, o, stretch))| Block { stretch: *stretch, ..block(i, *n, *o) }).collect();
+        let trial = trial_of(&blocks);
+        for strand in [&trial.failing, &trial.slow] {
+            prop_assert!(!strand.odds().is_nan() && !strand.odds_as_good().is_nan() && strand.dispersion() >= 1.0);
+        }
+        let said = say(&trial, 0);
+        prop_assert!(!said.because.contains("NaN") && !said.because.contains('?'), "{}", said.because);
+    }
+
+    #[test]
+    fn what_is_missing_on_one_side_says_nothing(sides in proptest::collection::vec((any_counts(), any::<bool>()), 1..TICKS)) {
+        let blocks: Vec<Block> = sides.iter().enumerate().map(|(i, (c, new))| if *new { block(i, *c, None) } else { block(i, None, *c) }).collect();
+        let trial = trial_of(&blocks);
+        prop_assert!(!trial.failing.is_worse() && !trial.slow.is_worse());
+        let said = say(&trial, 0).is;
+        prop_assert!(!matches!(said, Advice::Abort | Advice::Go), "{said:?}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Guard rules: read with every mistake in its place, tripped only by what was measured.
+
+use chrono::TimeDelta;
+use rolltop::{
+    config::{
+        Config, Sources,
+        rules::{PRESETS, preset},
+    },
+    model::{
+        Time,
+        metrics::{Points, Reading, RolloutMetrics, Series, Side},
+    },
+    settings::Settings,
+    verdict::{Advice, Case, Trial, Verdict, judge, mann_whitney, rules::Rule},
+};
+
+use super::release::{SAME, start};
+use crate::sample;
+
+fn load(text: &str) -> Result<Vec<Rule>, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    let sources = Sources { file: Some(path), named: true, ..Sources::default() };
+    Config::load(&sources, |_| None).map(|c| c.rules.to_vec()).map_err(|m| m.to_string())
+}
+
+fn one(when: &str) -> Rule {
+    load(&format!("[[rules]]\nwhen = \"{when}\"\nseverity = \"critical\"\neffect = \"abort\"\n")).unwrap().remove(0)
+}
+
+/// Readings of both sides after so many seconds.
+fn readings(after: i64, new: f64, old: f64) -> RolloutMetrics {
+    let mut m = RolloutMetrics { at: Some(at(after)), ..Default::default() };
+    (m.new.rate, m.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
+    (m.new.errors, m.old.errors) = (Reading::Value(new), Reading::Value(old));
+    (m.new.p99, m.old.p99) = (Reading::Value(new * 10.0), Reading::Value(old * 10.0));
+    m
+}
+
+fn at(after: i64) -> Time {
+    start() + TimeDelta::seconds(after)
+}
+
+struct Session {
+    settings: Settings,
+    trial: Trial,
+}
+
+impl Session {
+    fn of(rules: Vec<Rule>) -> Self {
+        Self { settings: Settings { rules: rules.into(), ..Settings::default() }, trial: Trial::new("new", "old", Some(start())) }
+    }
+
+    fn sees(&mut self, m: &RolloutMetrics) -> Verdict {
+        let mut rollout = sample::canary();
+        rollout.analyses.clear();
+        self.trial.watch(&self.settings.rules, &rollout, m);
+        let case = Case { metrics: Some(m), trial: Some(&self.trial), ..Case::under(&self.settings, &rollout, m.at.unwrap()) };
+        judge(&case)
+    }
+}
+
+#[test]
+fn every_preset_can_be_read_and_used_in_two_ways() {
+    for p in PRESETS {
+        let rules = preset(p.name).unwrap();
+        assert!(!rules.is_empty() && rules.iter().all(|r| r.name.starts_with(p.name)), "{}", p.name);
+        assert_eq!(load(&format!("[[rules]]\npreset = \"{}\"\n", p.name)).unwrap(), rules);
+        assert_eq!(load(&format!("[verdict]\npresets = [\"{}\"]\n", p.name)).unwrap(), rules);
+    }
+    assert_eq!(load("").unwrap(), [], "the default is the test alone");
+}
+
+#[test]
+fn every_mistake_is_named_with_its_line_and_the_way_out() {
+    let text = r#"[[rules]]
+when = "errors > 3x"
+[[rules]]
+when = "p99 > 2"
+for = "soon"
+[[rules]]
+effect = "explode"
+[[rules]]
+when = "errors > 5 s"
+severity = "high"
+days = "someday"
+hours = "8-18"
+[[rules]]
+when = "ready < 120 %"
+wenn = "x"
+[[rules]]
+preset = "spinaker"
+[[rules]]
+when = "queue > 3x stable"
+only = ["shop"]
+[[rules]]
+when = "p95 too high"
+times = 0
+"#;
+    let errors = load(text).unwrap_err();
+    for (line, words) in [
+        (2, "3x of what? write \"3x stable\""),
+        (4, "a latency needs a unit"),
+        (5, "write a duration"),
+        (6, "a rule needs `when`"),
+        (7, "write one of note, hold, abort"),
+        (9, "is no unit here: write a share"),
+        (10, "write one of info, warning, critical"),
+        (11, "write days such as"),
+        (12, "write two times of the day"),
+        (14, "a share lies between 0 % and 100 %"),
+        (15, "unknown setting 'rules.wenn'; known here: when, name"),
+        (17, "'spinaker' is no preset of rules; there are relative, baseline"),
+        (19, "a custom series has no stable side"),
+        (20, "write namespace/name"),
+        (22, "write METRIC OPERATOR LIMIT"),
+        (23, "write how many checks may fail"),
+    ] {
+        assert!(errors.lines().any(|l| l.contains(&format!("config.toml:{line}:")) && l.contains(words)), "line {line}: {words}\n{errors}");
+    }
+    assert!(load("rules = 3\n").unwrap_err().contains("written as [[rules]]"));
+}
+
+#[test]
+fn the_rule_of_the_example_says_what_it_means() {
+    let example: String = rolltop::config::fields::example().lines().filter_map(|l| l.strip_prefix("## ")).map(|l| format!("{l}\n")).collect();
+    let rules = load(&example).unwrap();
+    let own = rules.last().unwrap();
+    assert_eq!((rules.len(), own.lasting.as_secs(), own.requests, own.hours), (4, 120, 500.0, Some((480, 1080))));
+    assert_eq!(own.days, [true, true, true, true, true, false, false]);
+}
+
+#[test]
+fn units_and_sides_are_understood() {
+    for (when, new, old, trips) in [
+        ("errors > 5 %", 0.051, 0.0, true),
+        ("errors > 5 %", 0.05, 0.0, false),
+        ("errors >= 0.05", 0.05, 0.0, true),
+        ("errors > 3x stable", 0.031, 0.01, true),
+        ("errors > 3x stable", 0.029, 0.01, false),
+        ("p99 > 2 s", 0.21, 0.1, true),
+        ("p99 > 2000 ms", 0.19, 0.1, false),
+        ("rate < 20/s", 0.0, 0.0, true),
+        ("ready < 80 %", 0.0, 0.0, false),
+        ("ready <= 100 %", 0.0, 0.0, true),
+    ] {
+        let said = Session::of(vec![one(when)]).sees(&readings(0, new, old));
+        assert_eq!(said.is == Advice::Abort, trips, "{when} {new} {old}: {}", said.because);
+    }
+    let said = Session::of(vec![one("errors > 3x stable")]).sees(&readings(0, 0.041, 0.002));
+    assert_eq!(said.because.as_str(), "rule errors > 3x stable: now 4.1 %, limit 0.6 %, for 10 s; advises to abort");
+}
+
+#[test]
+fn the_start_is_the_old_side_as_it_was_first_seen() {
+    let mut session = Session::of(vec![one("errors > 3x start")]);
+    assert_ne!(session.sees(&readings(0, 0.01, 0.01)).is, Advice::Abort);
+    // Both sides get worse together: a rule about the start does not see that.
+    assert_eq!(session.sees(&readings(5, 0.05, 0.05)).is, Advice::Abort);
+}
+
+#[test]
+fn it_must_last_and_a_gap_begins_anew() {
+    let mut session = Session::of(vec![Rule { lasting: std::time::Duration::from_secs(60), ..one("errors > 1 %") }]);
+    let mut is = |after, share| session.sees(&readings(after, share, 0.0)).is == Advice::Abort;
+    assert_eq!([is(0, 0.02), is(55, 0.02), is(60, 0.02)], [false, false, true]);
+    assert_eq!([is(65, 0.0), is(70, 0.02), is(125, 0.02)], [false, false, false]);
+    let mut session = Session::of(vec![Rule { lasting: std::time::Duration::from_secs(60), ..one("errors > 1 %") }]);
+    session.sees(&readings(0, 0.02, 0.0));
+    let mut gap = readings(30, 0.02, 0.0);
+    gap.new.errors = Reading::NoData;
+    session.sees(&gap);
+    assert_ne!(session.sees(&readings(61, 0.02, 0.0)).is, Advice::Abort, "nobody knows what was in the gap");
+}
+
+#[test]
+fn what_has_no_value_trips_nothing_and_lets_nothing_go() {
+    let hold = Rule { effect: rolltop::verdict::rules::Effect::Hold, ..one("queue-depth > 100") };
+    let mut session = Session::of(vec![hold]);
+    SAME.blocks(1).iter().for_each(|block| session.trial.take(block, None));
+    assert!(session.trial.failing.is_as_good());
+    let blind = session.sees(&readings(0, 0.01, 0.01));
+    assert!(blind.is == Advice::Hold && blind.because.contains("queue-depth > 100 has no value"), "{}", blind.because);
+    let with = |depth: f64| {
+        let mut m = readings(5, 0.01, 0.01);
+        m.own.insert("queue-depth".into(), Points::from([(at(5), Some(depth))]));
+        m
+    };
+    assert_eq!(session.sees(&with(3.0)).is, Advice::Go);
+    assert_eq!(session.sees(&with(300.0)).is, Advice::Hold);
+    for word in [Reading::NoData, Reading::NotANumber, Reading::NoTraffic, Reading::Unasked] {
+        let mut m = readings(0, 0.0, 0.0);
+        (m.new.errors, m.old.errors) = (word, word);
+        let rules = PRESETS.iter().flat_map(|p| preset(p.name).unwrap()).filter(|r| r.name.contains("errors")).collect();
+        assert_ne!(Session::of(rules).sees(&m).is, Advice::Abort, "{word:?}");
+    }
+}
+
+#[test]
+fn hours_days_scope_and_requests_let_a_rule_sleep() {
+    // 2023-11-14, a Tuesday, 22:13 UTC.
+    for (settings, trips) in [
+        ("hours = \"22:00-06:00\"", true),
+        ("hours = \"08:00-18:00\"", false),
+        ("days = \"mon-fri\"", true),
+        ("days = \"sat, sun\"", false),
+        ("days = \"sun-tue\"", true),
+        ("only = [\"shop/*\"]", true),
+        ("only = [\"pay/*\"]", false),
+        ("requests = 500", false),
+        ("requests = 0", true),
+    ] {
+        let rules = load(&format!("[[rules]]\nwhen = \"errors > 1 %\"\neffect = \"abort\"\n{settings}\n")).unwrap();
+        assert_eq!(Session::of(rules).sees(&readings(0, 0.5, 0.0)).is == Advice::Abort, trips, "{settings}");
+    }
+}
+
+#[test]
+fn so_many_failed_checks_in_all() {
+    let mut session = Session::of(preset("flagger").unwrap());
+    let mut aborts = Vec::new();
+    for i in 0..60 {
+        let share = if i % 12 == 0 { 0.02 } else { 0.0 };
+        if session.sees(&readings(i * 10, share, 0.0)).is == Advice::Abort {
+            aborts.push(i * 10);
+        }
+    }
+    // A check a minute, every second of which fails: the fifth failure is the ninth check.
+    assert_eq!(aborts.first(), Some(&480));
+}
+
+#[test]
+fn kayentas_judge_tells_shifted_readings_from_equal_ones() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut draw = |shift: f64| (0..60).map(|_| shift + rng.f64()).collect::<Vec<f64>>();
+    let (a, b, shifted) = (draw(0.0), draw(0.0), draw(0.6));
+    assert_eq!((mann_whitney::is_higher(&a, &b), mann_whitney::is_higher(&shifted, &b)), (Some(false), Some(true)));
+    assert_eq!(mann_whitney::is_higher(&b, &shifted), Some(false), "lower is not higher");
+    assert_eq!(mann_whitney::is_higher(&a[..40], &b), None);
+    assert_eq!(mann_whitney::is_higher(&[0.0; 60], &[0.0; 60]), Some(false));
+    let line = |values: &[f64]| values.iter().enumerate().map(|(i, v)| (at(i as i64), Some(*v))).collect::<Points>();
+    let mut m = readings(60, 0.0, 0.0);
+    m.history.insert((Side::New, Series::Errors), line(&shifted));
+    m.history.insert((Side::Old, Series::Errors), line(&b));
+    assert_eq!(Session::of(preset("kayenta").unwrap()).sees(&m).is, Advice::Abort);
+}
+
+#[test]
+fn rules_alone_never_go() {
+    let mut session = Session::of(preset("slo").unwrap());
+    session.settings.rules_alone = true;
+    SAME.blocks(1).iter().for_each(|block| session.trial.take(block, None));
+    let said = session.sees(&readings(0, 0.001, 0.001));
+    assert!(said.is == Advice::NotEnoughData && said.because.contains("no proof"), "{}", said.because);
+}
