@@ -3,7 +3,7 @@
 //! The Rollout stands beside its Deployment or StatefulSet, which is a part of it here, and has the steps; the workload
 //! has the template. So a release begins and is taken back on the workload, and is promoted on the Rollout's status.
 //!
-//! What it does and how it is approved is read from OpenKruise Rollouts 0.6.1 (`v1beta1`).
+//! What it does and how it is approved is as OpenKruise Rollouts 0.6.1 (`v1beta1`) does it: its source read, its work recorded.
 
 pub mod dto;
 pub mod facts;
@@ -101,18 +101,20 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         notices: picture::notices(f),
         owner: owner::owner(f.root, &f.ro.metadata),
         subject: picture::subject(f),
-        detailed: !f.sets.is_empty(),
+        detailed: f.is_detailed(),
         ..bare::rollout(EngineKind::Kruise, context, f.root)
     }
 }
 
+/// Asked once, when it is opened: with a workload that is read a moment later, all there is must do. Owners sort it out.
 fn selections(f: &Facts<'_>) -> Vec<Selection> {
-    let mut all = vec![Selection::events(f.root)];
-    if let Some((_, workload)) = &f.workload {
-        let labels = selector::terms(&workload.spec.selector).join(",");
-        all.extend([&kinds::REPLICA_SET, &kinds::POD].map(|kind| Selection::labelled(kind, &*f.root.meta.namespace, &labels)));
-    }
-    all
+    let namespace = &*f.root.meta.namespace;
+    let labels = f.workload.as_ref().map(|(_, w)| selector::terms(&w.spec.selector).join(","));
+    let of = |kind| match &labels {
+        Some(labels) => Selection::labelled(kind, namespace, labels),
+        None => Selection { optional: false, ..Selection::all(kind, namespace) },
+    };
+    vec![Selection::events(f.root), of(&kinds::REPLICA_SET), of(&kinds::POD)]
 }
 
 /// The wanted template against the stable one's.

@@ -8,7 +8,7 @@ mod rig;
 use std::time::Duration;
 
 use color_eyre::eyre::Result;
-use rig::manifests::FlaggerCanary;
+use rig::manifests::{FlaggerCanary, KruiseRollout};
 use rig::{BlueGreen, Canary, Identity, Options, Pods, Profile, Rig};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,21 +23,29 @@ const A_SECOND_LATER: Duration = Duration::from_millis(1100);
 async fn main() -> Result<()> {
     let asked = |wanted: &str| std::env::args().any(|argument| argument == wanted);
     tokio::select! {
-        result = run(asked("--bad"), asked("--flagger")) => result,
+        result = run(asked("--bad"), asked("--flagger"), asked("--kruise")) => result,
         () = asked_to_end() => Ok(()),
     }
 }
 
 /// Serves until it is dropped, and the rig with it.
-async fn run(bad: bool, flagger: bool) -> Result<()> {
+async fn run(bad: bool, flagger: bool, kruise: bool) -> Result<()> {
     let rig = Rig::start(Options::default()).await?;
     releases(&rig).await;
     if flagger {
         canaries(&rig).await;
     }
+    if kruise {
+        kruise_rollout(&rig).await;
+    }
     hints(&rig);
     if flagger {
         println!("# web/front: a Canary of Flagger's on ingress-nginx, whose promotion waits at a gate; web/api: blue-green");
+    }
+    if kruise {
+        println!(
+            "# paint/brush: a Rollout of OpenKruise, to be released: kubectl set image deploy/brush -n paint app=registry.example.test/app:v2"
+        );
     }
     if !bad {
         tokio::time::sleep(TURNS_BAD).await;
@@ -77,6 +85,14 @@ async fn canaries(rig: &Rig) {
         web.wait_canary_phase(name, "Initialized").await;
         web.release_deployment(name, "v2", Pods::Fast).await;
     }
+}
+
+/// OpenKruise's: one at rest, with steps to approve.
+async fn kruise_rollout(rig: &Rig) {
+    rig.kruise().await;
+    rig.create_namespace("paint").await;
+    let paint = rig.fixtures("paint");
+    paint.kruise("brush", KruiseRollout::canary()).await;
 }
 
 fn hints(rig: &Rig) {

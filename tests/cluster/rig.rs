@@ -110,6 +110,7 @@ pub struct Rig {
     exporter: Option<exporter::Server>,
     network: Option<network::Network>,
     flagger: tokio::sync::OnceCell<()>,
+    kruise: tokio::sync::OnceCell<()>,
     processes: Mutex<Processes>,
     namespaces: AtomicU32,
 }
@@ -162,6 +163,7 @@ impl Rig {
             exporter: None,
             network: None,
             flagger: tokio::sync::OnceCell::new(),
+            kruise: tokio::sync::OnceCell::new(),
             processes,
             namespaces: AtomicU32::new(0),
         };
@@ -222,11 +224,34 @@ impl Rig {
         .await
     }
 
+    /// Starts the controller of OpenKruise's Rollouts unless it runs, with its kinds and webhooks, and says whether there is
+    /// one: `false` means to skip the test.
+    pub async fn kruise(&self) -> bool {
+        self.kruise.get_or_try_init(|| self.start_kruise()).await.expect("OpenKruise's controller did not start");
+        true
+    }
+
+    async fn start_kruise(&self) -> Result<()> {
+        self.install("kruise").await;
+        let webhooks = std::fs::read_to_string(self.layout.kruise().join("webhooks.yaml"))?;
+        bootstrap::webhooks(&self.api(Identity::Admin), &webhooks).await?;
+        // Ready is who has told the API server where its webhooks are, and answers there.
+        self.spawn(Part::Kruise)?;
+        self.wait_http(Part::Kruise, &format!("http://127.0.0.1:{}/readyz", self.layout.ports.kruise_health)).await
+    }
+
     /// Installs the kinds of another project; `tests/cluster/crds` lists the names.
     pub async fn install(&self, name: &str) {
         let file = self.layout.more_crds(name);
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}; run tests/cluster/build", file.display()));
         bootstrap::install(&self.api(Identity::Admin), &text).await.unwrap_or_else(|error| panic!("installing {name}: {error}"));
+    }
+
+    /// The kinds of Knative and KServe; nobody acts on them here.
+    pub async fn knative(&self) -> bool {
+        self.install("knative").await;
+        self.install("kserve").await;
+        false
     }
 
     fn exporter_config(&self) -> exporter::Config {

@@ -7,5 +7,7 @@
 mod picture;
 #[path = "kruise/plans.rs"]
 mod plans;
+#[path = "kruise/recorded.rs"]
+mod recorded;
 #[path = "kruise/scenes.rs"]
 mod scenes;

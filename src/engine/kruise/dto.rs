@@ -35,6 +35,7 @@ dto! {
         current_step_index: Int,
         next_step_index: Int,
         current_step_state: String,
+        finalising_step: String,
         last_update_time: Stamp,
         #[serde(alias = "updatedRevision")]
         canary_revision: String,

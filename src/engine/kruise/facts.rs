@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::dto;
 use crate::{
-    engine::workload::{dto::ReplicaSet, pods, rewrite::TEMPLATE},
+    engine::workload::{dto::ReplicaSet, pods, revision, rewrite::TEMPLATE},
     model::{Pod, Time},
     object::{Object, Objects, Resource, kinds},
 };
@@ -113,6 +113,23 @@ impl<'a> Facts<'a> {
         self.status().map_or("", |(p, _)| p.stable_revision.as_str())
     }
 
+    /// The version that has all users when nothing is in flight. The status names the one before the last release, or none.
+    pub fn serving(&self) -> &str {
+        let own =
+            |s: &&Set<'_>| self.workload.as_ref().is_some_and(|(w, _)| s.object.meta.owner.as_ref().is_some_and(|o| o.uid == w.meta.uid));
+        let most = self.sets.iter().filter(own).max_by_key(|s| s.dto.status.replicas.count());
+        match (most, self.condition("Succeeded").is_some_and(|c| c.status == "True")) {
+            (Some(set), _) => &set.hash,
+            (None, true) => self.hash(),
+            (None, false) => self.stable(),
+        }
+    }
+
+    /// What the workload is to run.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        self.workload.iter().flat_map(|(_, w)| w.spec.template.spec.containers.iter().map(|c| c.image.as_str()))
+    }
+
     pub fn replicas(&self) -> u32 {
         self.workload.as_ref().map_or(0, |(_, w)| w.spec.replicas.map_or(1, dto::Int::count))
     }
@@ -123,17 +140,28 @@ impl<'a> Facts<'a> {
         self.status()?.0.last_update_time.0?.checked_add_signed(chrono::Duration::try_seconds(seconds)?)
     }
 
+    /// A Deployment goes back at once whatever the annotation says, and so does what has a route.
     pub fn rolls_back_in_batches(&self) -> bool {
-        self.ro.metadata.annotation(ROLLBACK_IN_BATCH) == "true"
+        let asked = self.ro.metadata.annotation(ROLLBACK_IN_BATCH) == "true";
+        asked && !self.is_deployment() && self.plan().is_some_and(|p| p.traffic_routings.is_empty())
     }
 
     pub fn set(&self, hash: &str) -> Option<&Set<'a>> {
         self.sets.iter().find(|s| s.hash == hash)
     }
 
+    /// A StatefulSet's pods are its own, and have the version in a label.
     pub fn pods(&self, hash: &str) -> Vec<Pod> {
         let of = self.sets.iter().filter(|s| s.hash == hash);
-        of.flat_map(|s| pods::pods(self.objects, &s.object.meta.uid)).collect()
+        let own = self.workload.iter().filter(|_| !self.is_deployment()).flat_map(|(w, _)| revision::pods(self.objects, &w.meta.uid));
+        let own = own.filter(|p| p.hash == hash).map(|p| p.pod);
+        of.flat_map(|s| pods::pods(self.objects, &s.object.meta.uid)).chain(own).collect()
+    }
+
+    /// Whether more than the Rollout and its workload is at hand.
+    pub fn is_detailed(&self) -> bool {
+        let has_pods = |w: &Object| self.objects.owned_by(&kinds::POD, &w.meta.uid).next().is_some();
+        !self.sets.is_empty() || self.workload.as_ref().is_some_and(|(w, _)| has_pods(w))
     }
 }
 

@@ -38,7 +38,7 @@ pub fn tracks(f: &Facts<'_>) -> Vec<Track> {
         current: total.saturating_sub(theirs),
         ready: ready.saturating_sub(theirs_ready),
         available: ready.saturating_sub(theirs_ready),
-        ..track(f, Role::Stable, f.stable())
+        ..track(f, Role::Stable, if f.progressing() { f.stable() } else { f.serving() })
     };
     let images = if in_flight || !stable.images.is_empty() { stable.images.clone() } else { images(&workload.spec.template) };
     tracks.push(Track { images, ..stable });
@@ -96,7 +96,24 @@ fn traffic(f: &Facts<'_>, is_new: bool) -> Traffic {
     let at = f.at();
     let applied = if set { at.and_then(of) } else { at.and_then(|i| i.checked_sub(1)).map_or(Some(0.0), of) };
     let side = |share: f64| if is_new { share } else { 1.0 - share };
-    Traffic { desired: at.and_then(of).map(side), applied: applied.map(side), applied_by: "controller".into(), replica_share: None }
+    let (desired, applied) = match (situation(f), is_route_restored(f)) {
+        // Cleaning up begins and ends with the route as it was: all users where the pods of the Service are.
+        (Situation::RollingBack, true) => (Some(0.0), Some(0.0)),
+        (Situation::RollingBack, false) => (Some(0.0), applied),
+        (Situation::Finalising, true) => return Traffic::default(),
+        _ => (at.and_then(of), applied),
+    };
+    Traffic { desired: desired.map(side), applied: applied.map(side), applied_by: "controller".into(), replica_share: None }
+}
+
+/// The steps of cleaning up in which the route has no weight anymore. A release that is done gives the Service back first.
+fn is_route_restored(f: &Facts<'_>) -> bool {
+    let step = f.status().map_or("", |(p, _)| p.finalising_step.as_str());
+    let last = matches!(step, "RemoveCanaryService" | "ReleaseWorkloadControl" | "END");
+    match situation(f) {
+        Situation::RollingBack => last || matches!(step, "ResumeWorkload" | "RestoreStableService"),
+        _ => last || step == "ResumeWorkload" && !f.is_blue_green(),
+    }
 }
 
 /// `weight 20 %, 1 pod`.

@@ -158,23 +158,23 @@ impl<'a> Ask<'_, 'a> {
         })?;
         let template = stable.template().ok_or_else(|| Refusal::because("the ReplicaSet has no template to go back to"))?;
         let old: Vec<&str> = stable.dto.spec.template.spec.containers.iter().map(|c| c.image.as_str()).collect();
-        let pace = if f.rolls_back_in_batches() { "with all its steps (rollback-in-batch)" } else { "at once, without steps" };
         let sentence = format!(
-            "Puts the stable template ({}) back into Deployment {}: the controller takes it as a rollback and goes back {pace}.",
+            "Puts the stable template ({}) back into Deployment {}: the controller takes it as a rollback and goes back at once, without steps.",
             old.join(", "),
             workload.meta.name
         );
         let write = self.of_workload()?.set(TEMPLATE, template).write();
         let goal = Goal::Aborted;
-        Ok(Draft::new(sentence, write, goal, "the old version serves everybody again", "set the image again")
+        // While it is paused its controller does not even look at the workload. Resumed first, it would go on with the release.
+        let paused = f.ro.spec.strategy.paused;
+        let resume = paused.then(|| Edit::main(f.root).pinned().test(PAUSED, Value::Bool(true)).set(PAUSED, Value::Bool(false)).write());
+        let draft = Draft::new(sentence, write, goal, "the old version serves everybody again", "set the image again")
+            .then(resume)
             .only_if(only_if(workload))
             .pods(f.replicas())
             .change("pod template", images(workload), old.join(", "))
-            .warn(
-                Severity::Warning,
-                f.ro.spec.strategy.paused && f.rolls_back_in_batches(),
-                "it is paused: a rollback by steps waits until someone resumes",
-            ))
+            .warn(Severity::Note, paused, "it is paused and would not go back: the pause ends with this");
+        Ok(if paused { draft.change("strategy.paused", "true", "false") } else { draft })
     }
 
     fn set_image(&self, container: &str, image: &str) -> Result<Draft, Refusal> {
@@ -188,20 +188,17 @@ impl<'a> Ask<'_, 'a> {
         let workload = self.workload()?;
         let (edit, old) = rewrite::image(self.of_workload()?, workload, TEMPLATE, container, image)?;
         let begins = if in_flight { " The release in flight begins anew with it." } else { "" };
-        let how = if self.here == Situation::Disabled {
-            "by the workload's own strategy".to_owned()
-        } else {
-            format!("in {} steps", f.steps().len())
-        };
+        let disabled = self.here == Situation::Disabled;
+        let how = if disabled { "by the workload's own strategy".to_owned() } else { format!("in {} steps", f.steps().len()) };
         let sentence =
             format!("Releases {image} in container {container} of {} {}, {how}.{begins}", workload.resource.kind, workload.meta.name);
-        let goal = Goal::Template { hash: None, not: Some(f.revision().into()) };
-        let back = format!("abort, or set {old} again");
-        Ok(Draft::new(sentence, edit.write(), goal, "a new release has begun", back).only_if(only_if(workload)).change(
-            &format!("image of {container}"),
-            old.as_str(),
-            image,
-        ))
+        // While it is disabled the Rollout's status says nothing of its workload: the image there has to do.
+        let goal = Goal::Template { hash: disabled.then(|| image.into()), not: Some(f.revision().into()) };
+        let back = format!("{}set {old} again", if disabled { "" } else { "abort, or " });
+        Ok(Draft::new(sentence, edit.write(), goal, "a new release has begun", back)
+            .only_if(only_if(workload))
+            .change(&format!("image of {container}"), old.as_str(), image)
+            .warn(Severity::Warning, f.ro.spec.strategy.paused, "it is paused: nothing of it starts until someone resumes"))
     }
 }
 

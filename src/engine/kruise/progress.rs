@@ -12,6 +12,10 @@ pub fn progress(f: &Facts<'_>, goal: &Goal) -> Progress {
         Goal::Paused => Progress::of_spec(f.ro.spec.strategy.paused, f.observed()),
         Goal::Resumed => Progress::of_spec(!f.ro.spec.strategy.paused, f.observed()),
         Goal::Aborted => aborted(f),
+        Goal::Template { hash: Some(image), .. } => match f.images().any(|i| i == &**image) {
+            true => Progress::Done,
+            false => Progress::Nothing,
+        },
         Goal::Template { not: Some(not), .. } => match f.revision() {
             now if now != &**not => Progress::Done,
             _ => Progress::Nothing,

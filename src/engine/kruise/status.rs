@@ -141,7 +141,10 @@ pub fn way_back(f: &Facts<'_>) -> WayBack {
     if !in_flight || !f.is_deployment() {
         return WayBack::default();
     }
-    let pace = if f.rolls_back_in_batches() { "step by step" } else { "at once" };
-    let what = format!("abort: the stable template put back, rolls back {pace}").into();
-    WayBack { action: Some(Verb::Abort), seconds: None, until: None, what }
+    WayBack {
+        action: Some(Verb::Abort),
+        seconds: None,
+        until: None,
+        what: "abort: the stable template put back, rolls back at once".into(),
+    }
 }

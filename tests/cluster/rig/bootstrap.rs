@@ -62,6 +62,15 @@ async fn established(api: &Api, crd: &Value) {
     }
 }
 
+/// The webhooks of another project, which it completes itself.
+pub async fn webhooks(api: &Api, file: &str) -> Result<()> {
+    for document in documents(file) {
+        let plural = if document.contains("kind: Mutating") { "mutating" } else { "validating" };
+        api.create_yaml(&format!("/apis/admissionregistration.k8s.io/v1/{plural}webhookconfigurations"), document).await?;
+    }
+    Ok(())
+}
+
 /// Waits until the new kinds are served; the Rollouts controller would give up without them.
 async fn served(api: &Api) {
     let kinds = [

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::api::{Api, collection};
-use super::manifests::{self, BlueGreen, Canary, FlaggerCanary, Pods};
+use super::manifests::{self, BlueGreen, Canary, FlaggerCanary, KruiseRollout, Pods};
 
 const ARGO: &str = "argoproj.io/v1alpha1";
 const FLAGGER: &str = "flagger.app/v1beta1";
+const KRUISE: &str = "rollouts.kruise.io/v1beta1";
 
 /// Some ticks, on a machine that has others to serve.
 const CANARY_PATIENCE: Duration = Duration::from_secs(180);
@@ -175,6 +176,34 @@ impl Fixtures {
 
     pub async fn wait_canary_phase(&self, name: &str, phase: &str) -> Value {
         self.wait_canary(name, |canary| canary["status"]["phase"] == phase).await
+    }
+
+    /// A Rollout of OpenKruise's, at rest, the workload it releases and what else it refers to.
+    pub async fn kruise(&self, name: &str, options: KruiseRollout) {
+        self.apply_all(options.objects(name)).await;
+        self.wait_kruise(name, |ro| ro["status"]["phase"] == "Healthy" && ro["status"]["currentStepState"] == "Completed").await;
+    }
+
+    pub async fn kruise_object(&self, name: &str) -> Value {
+        self.get(KRUISE, "rollouts", name).await
+    }
+
+    /// Merge patch of the Rollout, or of its `/status`.
+    pub async fn patch_kruise(&self, name: &str, part: &str, patch: &Value) {
+        self.api.merge(&format!("{}{part}", self.path(KRUISE, "rollouts", name)), patch).await.expect("patching a rollout of kruise's");
+    }
+
+    /// Waits until the Rollout of OpenKruise's is as wished; returns it.
+    pub async fn wait_kruise(&self, name: &str, wish: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let rollout = self.kruise_object(name).await;
+            if wish(&rollout) {
+                return rollout;
+            }
+            assert!(begin.elapsed() < CANARY_PATIENCE, "{name} is not as wished after {CANARY_PATIENCE:?}:\n{:#}", rollout["status"]);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// `open` or `close`: the gate of a Canary at the load tester.

@@ -37,6 +37,8 @@ pub struct Ports {
     pub argo_health: u16,
     pub flagger: u16,
     pub loadtester: u16,
+    pub kruise_health: u16,
+    pub kruise_webhooks: u16,
     pub network: u16,
     pub prometheus: u16,
     pub exporter: u16,
@@ -55,6 +57,8 @@ impl Ports {
             argo_health: next()?,
             flagger: next()?,
             loadtester: next()?,
+            kruise_health: next()?,
+            kruise_webhooks: next()?,
             network: next()?,
             prometheus: next()?,
             exporter: next()?,
@@ -117,6 +121,11 @@ impl Layout {
     /// The kinds of another project; see `tests/cluster/crds`.
     pub fn more_crds(&self, name: &str) -> PathBuf {
         programs::home().join("share/crds/more").join(format!("{name}.yaml"))
+    }
+
+    /// What the OpenKruise controller reads from where it starts, and its webhooks.
+    pub fn kruise(&self) -> PathBuf {
+        programs::home().join("share/kruise")
     }
 
     /// Text of a kubeconfig file.

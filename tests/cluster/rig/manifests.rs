@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 const ARGO: &str = "argoproj.io/v1alpha1";
 const FLAGGER: &str = "flagger.app/v1beta1";
+const KRUISE: &str = "rollouts.kruise.io/v1beta1";
 
 /// Namespace and name of the load tester's Service, as Flagger's documentation has them.
 pub const LOADTESTER: (&str, &str) = ("test", "flagger-loadtester");
@@ -235,6 +236,67 @@ impl FlaggerCanary {
         }
         json_patch::merge(&mut canary["spec"], &self.spec);
         objects.push(canary);
+        objects
+    }
+}
+
+/// A workload and the Rollout of OpenKruise's that releases it in steps.
+#[derive(Debug, Clone)]
+pub struct KruiseRollout {
+    /// `Deployment` or `StatefulSet`.
+    pub kind: &'static str,
+    pub replicas: u32,
+    /// `canary` or `blueGreen`.
+    pub strategy: &'static str,
+    pub steps: Value,
+    /// Whether an ingress-nginx carries the weight; else nobody does.
+    pub routed: bool,
+    /// Merged into `spec.strategy.canary` or `.blueGreen`.
+    pub plan: Value,
+}
+
+impl KruiseRollout {
+    /// New pods in a Deployment beside the old ones, users by weight; every step waits.
+    pub fn canary() -> Self {
+        let steps = json!([{"traffic": "20%", "replicas": 1, "pause": {}}, {"traffic": "40%", "replicas": 2, "pause": {}},
+            {"traffic": "60%", "replicas": 3, "pause": {}}, {"traffic": "100%", "replicas": "100%", "pause": {}}]);
+        let plan = json!({"enableExtraWorkloadForCanary": true});
+        Self { kind: "Deployment", replicas: 4, strategy: "canary", steps, routed: true, plan }
+    }
+
+    /// New pods in place of old ones, batch by batch, without a router.
+    pub fn batches() -> Self {
+        let steps =
+            json!([{"replicas": 1, "pause": {}}, {"replicas": "50%", "pause": {"duration": 3600}}, {"replicas": "100%", "pause": {}}]);
+        Self { steps, routed: false, plan: json!({}), ..Self::canary() }
+    }
+
+    /// All new pods first, users after.
+    pub fn blue_green() -> Self {
+        let steps = json!([{"replicas": "100%", "traffic": "0%", "pause": {}}, {"replicas": "100%", "traffic": "100%", "pause": {}}]);
+        Self { strategy: "blueGreen", replicas: 2, steps, plan: json!({}), ..Self::canary() }
+    }
+
+    /// The Rollout, and before it what it refers to.
+    pub fn objects(&self, name: &str) -> Vec<Value> {
+        let mut workload = object("apps/v1", self.kind, name);
+        workload["spec"] = spec(name, self.replicas, "v1", Pods::Fast);
+        if self.kind == "StatefulSet" {
+            workload["spec"]["serviceName"] = name.into();
+        }
+        let mut plan = json!({"steps": self.steps});
+        let mut objects = vec![service(name, name), workload];
+        if self.routed {
+            plan["trafficRoutings"] = json!([{"service": name, "gracePeriodSeconds": 1, "ingress": {"classType": "nginx", "name": name}}]);
+            objects.push(ingress(name));
+        }
+        json_patch::merge(&mut plan, &self.plan);
+        let mut rollout = object(KRUISE, "Rollout", name);
+        rollout["spec"] = json!({
+            "workloadRef": {"apiVersion": "apps/v1", "kind": self.kind, "name": name},
+            "strategy": {self.strategy: plan},
+        });
+        objects.push(rollout);
         objects
     }
 }

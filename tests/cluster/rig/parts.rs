@@ -15,11 +15,13 @@ pub enum Part {
     Flagger,
     /// Flagger's load tester, which keeps its gates.
     Loadtester,
+    /// The controller of OpenKruise's Rollouts, which is its own admission webhook.
+    Kruise,
     Prometheus,
 }
 
 impl Part {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Etcd,
         Self::ApiServer,
         Self::ControllerManager,
@@ -28,6 +30,7 @@ impl Part {
         Self::Argo,
         Self::Flagger,
         Self::Loadtester,
+        Self::Kruise,
         Self::Prometheus,
     ];
 
@@ -41,6 +44,7 @@ impl Part {
             Self::Argo => "rollouts-controller",
             Self::Flagger => "flagger",
             Self::Loadtester => "loadtester",
+            Self::Kruise => "kruise-rollouts",
             Self::Prometheus => "prometheus",
         }
     }
@@ -52,6 +56,12 @@ impl Part {
         if self == Self::Flagger {
             // Its hooks name Services; no host here knows them. What is on loopback it reaches without.
             command.env("HTTP_PROXY", format!("http://127.0.0.1:{}", layout.ports.network));
+        }
+        if self == Self::Kruise {
+            // With a host it registers its webhooks by address, and keeps their certificate in files.
+            command.current_dir(layout.kruise()).env("WEBHOOK_HOST", "127.0.0.1");
+            command.env("WEBHOOK_PORT", layout.ports.kruise_webhooks.to_string());
+            command.env("WEBHOOK_CERT_DIR", layout.file("kruise-certs"));
         }
         command
     }
@@ -66,6 +76,7 @@ impl Part {
             Self::Argo => argo(layout),
             Self::Flagger => flagger(layout),
             Self::Loadtester => vec![format!("-port={}", layout.ports.loadtester)],
+            Self::Kruise => kruise(layout),
             Self::Prometheus => prometheus(layout),
         }
     }
@@ -143,6 +154,15 @@ fn flagger(layout: &Layout) -> Vec<String> {
     arguments.push(format!("-metrics-server=http://127.0.0.1:{}", layout.ports.prometheus));
     arguments.push(format!("-port={}", layout.ports.flagger));
     arguments
+}
+
+fn kruise(layout: &Layout) -> Vec<String> {
+    vec![
+        format!("--kubeconfig={}", layout.file("controllers.kubeconfig").display()),
+        format!("--health-probe-bind-address=127.0.0.1:{}", layout.ports.kruise_health),
+        // As its manifests have it: batches of a Deployment are nobody's without.
+        "--feature-gates=AdvancedDeployment=true".into(),
+    ]
 }
 
 fn prometheus(layout: &Layout) -> Vec<String> {

@@ -8,7 +8,7 @@ use rolltop::{
 use serde_json::json;
 
 use super::scenes::{ENGINE, NAMES, blue_green, items, scene, step, with};
-use crate::statefulset::kit::{Scene, never_panics, shares_add_up};
+use crate::kit::{Scene, never_panics, reads_like, shares_add_up};
 
 /// Scene; phase; who is waited for; part of the detail; the way back; what happens next; the new side's weight.
 type Case = (&'static str, P, Option<W>, &'static str, Option<Verb>, &'static str, Option<f64>);
@@ -33,11 +33,8 @@ const CASES: &[Case] = &[
 fn every_scene_reads_like_this() {
     for (name, phase, wait, detail, back, next, weight) in CASES {
         let ro = scene(name).model();
-        assert_eq!((ro.phase, ro.strategy, ro.engine), (*phase, Strategy::Canary, EngineKind::Kruise), "{name}: {}", ro.phase_detail);
-        assert_eq!(ro.wait.as_ref().map(|w| w.who), *wait, "{name}");
-        assert!(ro.phase_detail.contains(detail), "{name}: {}", ro.phase_detail);
-        assert_eq!(ro.way_back.action, *back, "{name}: {}", ro.way_back.what);
-        assert!(ro.next.what.contains(next), "{name}: {}", ro.next.what);
+        reads_like(name, &ro, (*phase, *wait, detail, *back, next));
+        assert_eq!((ro.strategy, ro.engine), (Strategy::Canary, EngineKind::Kruise), "{name}");
         assert_eq!(ro.new_side().and_then(|t| t.traffic.applied), *weight, "{name}");
         let applied: f64 = ro.tracks.iter().filter_map(|t| t.traffic.applied).sum();
         assert!(weight.is_none() || (applied - 1.0).abs() < 1e-9, "{name}: {:?}", ro.tracks);

@@ -6,7 +6,7 @@ use rolltop::{
 };
 
 use super::scenes::{ENGINE, NAMES, blue_green, items, scene, step, with};
-use crate::statefulset::kit::{Scene, allowed, apply, holds_once, ops, refusals_lead_somewhere};
+use crate::kit::{Scene, allowed, allows, apply, holds_once, ops};
 
 fn image(image: &str) -> Intent {
     Intent::SetImage { container: "app".into(), image: image.into() }
@@ -102,12 +102,7 @@ fn what_is_allowed_when() {
         ("unobserved", &[]),
         ("deleting", &[]),
     ];
-    assert_eq!(cases.map(|c| c.0), NAMES);
-    for (name, verbs) in cases {
-        let scene = scene(name);
-        assert_eq!(allowed(&scene), verbs, "{name}");
-        refusals_lead_somewhere(&scene);
-    }
+    allows(scene, &NAMES, &cases);
     assert!(!allowed(&Scene::of(ENGINE, &blue_green())).contains(&V::SetImage), "blue-green takes no third version");
 }
 

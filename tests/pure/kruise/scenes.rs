@@ -3,7 +3,7 @@
 use rolltop::engine::{Engine, kruise::KRUISE};
 use serde_json::{Value, json};
 
-use crate::statefulset::kit::{Scene, changed};
+use crate::kit::{Scene, changed};
 
 pub const ENGINE: &dyn Engine = &KRUISE;
 
