@@ -17,14 +17,16 @@ mod scenarios;
 #[path = "pure/argo.rs"]
 mod argo;
 // Plain Deployments.
+#[path = "pure/daemonset.rs"]
+mod daemonset;
 #[path = "pure/deployment.rs"]
 mod deployment;
 // Flagger.
-#[path = "pure/daemonset.rs"]
-mod daemonset;
 #[path = "pure/flagger.rs"]
 mod flagger;
-// Weights on a route that people move.
+// What several of these share.
+#[path = "pure/kit.rs"]
+mod kit;
 #[path = "pure/knative.rs"]
 mod knative;
 #[path = "pure/kruise.rs"]
@@ -33,9 +35,12 @@ mod kruise;
 mod kserve;
 #[path = "pure/sample.rs"]
 mod sample;
+// Weights on a route that people move.
 #[path = "pure/split.rs"]
 mod split;
 #[path = "pure/statefulset.rs"]
 mod statefulset;
 #[path = "pure/ui.rs"]
 mod ui;
+#[path = "pure/verdict.rs"]
+mod verdict;

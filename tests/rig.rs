@@ -17,6 +17,8 @@ mod suite;
 mod api_write;
 #[path = "rig/health.rs"]
 mod health;
+#[path = "rig/kruise.rs"]
+mod kruise;
 #[path = "rig/mixed.rs"]
 mod mixed;
 #[path = "rig/promql.rs"]

@@ -19,6 +19,12 @@ mod deployment;
 mod flagger;
 #[path = "suite/hostile.rs"]
 mod hostile;
+#[path = "suite/knative.rs"]
+mod knative;
+#[path = "suite/kruise.rs"]
+mod kruise;
+#[path = "suite/kserve.rs"]
+mod kserve;
 #[path = "suite/metrics.rs"]
 mod metrics;
 #[path = "suite/outages.rs"]

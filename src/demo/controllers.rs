@@ -16,6 +16,9 @@ pub mod flagger;
 pub mod garbage;
 #[cfg(test)]
 mod harness;
+pub mod knative;
+pub mod kruise;
+pub mod kserve;
 pub mod kubelet;
 pub mod namespace;
 pub mod objects;
@@ -39,6 +42,9 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<analysis::AnalysisRuns>::default(),
         Box::new(experiment::Experiments),
         Box::<flagger::Canaries>::default(),
+        Box::<kruise::Rollouts>::default(),
+        Box::<knative::Knative>::default(),
+        Box::new(kserve::InferenceServices),
         Box::new(disruption::Disruptions),
         Box::new(garbage::Garbage),
         Box::new(namespace::Namespaces),

@@ -28,6 +28,7 @@ use self::{
 };
 use super::{
     api::crd,
+    controllers::kruise,
     kinds::Kind,
     refusal::Refusal,
     store::{Key, Store},
@@ -226,6 +227,9 @@ pub fn update_applied(
 }
 
 fn store_update(store: &mut Store, kind: &Kind, key: Key, before: &Value, mut after: Value, write: Write<'_>) -> Result<Value, Refusal> {
+    if kind.plural == "deployments" && kind.group == "apps" && write.part == Part::Main && write.subresource.is_empty() {
+        kruise::webhook::admit(store, before, &mut after);
+    }
     drop_nulls(&mut after);
     if after == *before {
         return Ok(after);

@@ -294,11 +294,14 @@ shipped![
     "split",
     "statefulset",
     "flagger",
+    "kruise",
     "newcomer",
     "fleet",
     "outage",
     "hostile",
     "llm",
+    "knative",
+    "kserve",
 ];
 
 /// Why there is no scenario.

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right, knative,
         workload::{bare, owner, template},
     },
     intent::{Intent, Verb},
@@ -120,6 +120,9 @@ fn parts(f: &Facts<'_>) -> Vec<Part> {
     let mut parts = Vec::new();
     if f.is_deployment() {
         parts.extend([part(&kinds::DEPLOYMENT, target), part(&kinds::DEPLOYMENT, &format!("{target}-primary"))]);
+    }
+    if f.ca.spec.target_ref.kind == knative::SERVICE.kind && f.ca.spec.target_ref.api_version.starts_with(knative::SERVICE.group) {
+        parts.push(part(&knative::SERVICE, target));
     }
     parts.extend([&apex, &primary, &canary].map(|name| part(&kinds::SERVICE, name)));
     parts.extend([part(&kinds::VIRTUAL_SERVICE, &apex), part(&kinds::HTTP_ROUTE, &apex)]);

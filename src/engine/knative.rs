@@ -16,7 +16,7 @@ use crate::{
         workload::{bare, containers, owner},
     },
     intent::{Intent, Verb},
-    model::{EngineKind, Rollout, Strategy, Text, Time},
+    model::{EngineKind, Role, Rollout, Strategy, Subject, Text, Time, Track},
     object::{Object, Objects, Resource, Selection, kinds},
 };
 use facts::Facts;
@@ -91,6 +91,7 @@ impl Engine for Knative {
 
 fn model(context: &str, f: &Facts<'_>) -> Rollout {
     let tracks = picture::tracks(f);
+    let subject = subject(&tracks);
     Rollout {
         strategy: Strategy::Canary,
         router: Some("knative".into()),
@@ -106,8 +107,17 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         notices: picture::notices(f),
         owner: owner::owner(f.root, &f.svc.metadata),
         detailed: !f.revisions.is_empty(),
+        subject,
         ..bare::rollout(EngineKind::Knative, context, f.root)
     }
+}
+
+/// A mesh sees the Deployment of each revision.
+pub fn subject(tracks: &[Track]) -> Subject {
+    let of = |track: Option<&Track>| track.map(|t| Text::from(format!("{}-deployment", t.hash)));
+    let new = tracks.iter().find(|t| t.is_new);
+    let old = tracks.iter().find(|t| t.roles.contains(&Role::Stable));
+    Subject { stable_workload: of(old), canary_workload: of(new), ..Subject::default() }
 }
 
 /// Done is what the route does, not what was asked of it.

@@ -7,6 +7,7 @@
 
 pub mod dto;
 pub mod facts;
+pub mod law;
 pub mod picture;
 pub mod plan;
 pub mod status;
@@ -14,7 +15,7 @@ pub mod status;
 use crate::{
     engine::{
         Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
-        knative::SERVICE,
+        knative::{self, REVISION, SERVICE},
         workload::{bare, owner},
     },
     intent::{Intent, Verb},
@@ -31,12 +32,15 @@ pub struct KServe;
 
 pub static KSERVE: KServe = KServe;
 
+/// On everything under one.
+const LABEL: &str = "serving.kserve.io/inferenceservice";
+
 static DESCRIPTOR: Descriptor = Descriptor {
     kind: EngineKind::KServe,
     is_controlled: true,
     roots: &[&INFERENCE_SERVICE],
     around: &[],
-    details: &[],
+    details: &[&REVISION],
     verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo],
     writes: &[Right::patch(&INFERENCE_SERVICE)],
 };
@@ -53,25 +57,30 @@ impl Engine for KServe {
     }
 
     fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
-        let namespace = root.meta.namespace.to_string();
+        let namespace = || root.meta.namespace.to_string();
+        let of = |resource, labels| Selection { resource, namespace: namespace(), labels: Some(labels), fields: None, optional: false };
+        let own = || format!("{LABEL}={}", root.meta.name);
         let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
-        vec![Selection { resource: &kinds::EVENT, namespace, labels: None, fields: of_root, optional: true }]
+        let events = Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true };
+        // Without Knative there are no revisions, perhaps not even the kind.
+        let revisions = Selection { optional: true, ..of(&REVISION, own()) };
+        vec![revisions, of(&kinds::REPLICA_SET, own()), of(&kinds::POD, own()), events]
     }
 
-    fn normalise(&self, context: &str, root: &Object, _: &Objects) -> Rollout {
-        match Facts::read(root) {
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        match Facts::read(root, objects) {
             Ok(f) => model(context, &f),
             Err(error) => bare::unreadable(EngineKind::KServe, context, root, &error),
         }
     }
 
-    fn draw_up(&self, rollout: &Rollout, root: &Object, _: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
-        let f = Facts::read(root).map_err(Refusal::misread)?;
+    fn draw_up(&self, rollout: &Rollout, root: &Object, objects: &Objects, intent: &Intent, _: Time) -> Result<Plan, Refusal> {
+        let f = Facts::read(root, objects).map_err(Refusal::misread)?;
         plan::plan(&f, rollout, intent)
     }
 
-    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, _: &Objects) -> Progress {
-        Facts::read(root).map_or(Progress::Nothing, |f| progress(&f, goal))
+    fn progress(&self, goal: &Goal, _: &Rollout, root: &Object, objects: &Objects) -> Progress {
+        Facts::read(root, objects).map_or(Progress::Nothing, |f| progress(&f, goal))
     }
 
     /// A model is more than an image: there is nothing to set here.
@@ -79,9 +88,9 @@ impl Engine for KServe {
         Vec::new()
     }
 
-    fn revisions(&self, _: &Rollout, root: &Object, _: &Objects) -> Vec<(Text, Text)> {
+    fn revisions(&self, _: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
         let of = |f: &Facts<'_>| vec![(format!("{} · the revision before", f.previous()).into(), Text::from(f.previous()))];
-        Facts::read(root).ok().filter(|f| !f.previous().is_empty()).map(|f| of(&f)).unwrap_or_default()
+        Facts::read(root, objects).ok().filter(|f| !f.previous().is_empty()).map(|f| of(&f)).unwrap_or_default()
     }
 
     fn diff(&self, _: &Rollout, _: &Object, _: &Objects) -> Vec<Change> {
@@ -90,19 +99,23 @@ impl Engine for KServe {
 }
 
 fn model(context: &str, f: &Facts<'_>) -> Rollout {
+    let tracks = picture::tracks(f);
+    let subject = knative::subject(&tracks);
     Rollout {
         strategy: if f.splits() { Strategy::Canary } else { Strategy::Rolling },
         router: f.splits().then(|| "knative".into()),
         phase: status::phase(f),
         phase_detail: status::detail(f),
-        tracks: picture::tracks(f),
+        started: f.revision(f.created()).and_then(|r| r.created),
+        replicas: tracks.iter().map(|t| t.desired).fold(0, u32::saturating_add),
+        tracks,
         wait: status::wait(f),
         next: status::next(f),
         way_back: status::way_back(f),
         notices: picture::notices(f),
         owner: owner::owner(f.root, &f.isvc.metadata),
-        // There is nothing more to load.
-        detailed: true,
+        detailed: !f.splits() || f.revision(f.ready()).is_some(),
+        subject,
         ..bare::rollout(EngineKind::KServe, context, f.root)
     }
 }

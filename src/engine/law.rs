@@ -57,7 +57,7 @@ impl<S: Copy + PartialEq> Law<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Engine, argo, daemonset, deployment, knative, kruise, statefulset};
+    use super::super::{Engine, argo, daemonset, deployment, knative, kruise, kserve, statefulset};
     use super::{Law, Verb};
 
     fn allowed<S: Copy + PartialEq>(law: &Law<S>) -> Vec<Verb> {
@@ -67,13 +67,14 @@ mod tests {
     #[test]
     fn engines_offer_just_what_some_state_allows() {
         let argo_allows = argo::law::LAW.iter().flat_map(|row| row.allow.iter().copied()).collect();
-        let laws: [(&dyn Engine, Vec<Verb>); 6] = [
+        let laws: [(&dyn Engine, Vec<Verb>); 7] = [
             (&argo::ARGO, argo_allows),
             (&deployment::DEPLOYMENT, allowed(&deployment::law::LAW)),
             (&statefulset::STATEFUL_SET, allowed(&statefulset::law::LAW)),
             (&daemonset::DAEMON_SET, allowed(&daemonset::law::LAW)),
             (&kruise::KRUISE, allowed(&kruise::law::LAW)),
             (&knative::KNATIVE, allowed(&knative::law::LAW)),
+            (&kserve::KSERVE, allowed(&kserve::law::LAW)),
         ];
         for (engine, allows) in laws {
             for verb in Verb::ALL {

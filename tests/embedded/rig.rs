@@ -30,7 +30,10 @@ use std::{
 
 use color_eyre::eyre::Result;
 use rolltop::demo::{
-    api::faults::{self, Effect, Fault},
+    api::{
+        crd,
+        faults::{self, Effect, Fault},
+    },
     scenario::{Kinds, Scenario},
     serve,
     sim::Sim,
@@ -116,8 +119,33 @@ impl Rig {
         true
     }
 
-    /// Its API server knows these kinds from the start.
-    pub async fn install(&self, _: &str) {}
+    /// The controller of OpenKruise's Rollouts runs here from the start, and gets something to do with its kind.
+    pub async fn kruise(&self) -> bool {
+        self.world().with(|sim| crd::install_others(sim, &["rollouts.rollouts.kruise.io".into()], sim.now()));
+        true
+    }
+
+    /// Serves the kinds of another project, as the rig does; those that it knows from the start stay as they are.
+    pub async fn install(&self, name: &str) {
+        let all: &[&str] = match name {
+            "knative" => &["services", "configurations", "revisions", "routes"],
+            "kserve" => &["inferenceservices"],
+            _ => &[],
+        };
+        let group = if name == "knative" { "serving.knative.dev" } else { "serving.kserve.io" };
+        let names: Vec<String> = all.iter().map(|plural| format!("{plural}.{group}")).collect();
+        self.world().with(|sim| {
+            let now = sim.now();
+            crd::install_others(sim, &names, now);
+        });
+    }
+
+    /// Knative and KServe, with their controllers.
+    pub async fn knative(&self) -> bool {
+        self.install("knative").await;
+        self.install("kserve").await;
+        true
+    }
 
     fn world(&self) -> &World {
         self.cluster.world()

@@ -6,16 +6,30 @@
 use rolltop::{
     engine::{Engine, Progress, knative::SERVICE, kserve::KSERVE},
     intent::{Intent, Verb as V},
-    model::{Phase as P, WaitFor as W},
+    model::{Phase as P, Severity, WaitFor as W},
 };
 use serde_json::{Value, json};
 
-use crate::statefulset::kit::{Scene, allowed, apply, changed, holds_once, never_panics, ops, refusals_lead_somewhere};
+use crate::kit::{Scene, allows, apply, changed, holds_once, never_panics, ops, reads_like};
 
 const ENGINE: &dyn Engine = &KSERVE;
 const PERCENT: &str = "/spec/predictor/canaryTrafficPercent";
 
-const NAMES: [&str; 10] = ["canary", "aborted", "complete", "first", "starting", "failed", "shifting", "raw", "stopped", "deleting"];
+const NAMES: [&str; 13] = [
+    "canary",
+    "aborted",
+    "complete",
+    "first",
+    "starting",
+    "failed",
+    "sick",
+    "shifting",
+    "programming",
+    "not-ready",
+    "raw",
+    "stopped",
+    "deleting",
+];
 
 fn with(items: Vec<Value>, change: impl FnOnce(&mut Value)) -> Vec<Value> {
     changed(ENGINE, items, change)
@@ -49,6 +63,11 @@ fn base() -> Vec<Value> {
     vec![root]
 }
 
+fn is(root: &mut Value, kind: &str, status: &str) {
+    let all = root["status"]["conditions"].as_array_mut().unwrap();
+    all.iter_mut().find(|c| c["type"] == kind).unwrap()["status"] = status.into();
+}
+
 fn items(name: &str) -> Vec<Value> {
     let remove_percent = |s: &mut Value| _ = s["spec"]["predictor"].as_object_mut().unwrap().remove("canaryTrafficPercent");
     match name {
@@ -75,6 +94,14 @@ fn items(name: &str) -> Vec<Value> {
             s["status"]["modelStatus"] = json!({"transitionStatus": "BlockedByFailedLoad", "states": {"targetModelState": "FailedToLoad"},
                 "copies": {"failedCopies": 1, "totalCopies": 2}, "lastFailureInfo": {"reason": "ModelLoadFailed", "message": "no such file"}});
         }),
+        "sick" => with(base(), |s| {
+            s["status"]["modelStatus"] = json!({"transitionStatus": "BlockedByFailedLoad", "states": {"targetModelState": "FailedToLoad"},
+                "lastFailureInfo": {"reason": "ModelLoadFailed", "message": "out of memory"}});
+            is(s, "PredictorReady", "False");
+            s["status"]["conditions"].as_array_mut().unwrap().push(json!({"type": "PredictorConfigurationReady", "status": "False"}));
+        }),
+        "programming" => with(base(), |s| is(s, "PredictorReady", "Unknown")),
+        "not-ready" => with(items("complete"), |s| is(s, "Ready", "False")),
         "shifting" => with(base(), |s| s["spec"]["predictor"]["canaryTrafficPercent"] = 50.into()),
         "raw" => with(base(), |s| {
             s["status"]["deploymentMode"] = "RawDeployment".into();
@@ -100,7 +127,10 @@ const CASES: &[Case] = &[
     ("first", P::Healthy, None, "all users are on m-1", None, "gets all users", None),
     ("starting", P::Progressing, Some(W::Pods), "m-3 loads its model", None, "20 % of the users go to it", Some(0.0)),
     ("failed", P::Failing, Some(W::Human), "ModelLoadFailed: no such file", None, "users stay where they are", Some(0.0)),
+    ("sick", P::Failing, Some(W::Human), "20 % of the users are on m-2", Some(V::Abort), "until someone", Some(0.2)),
     ("shifting", P::Progressing, Some(W::Controller), "being moved", Some(V::Abort), "follows what is asked", Some(0.2)),
+    ("programming", P::Progressing, Some(W::Controller), "being moved", Some(V::Abort), "follows what is asked", Some(0.2)),
+    ("not-ready", P::Failing, Some(W::Pods), "not ready", Some(V::Undo), "keeps trying", None),
     ("raw", P::Healthy, None, "ready", None, "nothing", None),
     ("stopped", P::Paused, Some(W::Human), "stopped", None, "until someone starts it", Some(0.2)),
     ("deleting", P::Progressing, Some(W::Controller), "being deleted", None, "removed", Some(0.2)),
@@ -110,11 +140,7 @@ const CASES: &[Case] = &[
 fn every_scene_reads_like_this() {
     for (name, phase, wait, detail, back, next, share) in CASES {
         let ro = scene(name).model();
-        assert_eq!(ro.phase, *phase, "{name}: {}", ro.phase_detail);
-        assert_eq!(ro.wait.as_ref().map(|w| w.who), *wait, "{name}");
-        assert!(ro.phase_detail.contains(detail), "{name}: {}", ro.phase_detail);
-        assert_eq!(ro.way_back.action, *back, "{name}: {}", ro.way_back.what);
-        assert!(ro.next.what.contains(next), "{name}: {}", ro.next.what);
+        reads_like(name, &ro, (*phase, *wait, detail, *back, next));
         assert_eq!(ro.new_side().and_then(|t| t.traffic.applied), *share, "{name}");
         let sum: f64 = ro.tracks.iter().filter_map(|t| t.traffic.applied).sum();
         assert!(ro.tracks.is_empty() || (sum - 1.0).abs() < 1e-9, "{name}: {:?}", ro.tracks);
@@ -147,24 +173,22 @@ fn every_write_is_the_one_number_and_holds_once() {
 
 #[test]
 fn what_is_allowed_when() {
-    let cases: [(&str, &[V]); 10] = [
+    let cases: [(&str, &[V]); 13] = [
         ("canary", &[V::Promote, V::PromoteFull, V::Abort, V::SetWeight]),
         ("aborted", &[V::Promote, V::PromoteFull, V::SetWeight]),
         ("complete", &[V::Undo]),
         ("first", &[]),
         ("starting", &[]),
         ("failed", &[]),
+        ("sick", &[V::Promote, V::PromoteFull, V::Abort, V::SetWeight]),
         ("shifting", &[V::Abort]),
+        ("programming", &[V::Abort]),
+        ("not-ready", &[V::Undo]),
         ("raw", &[]),
         ("stopped", &[]),
         ("deleting", &[]),
     ];
-    assert_eq!(cases.map(|c| c.0), NAMES);
-    for (name, verbs) in cases {
-        let scene = scene(name);
-        assert_eq!(allowed(&scene), verbs, "{name}");
-        refusals_lead_somewhere(&scene);
-    }
+    allows(scene, &NAMES, &cases);
     // A lowered share after a finished release would take users back to the revision before.
     assert!(scene("complete").plan(&Intent::Pause).unwrap_err().reason.contains("would take it back"));
     assert!(scene("raw").plan(&Intent::SetWeight { percent: 10 }).unwrap_err().reason.contains("knows no share"));
@@ -190,6 +214,9 @@ fn a_model_that_does_not_load_is_told() {
     };
     says("failed", "1 of 2 copies");
     says("failed", "users of the revision before are not touched");
+    says("sick", "the model of m-2 fails, and 20 % of the users are on it: ModelLoadFailed: out of memory");
+    let warnings = scene("sick").plan(&Intent::Abort).unwrap().warnings;
+    assert!(warnings.iter().any(|w| w.severity == Severity::Danger && w.text.contains("m-2 is not ready")), "{warnings:?}");
     says("raw", "RawDeployment: a new version rolls pod by pod");
 }
 

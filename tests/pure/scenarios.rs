@@ -18,6 +18,8 @@ use serde_json::Value;
 
 #[path = "scenarios/plain.rs"]
 mod plain;
+#[path = "scenarios/revisions.rs"]
+mod revisions;
 
 fn mistakes(text: &str) -> String {
     Scenario::parse("mine", "mine.toml", text).unwrap_err().to_string()
@@ -434,6 +436,37 @@ fn llm_goes_in_phases_with_numbers_of_its_own() {
     stage.act("llm/assistant", Verb::Promote);
     stage.at("8m").must("llm/assistant", Is::Steady);
     assert!(stage.image("llm/assistant").ends_with(":green-3.0"));
+}
+
+#[test]
+fn kruise_asks_goes_on_by_the_clock_and_has_both_sides_up() {
+    let mut stage = stage("kruise");
+    let at = |stage: &Stage, path: &str| {
+        let (namespace, name) = path.split_once('/').unwrap();
+        let rollout = stage.sim.store.get(&Key::new("rollouts.rollouts.kruise.io", namespace, name)).unwrap().value();
+        let status = rollout["status"].clone();
+        let part = ["canaryStatus", "blueGreenStatus"].into_iter().find(|part| status[*part].is_object()).unwrap();
+        (status["phase"].as_str().unwrap().to_owned(), status[part]["currentStepIndex"].as_u64().unwrap(), {
+            status[part]["currentStepState"].as_str().unwrap().to_owned()
+        })
+    };
+    let waits = |step: u64| ("Progressing".to_owned(), step, "StepPaused".to_owned());
+    let rests = |step: u64| ("Healthy".to_owned(), step, "Completed".to_owned());
+    let course = |stage: &Stage| ["shop/checkout", "shop/cart", "pay/ledger", "web/frontend"].map(|path| at(stage, path));
+    assert_eq!(course(&stage), [waits(1), rests(3), waits(1), rests(2)]);
+    // Users follow the weight of the first step; the blue side is not shown to anybody.
+    let (new, old) = (stage.counts("shop/checkout", "v2.9.0"), stage.counts("shop/checkout", "v2.8.1"));
+    stage.at("1m");
+    let (new, old) = (stage.counts("shop/checkout", "v2.9.0").since(new).all, stage.counts("shop/checkout", "v2.8.1").since(old).all);
+    assert!((0.03..0.07).contains(&(new as f64 / (new + old) as f64)), "five percent of the users: {new} of {}", new + old);
+    assert_eq!(stage.counts("pay/ledger", "v8.2.0").all, 0);
+    // The batches have begun, and users are where the pods are.
+    assert_eq!(at(&stage, "shop/cart"), waits(1));
+    assert!(stage.counts("shop/cart", "v1.19.0").all > 0);
+    stage.at("3m");
+    assert_eq!(course(&stage), [waits(1), waits(2), waits(1), rests(2)]);
+    stage.at("8m");
+    assert_eq!(at(&stage, "shop/cart").0, "Healthy", "nobody stopped it");
 }
 
 #[test]

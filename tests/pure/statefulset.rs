@@ -3,8 +3,6 @@
 // Helpers outside a `#[test]` may fail loudly too.
 #![allow(clippy::unwrap_used)]
 
-#[path = "statefulset/kit.rs"]
-pub mod kit;
 #[path = "statefulset/picture.rs"]
 mod picture;
 #[path = "statefulset/plans.rs"]

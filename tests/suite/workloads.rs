@@ -1,11 +1,11 @@
 //! Kubernetes' own workloads, as tests make them, and an engine's plans on what a server really holds.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 use rolltop::{
     clock,
     cluster::decode,
-    engine::{Engine, Patch, Plan, Refusal, Write},
+    engine::{Engine, Patch, Plan, Progress, Refusal, Write},
     intent::Intent,
     model::Rollout,
     object::{Object, Objects, Resource, kinds},
@@ -110,7 +110,9 @@ pub struct Desk {
 impl Desk {
     pub async fn read(fx: &Fixtures, engine: &'static dyn Engine, name: &str) -> Self {
         let mut objects = Objects::default();
-        for kind in READ {
+        let its = engine.descriptor();
+        let kinds: BTreeSet<_> = READ.iter().chain(its.roots).chain(its.details).copied().collect();
+        for kind in kinds {
             for item in fx.list(&kind.api_version(), kind.plural).await {
                 objects.put(decode::object(kind, item.to_string().as_bytes()).unwrap());
             }
@@ -126,6 +128,11 @@ impl Desk {
 
     pub fn plan(&self, intent: &Intent) -> Result<Plan, Refusal> {
         self.engine.plan(&self.model(), &self.root, &self.objects, intent, clock::now())
+    }
+
+    /// How far a plan has got.
+    pub fn progress(&self, plan: &Plan) -> Progress {
+        self.engine.progress(&plan.expect.goal, &self.model(), &self.root, &self.objects)
     }
 }
 

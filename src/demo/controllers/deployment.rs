@@ -33,6 +33,11 @@ const HASH_LABEL: &str = "pod-template-hash";
 /// "Never", in fields that are a number of seconds or revisions.
 const NEVER: i64 = i32::MAX as i64;
 
+/// A ReplicaSet for the template of a Deployment that is not looked after here, with so many pods.
+pub fn replica_set(deployment: &Stored, replicas: i64) -> Value {
+    history::new_set(&Deployment::read(deployment), replicas)
+}
+
 /// The Deployment controller.
 #[derive(Default)]
 pub struct Deployments {

@@ -338,9 +338,12 @@ impl Kubelet {
     }
 }
 
-/// The name at the end of a chain of owners.
+/// The name at the end of a chain of owners. Of Deployments only Knative's are a part of something else.
 fn top(store: &Store, mut owner: Value, namespace: &str) -> String {
     while let Some(next) = store.get(&owned_key(&owner, namespace)).and_then(|found| controller_of(&found.value()).cloned()) {
+        if owner["kind"] == "Deployment" && !is_knative(&next) {
+            break;
+        }
         owner = next;
     }
     owner["name"].as_str().unwrap_or_default().to_owned()
@@ -348,13 +351,22 @@ fn top(store: &Store, mut owner: Value, namespace: &str) -> String {
 
 /// Where an owner is, if it is of a kind that may be owned itself.
 fn owned_key(owner: &Value, namespace: &str) -> Key {
+    let is_knative = is_knative(owner);
     let plural = match owner["kind"].as_str() {
         Some("ReplicaSet") => "replicasets.apps",
+        Some("Deployment") => "deployments.apps",
         Some("Experiment") => "experiments.argoproj.io",
         Some("Job") => "jobs.batch",
+        Some("Revision") if is_knative => "revisions.serving.knative.dev",
+        Some("Configuration") if is_knative => "configurations.serving.knative.dev",
+        Some("Service") if is_knative => "services.serving.knative.dev",
         _ => "",
     };
     Key::new(plural, namespace, owner["name"].as_str().unwrap_or_default())
+}
+
+fn is_knative(owner: &Value) -> bool {
+    owner["apiVersion"].as_str().is_some_and(|version| version.starts_with("serving.knative.dev/"))
 }
 
 /// The tag of an image, which may have a port in its registry and a digest at its end.

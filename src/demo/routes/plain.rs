@@ -1,8 +1,8 @@
 //! Who gets which share of the requests where nothing but a route decides: a weighted route, an ingress-nginx canary, or
 //! a Service alone, whose ready endpoints share evenly.
 //!
-//! Users come to an entry, a name in a namespace. The first object of [`ROUTERS`] that has this name or leads there
-//! decides; else the Ingress, else the Service of this name.
+//! Users come to an entry, a name in a namespace. A Knative Service of this name, or one that belongs to it, decides; else
+//! the first object of [`ROUTERS`] that has this name or leads there; else the Ingress, else the Service of this name.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -15,6 +15,7 @@ const SERVICES: &str = "services";
 const SLICES: &str = "endpointslices.discovery.k8s.io";
 const INGRESSES: &str = "ingresses.networking.k8s.io";
 const DESTINATION_RULES: &str = "destinationrules.networking.istio.io";
+const KNATIVE: &str = "services.serving.knative.dev";
 const CANARY: &str = "nginx.ingress.kubernetes.io/canary";
 
 /// Kinds whose objects make a difference, besides pods: whoever keeps routes reads them again when one of these changes.
@@ -23,6 +24,7 @@ pub const KINDS: &[&str] = &[
     SLICES,
     INGRESSES,
     DESTINATION_RULES,
+    KNATIVE,
     "virtualservices.networking.istio.io",
     "httproutes.gateway.networking.k8s.io",
     "grpcroutes.gateway.networking.k8s.io",
@@ -86,7 +88,7 @@ const ROUTERS: &[Router] = &[
 /// The way of an entry's requests; `None`: nothing leads there.
 pub fn route(objects: &impl Namespace, namespace: &str, entry: &str) -> Option<Route> {
     let view = View { objects, entry };
-    let (proxy, tracks) = view.routed().or_else(|| view.ingress()).or_else(|| view.service())?;
+    let (proxy, tracks) = view.knative().or_else(|| view.routed()).or_else(|| view.ingress()).or_else(|| view.service())?;
     Some(Route { namespace: namespace.into(), rollout: entry.into(), proxy, tracks })
 }
 
@@ -113,6 +115,24 @@ impl<N: Namespace> View<'_, N> {
             Some((Proxy::Mesh, tracks))
         };
         ROUTERS.iter().find_map(of)
+    }
+
+    /// By what its route does. Behind each revision stands a Service of its own.
+    fn knative(&self) -> Option<(Proxy, Vec<Track>)> {
+        let belongs = |object: &&Value| object["metadata"]["ownerReferences"][0]["name"] == self.entry;
+        let all = self.objects.list(KNATIVE);
+        let service = all.iter().find(|object| name(object) == self.entry).or_else(|| all.iter().find(belongs))?;
+        let latest = &service["status"]["latestReadyRevisionName"];
+        let mut shares: BTreeMap<&str, f64> = BTreeMap::new();
+        for target in service["status"]["traffic"].as_array().into_iter().flatten() {
+            *shares.entry(target["revisionName"].as_str()?).or_default() += target["percent"].as_f64().unwrap_or_default() / 100.0;
+        }
+        let is_split = shares.len() > 1;
+        let to = |(revision, weight): (&str, f64)| {
+            let role = if is_split && *latest == revision { Role::Canary } else { Role::Stable };
+            self.tracks(role, &Backend { service: format!("{revision}-private"), labels: Map::new(), weight })
+        };
+        Some((Proxy::Mesh, shares.into_iter().filter(|(_, weight)| *weight > 0.0).flat_map(to).collect()))
     }
 
     fn backends(&self, router: &Router, object: &Value) -> Vec<Backend> {

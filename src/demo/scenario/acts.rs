@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     demo::{
-        controllers::revisions,
+        controllers::{knative::SERVICES as KNATIVE, kserve::INFERENCE_SERVICES as KSERVE, revisions},
         kinds::Kind,
         refusal::Refusal,
         registry::{self, Write, stamp},
@@ -26,7 +26,7 @@ const STATEFUL_SETS: &str = "statefulsets.apps";
 const DAEMON_SETS: &str = "daemonsets.apps";
 
 /// Kinds of which a workload of a scenario may be, in the order in which they are looked for.
-pub const WORKLOADS: [&str; 4] = [ROLLOUTS, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS];
+pub const WORKLOADS: [&str; 6] = [ROLLOUTS, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, KNATIVE, KSERVE];
 
 /// The template's number, on a Deployment and its ReplicaSets.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -53,6 +53,10 @@ pub fn holds(object: &Value, is: Is) -> bool {
         Some("Deployment") => deployment_is(object, is),
         Some("StatefulSet") => stateful_set_is(object, is),
         Some("DaemonSet") => daemon_set_is(object, is),
+        Some("Service") => revisions_are(object, &object["status"], ["latestCreatedRevisionName", "latestReadyRevisionName"], is),
+        Some("InferenceService") => {
+            revisions_are(object, &object["status"]["components"]["predictor"], ["latestCreatedRevision", "latestReadyRevision"], is)
+        }
         _ => rollout_is(object, is),
     }
 }
@@ -103,6 +107,24 @@ fn daemon_set_is(object: &Value, is: Is) -> bool {
     }
 }
 
+/// Of Knative's revisions: the newest has all users, or some.
+fn revisions_are(object: &Value, status: &Value, [created, ready]: [&str; 2], is: Is) -> bool {
+    let targets = status["traffic"].as_array().into_iter().flatten();
+    let of_latest = targets.filter(|target| target["revisionName"] == status[ready]);
+    let share: u64 = of_latest.filter_map(|target| target["percent"].as_u64()).sum();
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    let is_ready = |status: &str| conditions.clone().any(|condition| condition["type"] == "Ready" && condition["status"] == status);
+    let moving = status[created] != status[ready] || is_ready("Unknown");
+    match is {
+        Is::Waits | Is::Pauses => !moving && share < 100,
+        Is::Moves => moving && !is_ready("False"),
+        Is::Steady => is_ready("True") && share == 100,
+        Is::Fails => is_ready("False"),
+        Is::AtWeight(weight) => share >= u64::from(weight) && share < 100,
+        Is::Aborted | Is::AtStep(_) => false,
+    }
+}
+
 fn rollout_is(rollout: &Value, is: Is) -> bool {
     let (spec, status) = (&rollout["spec"], &rollout["status"]);
     let phase = |word: &str| status["phase"] == word;
@@ -147,7 +169,10 @@ impl Hand<'_> {
             let found = self.get(DEPLOYMENTS, namespace, referred).ok_or_else(|| Refusal::not_found(DEPLOYMENTS, referred))?;
             (kind, object) = (DEPLOYMENTS, found);
         }
-        let container = &mut object["spec"]["template"]["spec"]["containers"][0]["image"];
+        let at = if kind == KSERVE { "/spec/predictor/containers/0" } else { "/spec/template/spec/containers/0" };
+        let Some(container) = object.pointer_mut(at).map(|container| &mut container["image"]) else {
+            return Err(Refusal::bad_request(format!("{path} has no container")));
+        };
         *container = image(container.as_str().unwrap_or_default()).into();
         self.write(kind, object)
     }
@@ -201,6 +226,13 @@ impl Hand<'_> {
             ("httproutes.gateway.networking.k8s.io", "/spec/rules/0/backendRefs"),
         ];
         let (namespace, name) = path.split_once('/').unwrap_or(("", path));
+        if self.get(KSERVE, namespace, name).is_some() {
+            return self.change(path, |spec| spec["predictor"]["canaryTrafficPercent"] = percent.into());
+        }
+        if let Some(mut object) = self.get(KNATIVE, namespace, name) {
+            object["spec"]["traffic"] = targets(&object["status"], percent);
+            return self.write(KNATIVE, object);
+        }
         for (kind, backends) in ROUTES {
             let Some(mut object) = self.get(kind, namespace, name) else { continue };
             for (at, weight) in [100 - percent.min(100), percent].into_iter().enumerate() {
@@ -328,6 +360,18 @@ impl Hand<'_> {
 
     pub fn delete(&mut self, kind: &str, namespace: &str, name: &str) -> Result<(), Refusal> {
         registry::delete(self.store, &Key::new(kind, namespace, name), Write::new(self.now, self.by)).map(drop)
+    }
+}
+
+/// What `kn service update --traffic` writes: the latest ready revision, and the one that serves most of the others.
+fn targets(status: &Value, percent: u32) -> Value {
+    let new = &status["latestReadyRevisionName"];
+    let others = status["traffic"].as_array().into_iter().flatten().filter(|target| target["revisionName"] != *new);
+    let old = others.max_by_key(|target| target["percent"].as_u64()).map(|target| target["revisionName"].clone());
+    let of = |name: &Value, percent: u32| json!({"revisionName": name, "latestRevision": false, "percent": percent});
+    match old.filter(|_| percent < 100) {
+        Some(old) => json!([of(&old, 100 - percent), of(new, percent)]),
+        None => json!([of(new, 100)]),
     }
 }
 

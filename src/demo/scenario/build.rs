@@ -422,7 +422,7 @@ impl Builder {
             "set-weight" => {
                 let workload = self.known(&text?, line)?;
                 let (path, kind) = (workload.path(), workload.kind);
-                if kind != Kind::Split {
+                if !matches!(kind, Kind::Split | Kind::Manifest) {
                     self.reader.wrong(line, format!("[[script]]: 'set-weight' is for kind = \"split\", not for '{path}'"));
                 }
                 Some(Act::Weigh { workload: path, percent: row.count("weight")?.min(100) })

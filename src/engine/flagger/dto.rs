@@ -18,7 +18,7 @@ dto! {
         suspend: bool,
         progress_deadline_seconds: Option<Int>,
     }
-    Reference { kind: String, name: String, }
+    Reference { api_version: String, kind: String, name: String, }
     Service { name: String, }
     Analysis {
         interval: String,

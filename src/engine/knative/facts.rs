@@ -106,21 +106,32 @@ impl<'a> Facts<'a> {
         self.svc.metadata.annotation(ROLLOUT_DURATION)
     }
 
-    /// Wanted, existing and ready pods of a revision: none is normal, it is scaled to zero while nobody asks.
+    /// Wanted, existing and ready pods of a revision.
     pub fn pods(&self, revision: &str) -> (u32, u32, u32, Vec<Pod>) {
-        let mut all = (0, 0, 0, Vec::new());
-        for object in self.objects.within(&kinds::REPLICA_SET, &self.root.meta.namespace) {
-            let Ok(set) = object.read::<ReplicaSet>() else { continue };
-            if set.metadata.label(REVISION_LABEL) != revision || *set.metadata.label(SERVICE_LABEL) != *self.root.meta.name {
-                continue;
-            }
-            all.0 += set.spec.replicas.map_or(0, dto::Int::count);
-            all.1 += set.status.replicas.count();
-            all.2 += set.status.ready_replicas.count();
-            all.3.extend(pods::pods(self.objects, &object.meta.uid));
-        }
-        all
+        pods_of(self.objects, &self.root.meta.namespace, revision)
     }
+}
+
+/// Wanted, existing and ready pods of a revision: none is normal, it is scaled to zero while nobody asks.
+pub fn pods_of(objects: &Objects, namespace: &str, revision: &str) -> (u32, u32, u32, Vec<Pod>) {
+    let mut all = (0, 0, 0, Vec::new());
+    for object in objects.within(&kinds::REPLICA_SET, namespace) {
+        let Ok(set) = object.read::<ReplicaSet>() else { continue };
+        if set.metadata.label(REVISION_LABEL) != revision {
+            continue;
+        }
+        all.0 += set.spec.replicas.map_or(0, dto::Int::count);
+        all.1 += set.status.replicas.count();
+        all.2 += set.status.ready_replicas.count();
+        all.3.extend(pods::pods(objects, &object.meta.uid));
+    }
+    all
+}
+
+/// One revision, of whichever Service.
+pub fn revision_of(objects: &Objects, namespace: &str, name: &str) -> Option<Revision> {
+    let object = objects.named(&REVISION, namespace, name)?;
+    revision(object, object.read::<dto::Revision>().ok()?.metadata.label(SERVICE_LABEL))
 }
 
 /// The label all objects of a Service carry.

@@ -57,6 +57,28 @@ impl<'a> Ask<'_, 'a> {
         self.edit().same(TRAFFIC).set(TRAFFIC, targets.into()).write()
     }
 
+    /// Knative moves nobody while one of the targets, if only a tag's, is a revision that is not ready.
+    fn stuck(&self, targets: &[Value]) -> Option<String> {
+        let named = targets.iter().map(|t| t["revisionName"].as_str().unwrap_or(self.f.latest()));
+        let bad = named.filter_map(|name| self.f.revision(name)).find(|r| r.ready == "False")?;
+        Some(format!("{} is not ready, and no user is moved while a target or a tag names it: {}", bad.name, bad.why))
+    }
+
+    /// All users to one revision, whatever becomes of the others.
+    fn all_to(&self, sentence: String, name: &str, back: String) -> Draft {
+        let targets = targets(self.f, &[(name, 100)]);
+        let stuck = self.stuck(&targets);
+        let draft = Draft::new(sentence, self.traffic(targets), self.rolled(), format!("all users are on {name}"), back).change(
+            "traffic",
+            self.words(),
+            format!("{name} 100 %"),
+        );
+        match stuck {
+            Some(text) => draft.warn(Severity::Danger, true, text),
+            None => draft,
+        }
+    }
+
     /// What users get, in words: `web-2 20 %, web-1 80 %`.
     fn words(&self) -> String {
         let live = self.f.live();
@@ -80,11 +102,11 @@ impl<'a> Ask<'_, 'a> {
     fn shift(&self, sentence: String, targets: Vec<Value>, to: String, back: String) -> Draft {
         let f = self.f;
         let dropped = f.live().values().filter(|p| **p > 0).count() > 2;
-        let not_ready = f.revision(f.latest()).filter(|r| r.ready == "False").map(|r| format!("{} is not ready: {}", r.name, r.why));
+        let stuck = self.stuck(&targets);
         let draft = Draft::new(sentence, self.traffic(targets), self.rolled(), "the route does what is asked", back)
             .change("traffic", self.words(), to)
             .warn(Severity::Warning, dropped, "more than two revisions have users: the others get none after this");
-        match not_ready {
+        match stuck {
             Some(text) => draft.warn(Severity::Danger, true, text),
             None => draft,
         }
@@ -95,9 +117,7 @@ impl<'a> Ask<'_, 'a> {
         let old = f.old().ok_or_else(|| Refusal::because("no other revision has users to share").instead("undo", Some(Verb::Undo)))?;
         let sentence =
             format!("Sends all users to {old}, at once. {} stays without users, and further revisions get none either.", f.latest());
-        let write = self.traffic(targets(f, &[(&old, 100)]));
-        Ok(Draft::new(sentence, write, self.rolled(), format!("all users are on {old}"), format!("promote: all users to {}", f.latest()))
-            .change("traffic", self.words(), format!("{old} 100 %")))
+        Ok(self.all_to(sentence, &old, format!("promote: all users to {}", f.latest())))
     }
 
     fn undo(&self, to: Option<&str>) -> Result<Draft, Refusal> {
@@ -121,11 +141,7 @@ impl<'a> Ask<'_, 'a> {
             target.name,
             target.images.join(", ")
         );
-        let write = self.traffic(targets(f, &[(&target.name, 100)]));
-        let back = format!("undo to {}", f.latest());
-        Ok(Draft::new(sentence, write, self.rolled(), format!("all users are on {}", target.name), back)
-            .change("traffic", self.words(), format!("{} 100 %", target.name))
-            .warn(Severity::Danger, target.ready == "False", format!("{} is not ready: {}", target.name, target.why)))
+        Ok(self.all_to(sentence, &target.name, format!("undo to {}", f.latest())))
     }
 
     /// Users by name: what comes next waits for a person.

@@ -35,7 +35,8 @@ pub fn situation(f: &Facts<'_>) -> Situation {
         (f.created() != f.latest() && f.failed("ConfigurationsReady").is_some(), S::Failed),
         (f.created() != f.latest() || f.latest().is_empty(), S::Starting),
         (f.failed("RoutesReady").is_some(), S::Broken),
-        (f.live() != f.wanted() && !same_shares(f), S::Shifting),
+        // The shares are written before the ingress has them.
+        (f.live() != f.wanted() && !same_shares(f) || f.condition("RoutesReady").is_some_and(|c| c.status == "Unknown"), S::Shifting),
         (share > 0 && share < 100, S::Split),
         (share == 0, S::Pinned),
     ];

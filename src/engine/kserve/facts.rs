@@ -1,7 +1,11 @@
 //! One InferenceService, and the questions every part of the engine asks.
 
 use super::dto;
-use crate::object::Object;
+use crate::{
+    engine::knative::facts::{self as knative, Revision},
+    model::Pod,
+    object::{Object, Objects},
+};
 
 const MODE: &str = "serving.kserve.io/deploymentMode";
 
@@ -10,15 +14,16 @@ pub struct Facts<'a> {
     pub root: &'a Object,
     pub isvc: dto::InferenceService,
     pub predictor: dto::Component,
+    objects: &'a Objects,
 }
 
 impl<'a> Facts<'a> {
     /// # Errors
     /// The path of the field that does not fit.
-    pub fn read(root: &'a Object) -> Result<Self, String> {
+    pub fn read(root: &'a Object, objects: &'a Objects) -> Result<Self, String> {
         let isvc: dto::InferenceService = root.read()?;
         let predictor = isvc.status.components.get("predictor").cloned().unwrap_or_default();
-        Ok(Self { root, isvc, predictor })
+        Ok(Self { root, isvc, predictor, objects })
     }
 
     pub fn mode(&self) -> &str {
@@ -69,6 +74,15 @@ impl<'a> Facts<'a> {
         !self.rolled_out().is_empty() && self.ready() != self.rolled_out()
     }
 
+    pub fn revision(&self, name: &str) -> Option<Revision> {
+        knative::revision_of(self.objects, &self.root.meta.namespace, name)
+    }
+
+    /// Wanted, existing and ready pods of a revision.
+    pub fn pods(&self, revision: &str) -> (u32, u32, u32, Vec<Pod>) {
+        knative::pods_of(self.objects, &self.root.meta.namespace, revision)
+    }
+
     /// Live share of a revision, in percent.
     pub fn share(&self, revision: &str) -> i64 {
         let of = self.predictor.traffic.iter().filter(|t| t.revision_name == revision);
@@ -80,6 +94,11 @@ impl<'a> Facts<'a> {
         let model = &self.isvc.status.model_status;
         let says = [model.transition_status.as_str(), model.states.target_model_state.as_str()];
         says.iter().any(|s| matches!(*s, "BlockedByFailedLoad" | "InvalidSpec" | "FailedToLoad"))
+    }
+
+    /// Users are on a revision whose model fails.
+    pub fn fails_users(&self) -> bool {
+        self.failed() && self.created() == self.ready() && self.share(self.ready()) > 0
     }
 
     pub fn failure(&self) -> String {

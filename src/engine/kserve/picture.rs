@@ -35,26 +35,28 @@ fn track(f: &Facts<'_>, name: &str, role: Role) -> Track {
         Role::Stable => Some(1.0),
         _ => None,
     };
+    let (pods_wanted, current, ready, pods) = f.pods(name);
+    let known = f.revision(name);
     Track {
         roles: vec![role],
         is_new: role == Role::Canary,
         revision: None,
         hash: name.into(),
-        images: Vec::<Text>::new(),
-        desired: 0,
-        current: 0,
-        ready: 0,
-        available: 0,
+        images: known.iter().flat_map(|r| &r.images).map(Text::from).collect(),
+        desired: pods_wanted,
+        current,
+        ready,
+        available: ready,
         traffic: Traffic { desired, applied: Some(part(f.share(name))), applied_by: "knative".into(), replica_share: None },
         scale_down_at: None,
-        created: None,
-        pods: Vec::new(),
+        created: known.and_then(|r| r.created),
+        pods,
     }
 }
 
 type Row = fn(&Facts<'_>) -> Option<(Severity, String)>;
 
-const ROWS: &[Row] = &[failed, copies, no_split, held];
+const ROWS: &[Row] = &[failed, sick, copies, no_split, held];
 
 /// All that hold, loudest first.
 pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
@@ -67,6 +69,11 @@ pub fn notices(f: &Facts<'_>) -> Vec<Notice> {
 fn failed(f: &Facts<'_>) -> Option<(Severity, String)> {
     let text = || format!("the model cannot be loaded, users of the revision before are not touched: {}", f.failure());
     (situation(f) == Situation::Failed).then(|| (Severity::Warning, text()))
+}
+
+fn sick(f: &Facts<'_>) -> Option<(Severity, String)> {
+    let text = || format!("the model of {} fails, and {} % of the users are on it: {}", f.ready(), f.share(f.ready()), f.failure());
+    f.fails_users().then(|| (Severity::Danger, text()))
 }
 
 fn copies(f: &Facts<'_>) -> Option<(Severity, String)> {

@@ -1,57 +1,21 @@
-//! What makes sense when, and the exact writes: one number, `canaryTrafficPercent`, in one conditional JSON Patch.
+//! The exact writes of each verb: one number, `canaryTrafficPercent`, in one conditional JSON Patch.
 
-use super::{
-    facts::Facts,
-    status::{Situation as S, situation},
-};
+use super::{facts::Facts, law};
 use crate::{
     engine::{
         Goal, Plan, Refusal,
         workload::{draft::Draft, edit::Edit},
     },
-    intent::{
-        Intent,
-        Verb::{self, Abort, Pause, Promote, PromoteFull, Resume, SetWeight, Undo},
-    },
+    intent::Intent,
     model::{Rollout, Severity},
 };
 
 const PERCENT: &str = "/spec/predictor/canaryTrafficPercent";
 
-/// Situation; what may be done; why not the rest, what instead, and the command that does it.
-type Row = (S, &'static [Verb], (&'static str, &'static str, Option<Verb>));
-
-const NOTHING: (&str, &str, Option<Verb>) =
-    ("nothing is in flight: one revision has all users", "a change of the model in Git makes a new one; undo goes back", Some(Undo));
-
-pub static LAW: &[Row] = &[
-    (S::Deleting, &[], ("it is being deleted", "there is nothing left to steer", None)),
-    (S::Stopped, &[], ("it is stopped", "start it first: annotation serving.kserve.io/stop", None)),
-    (S::Failed, &[], ("the new model cannot be loaded, and no user is on it", "put the model right in Git", None)),
-    (S::Starting, &[], ("the new revision loads its model", "wait until it is ready", None)),
-    (S::Shifting, &[Abort], ("the route does not do what is asked of it yet", "wait until it does, or abort", Some(Abort))),
-    (S::Canary, &[Promote, PromoteFull, SetWeight, Abort], ("a canary is in flight", "set a weight, promote, or abort", Some(Promote))),
-    (S::NotReady, &[], ("it is not ready", "look at its conditions", None)),
-    (S::Complete, &[Undo], NOTHING),
-];
-
-/// Not one of these is known to an InferenceService, whatever its state.
-const NEVER: &[(Verb, &str, &str)] = &[
-    (Verb::SetImage, "its model and runtime stand in its spec, not in an image alone", "change the predictor in Git"),
-    (Verb::Restart, "a revision never changes: only a new one replaces its pods", "change the predictor in Git"),
-    (Verb::Scale, "it is scaled by requests", "minReplicas and maxReplicas bound it"),
-    (
-        Pause,
-        "it has no pause: lowering the share of a finished release would take it back",
-        "set canaryTrafficPercent before the change of the model, in Git",
-    ),
-    (Resume, "it has no pause", "promote sends all users to the new revision"),
-];
-
 /// # Errors
 /// The law's refusal, or one that depends on the target.
 pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, Refusal> {
-    check(f, intent.verb())?;
+    law::check(f, intent.verb())?;
     let draft = match intent {
         Intent::Promote | Intent::PromoteFull => promote(f)?,
         Intent::SetWeight { percent } => set_weight(f, i64::from(*percent))?,
@@ -63,31 +27,6 @@ pub fn plan(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, R
     Ok(draft.finish(rollout, f.root, intent))
 }
 
-fn check(f: &Facts<'_>, verb: Verb) -> Result<(), Refusal> {
-    let here = situation(f);
-    let Some((_, allow, no)) = LAW.iter().find(|(when, ..)| *when == here) else {
-        return Err(Refusal::because("nothing is known of this state"));
-    };
-    if !f.splits() && here != S::Deleting {
-        let reason = "its deployment mode knows no share of users: a new version rolls pod by pod";
-        return Err(Refusal::because(reason).instead("change the predictor in Git", None));
-    }
-    if allow.contains(&verb) {
-        return Ok(());
-    }
-    if let Some((_, reason, instead)) = NEVER.iter().find(|(v, ..)| *v == verb && here != S::Deleting) {
-        return Err(Refusal::because(*reason).instead(*instead, None));
-    }
-    // Never the way that is closed as well.
-    let possible = |v: &Verb| match v {
-        Undo => allow.contains(v) && !f.previous().is_empty() && f.percent() != Some(0),
-        Abort => allow.contains(v) && f.percent() != Some(0),
-        Promote => allow.contains(v) && f.percent().is_some(),
-        _ => allow.contains(v),
-    };
-    Err(Refusal::because(no.0).instead(no.1, no.2.filter(possible)))
-}
-
 /// Holds only for the number and the revisions that were looked at.
 fn edit<'a>(f: &Facts<'a>) -> Edit<'a> {
     let component = "/status/components/predictor";
@@ -97,6 +36,12 @@ fn edit<'a>(f: &Facts<'a>) -> Edit<'a> {
 
 fn now(f: &Facts<'_>) -> String {
     f.percent().map_or_else(|| "none".to_owned(), |p| format!("{p} %"))
+}
+
+/// The route names the latest revision whatever its share, and Knative moves nobody while a target is not ready.
+fn stuck(f: &Facts<'_>, draft: Draft) -> Draft {
+    let text = format!("{} is not ready, and no user is moved until it is: the route goes on naming it", f.ready());
+    draft.warn(Severity::Danger, f.is("PredictorConfigurationReady", "False"), text)
 }
 
 fn active(f: &Facts<'_>, hash: &str) -> Goal {
@@ -129,7 +74,7 @@ fn set_weight(f: &Facts<'_>, percent: i64) -> Result<Draft, Refusal> {
     let goal = Goal::Active { hash: format!("{new} {percent}").into(), from: now(f).into() };
     let draft = Draft::new(sentence, write, goal, format!("{new} has {percent} % of the users"), format!("abort: all users to {old}"));
     let note = "at 100 % it counts as rolled out; lowering the number afterwards takes it back";
-    Ok(draft.change("canaryTrafficPercent", now(f), format!("{percent} %")).warn(Severity::Note, percent == 100, note))
+    Ok(stuck(f, draft.change("canaryTrafficPercent", now(f), format!("{percent} %")).warn(Severity::Note, percent == 100, note)))
 }
 
 fn abort(f: &Facts<'_>) -> Result<Draft, Refusal> {
@@ -139,11 +84,8 @@ fn abort(f: &Facts<'_>) -> Result<Draft, Refusal> {
     let (new, old) = (f.ready(), f.rolled_out());
     let sentence = format!("Sends all users to {old}, at once. {new} stays without users until someone promotes it or changes the model.");
     let write = edit(f).set(PERCENT, 0.into()).write();
-    Ok(Draft::new(sentence, write, active(f, old), format!("all users are on {old}"), format!("promote: all users to {new}")).change(
-        "canaryTrafficPercent",
-        now(f),
-        "0 %",
-    ))
+    let draft = Draft::new(sentence, write, active(f, old), format!("all users are on {old}"), format!("promote: all users to {new}"));
+    Ok(stuck(f, draft.change("canaryTrafficPercent", now(f), "0 %")))
 }
 
 /// A lowered share after a finished release makes KServe go back to the revision it remembers.
@@ -157,7 +99,7 @@ fn undo(f: &Facts<'_>) -> Result<Draft, Refusal> {
     }
     let sentence = format!("Sets the share to 0: KServe takes {now_on} back and sends all users to {before}, the revision it remembers.");
     let write = edit(f).same("/status/components/predictor/previousRolledoutRevision").set(PERCENT, 0.into()).write();
-    Ok(Draft::new(sentence, write, active(f, before), format!("all users are on {before}"), format!("promote: all users to {now_on}"))
-        .change("canaryTrafficPercent", now(f), "0 %")
-        .change("users", now_on, before))
+    let back = format!("promote: all users to {now_on}");
+    let draft = Draft::new(sentence, write, active(f, before), format!("all users are on {before}"), back);
+    Ok(stuck(f, draft.change("canaryTrafficPercent", now(f), "0 %").change("users", now_on, before)))
 }

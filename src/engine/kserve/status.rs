@@ -27,12 +27,15 @@ pub enum Situation {
 pub fn situation(f: &Facts<'_>) -> Situation {
     use Situation as S;
     let wanted = f.percent().unwrap_or(100);
+    let coming = f.created() != f.ready();
+    let unknown = f.is("PredictorReady", "Unknown");
     let table = [
         (f.root.meta.deleting.is_some(), S::Deleting),
         (f.is("Stopped", "True"), S::Stopped),
-        (f.failed(), S::Failed),
-        (f.created() != f.ready() || f.is("PredictorReady", "Unknown"), S::Starting),
-        (f.in_flight() && f.share(f.ready()) != wanted, S::Shifting),
+        (f.failed() && (coming || !f.splits()), S::Failed),
+        (coming || unknown && f.ready().is_empty(), S::Starting),
+        // The shares are written before the ingress has them.
+        (f.in_flight() && (f.share(f.ready()) != wanted || unknown), S::Shifting),
         (f.in_flight(), S::Canary),
         (!f.is("Ready", "True"), S::NotReady),
     ];
@@ -42,6 +45,7 @@ pub fn situation(f: &Facts<'_>) -> Situation {
 pub fn phase(f: &Facts<'_>) -> Phase {
     use Situation as S;
     match situation(f) {
+        S::Shifting | S::Canary | S::Complete if f.fails_users() => Phase::Failing,
         S::Deleting | S::Starting | S::Shifting => Phase::Progressing,
         S::Stopped => Phase::Paused,
         S::Failed => Phase::Failing,
@@ -106,7 +110,9 @@ pub fn way_back(f: &Facts<'_>) -> WayBack {
     let back = |action, what: String| WayBack { action: Some(action), seconds: None, until: None, what: what.into() };
     match situation(f) {
         S::Canary | S::Shifting if f.share(f.ready()) > 0 => back(Verb::Abort, format!("abort: all users to {}, at once", f.rolled_out())),
-        S::Complete if f.splits() && !f.previous().is_empty() => back(Verb::Undo, format!("undo: all users to {}, at once", f.previous())),
+        S::Complete | S::NotReady if f.splits() && !f.previous().is_empty() => {
+            back(Verb::Undo, format!("undo: all users to {}, at once", f.previous()))
+        }
         _ => WayBack::default(),
     }
 }

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 pub struct Draft {
     sentence: Text,
-    write: Write,
+    writes: Vec<Write>,
     changes: Vec<Change>,
     goal: Goal,
     what: Text,
@@ -29,7 +29,14 @@ pub struct Draft {
 impl Draft {
     pub fn new(sentence: impl Into<Text>, write: Write, goal: Goal, what: impl Into<Text>, back: impl Into<Text>) -> Self {
         let (sentence, what, back) = (sentence.into(), what.into(), back.into());
-        Self { sentence, write, changes: Vec::new(), goal, what, within: SOON, back, warnings: Vec::new(), capacity: None, only_if: None }
+        let writes = vec![write];
+        Self { sentence, writes, changes: Vec::new(), goal, what, within: SOON, back, warnings: Vec::new(), capacity: None, only_if: None }
+    }
+
+    /// One more write, after the first.
+    pub fn then(mut self, write: Option<Write>) -> Self {
+        self.writes.extend(write);
+        self
     }
 
     pub fn change(mut self, field: &str, from: impl Into<Text>, to: impl Into<Text>) -> Self {
@@ -81,7 +88,7 @@ impl Draft {
             target: bare::id(&rollout.id.context, root),
             danger: describe(Command::Act(intent.verb())).map_or(Danger::Reversible, |row| row.danger),
             sentence: self.sentence,
-            writes: vec![self.write],
+            writes: self.writes,
             changes: self.changes,
             only_if: vec![self.only_if.unwrap_or_else(|| format!("nobody changed {} {} since", root.resource.kind, root.meta.name).into())],
             expect: Expectation { goal: self.goal, what: self.what, within: self.within },

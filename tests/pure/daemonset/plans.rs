@@ -8,7 +8,7 @@ use rolltop::{
 use serde_json::json;
 
 use super::scenes::{ENGINE, NAMES, NEW, OLD, items, scene, with};
-use crate::statefulset::kit::{Scene, allowed, apply, holds_once, ops, refusals_lead_somewhere};
+use crate::kit::{Scene, allows, apply, holds_once, ops};
 
 const TYPE: &str = "add /spec/updateStrategy/type ";
 
@@ -84,12 +84,7 @@ fn what_is_allowed_when() {
         ("unobserved", &[]),
         ("deleting", &[]),
     ];
-    assert_eq!(cases.map(|c| c.0), NAMES);
-    for (name, verbs) in cases {
-        let scene = scene(name);
-        assert_eq!(allowed(&scene), verbs, "{name}");
-        refusals_lead_somewhere(&scene);
-    }
+    allows(scene, &NAMES, &cases);
 }
 
 #[test]

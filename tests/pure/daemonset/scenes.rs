@@ -3,7 +3,7 @@
 use rolltop::engine::{Engine, daemonset::DAEMON_SET};
 use serde_json::{Value, json};
 
-use crate::statefulset::kit::{Scene, changed, list};
+use crate::kit::{Scene, changed, list};
 
 pub const ENGINE: &dyn Engine = &DAEMON_SET;
 

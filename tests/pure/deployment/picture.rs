@@ -13,15 +13,7 @@ use super::kit::{NAMES, Scene, changed, list};
 type Case = (&'static str, P, Option<W>, &'static str, Option<Verb>, Option<f64>, &'static str);
 
 const CASES: &[Case] = &[
-    (
-        "progressing",
-        P::Progressing,
-        Some(W::Pods),
-        "2 of 4 pods are new, 3 old",
-        Some(Verb::Abort),
-        Some(0.4),
-        "",
-    ),
+    ("progressing", P::Progressing, Some(W::Pods), "2 of 4 pods are new, 3 old", Some(Verb::Abort), Some(0.4), ""),
     ("paused-mid-roll", P::Paused, Some(W::Human), "paused: 2 of 4", Some(Verb::Abort), Some(0.4), "2 new and 3 old pods serve"),
     ("deadline-exceeded", P::Failing, Some(W::Human), "no progress for 4 s", Some(Verb::Abort), Some(0.0), "Unschedulable"),
     ("pods-failing", P::Healthy, None, "rolled out", Some(Verb::Undo), None, "4 pods of the wanted version failed"),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Share of the requests of the time until then that one version gets.
-fn share(stage: &mut Stage, path: &str, tag: &str, until: &str) -> f64 {
+pub fn share(stage: &mut Stage, path: &str, tag: &str, until: &str) -> f64 {
     let all = |stage: &Stage| {
         let tracks = stage.sim.workloads.traffic.counters(path);
         tracks.fold(Counts::default(), |sum, (_, counters)| sum.plus(Counts::of(counters)))
@@ -15,7 +15,7 @@ fn share(stage: &mut Stage, path: &str, tag: &str, until: &str) -> f64 {
     of_it.all as f64 / of_all.all as f64
 }
 
-fn hand(stage: &mut Stage) -> acts::Hand<'_> {
+pub fn hand(stage: &mut Stage) -> acts::Hand<'_> {
     let now = stage.sim.now();
     acts::Hand { store: &mut stage.sim.store, now, by: "test" }
 }

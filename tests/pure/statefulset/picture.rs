@@ -6,10 +6,8 @@ use rolltop::{
 };
 use serde_json::json;
 
-use super::{
-    kit::{Scene, never_panics, shares_add_up},
-    scenes::{ENGINE, NAMES, NEW, OLD, autoscaler, items, pod, scene, set_partition, with},
-};
+use super::scenes::{ENGINE, NAMES, NEW, OLD, autoscaler, items, pod, scene, set_partition, with};
+use crate::kit::{Scene, never_panics, reads_like, shares_add_up};
 
 /// Scene; phase; who is waited for; part of the detail; the way back; what happens next; part of a notice.
 type Case = (&'static str, P, Option<W>, &'static str, Option<Verb>, &'static str, &'static str);
@@ -51,11 +49,8 @@ const CASES: &[Case] = &[
 fn every_scene_reads_like_this() {
     for (name, phase, wait, detail, back, next, notice) in CASES {
         let ro = scene(name).model();
-        assert_eq!((ro.phase, ro.strategy), (*phase, Strategy::Rolling), "{name}: {}", ro.phase_detail);
-        assert_eq!(ro.wait.as_ref().map(|w| w.who), *wait, "{name}");
-        assert!(ro.phase_detail.contains(detail), "{name}: {}", ro.phase_detail);
-        assert_eq!(ro.way_back.action, *back, "{name}: {}", ro.way_back.what);
-        assert!(ro.next.what.contains(next), "{name}: {}", ro.next.what);
+        reads_like(name, &ro, (*phase, *wait, detail, *back, next));
+        assert_eq!(ro.strategy, Strategy::Rolling, "{name}");
         assert!(notice.is_empty() || ro.notices.iter().any(|n| n.text.contains(notice)), "{name}: {:#?}", ro.notices);
         assert!(ro.detailed, "{name}");
         shares_add_up(&ro);

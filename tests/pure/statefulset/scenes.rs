@@ -3,7 +3,7 @@
 use rolltop::engine::{Engine, statefulset::STATEFUL_SET};
 use serde_json::{Value, json};
 
-use super::kit::{Scene, changed, list};
+use crate::kit::{Scene, changed, list};
 
 pub const ENGINE: &dyn Engine = &STATEFUL_SET;
 

@@ -109,7 +109,7 @@ impl Pass<'_, '_> {
     }
 }
 
-fn new_set(deployment: &Deployment, replicas: i64) -> Value {
+pub fn new_set(deployment: &Deployment, replicas: i64) -> Value {
     let spec = &deployment.object["spec"];
     let mut template = spec["template"].clone();
     let hash = pod_template_hash(&template);

@@ -1,4 +1,5 @@
-//! Scenes of any engine: objects as the decoder reads them, and patches as the API server applies them.
+//! What the tests of engines share: scenes of objects as the decoder reads them, patches as the API server applies them, and
+//! what must hold of every scene.
 
 use std::{fs, path::Path};
 
@@ -6,7 +7,7 @@ use rolltop::{
     cluster::decode,
     engine::{Engine, Patch, Plan, Progress, Refusal},
     intent::{Intent, Verb},
-    model::Rollout,
+    model::{Phase, Rollout, WaitFor},
     object::{Object, Objects, Resource, kinds},
 };
 use serde_json::{Value, json};
@@ -158,6 +159,27 @@ pub fn refusals_lead_somewhere(scene: &Scene) {
             assert!(scene.plan(&intent(better)).is_ok(), "{verb:?} leads to {better:?}, which is refused: {refusal:?}");
         }
     }
+}
+
+/// In each scene these verbs have a plan, and the refusals of all others lead somewhere.
+pub fn allows(scene: impl Fn(&str) -> Scene, names: &[&str], cases: &[(&str, &[Verb])]) {
+    assert_eq!(cases.iter().map(|case| case.0).collect::<Vec<_>>(), names);
+    for (name, verbs) in cases {
+        let scene = scene(name);
+        assert_eq!(allowed(&scene), *verbs, "{name}");
+        refusals_lead_somewhere(&scene);
+    }
+}
+
+/// What a person must read from every scene: phase; who is waited for; part of the detail; the way back; what happens next.
+pub type Picture<'a> = (Phase, Option<WaitFor>, &'a str, Option<Verb>, &'a str);
+
+pub fn reads_like(name: &str, rollout: &Rollout, (phase, wait, detail, back, next): Picture<'_>) {
+    assert_eq!(rollout.phase, phase, "{name}: {}", rollout.phase_detail);
+    assert_eq!(rollout.wait.as_ref().map(|w| w.who), wait, "{name}");
+    assert!(rollout.phase_detail.contains(detail), "{name}: {}", rollout.phase_detail);
+    assert_eq!(rollout.way_back.action, back, "{name}: {}", rollout.way_back.what);
+    assert!(rollout.next.what.contains(next), "{name}: {}", rollout.next.what);
 }
 
 /// Shares add up to the whole, or nobody is ready.
