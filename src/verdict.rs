@@ -166,7 +166,8 @@ fn by_rules(case: &Case<'_>, verdict: &mut Verdict) {
     // A rule that cannot see is no rule that was kept.
     let blind = standing().find(|(rule, standing)| rule.effect > Effect::Note && standing.value.is_none() && !standing.asleep);
     if let Some((rule, _)) = blind.filter(|_| verdict.is == Advice::Go) {
-        (verdict.is, verdict.because) = (Advice::Hold, format!("rule {} has no value to look at; else {}", rule.name, verdict.because).into());
+        (verdict.is, verdict.because) =
+            (Advice::Hold, format!("rule {} has no value to look at; else {}", rule.name, verdict.because).into());
     }
 }
 
@@ -217,7 +218,10 @@ fn tried(case: &Case<'_>, trial: &Trial, sides: &Sides) -> Verdict {
         return Verdict::new(if much { Advice::Abort } else { Advice::Hold }, said(slow, sides, "is slow in", &over(trial)));
     }
     if let Some(age) = case.stale() {
-        return Verdict::new(Advice::Hold, format!("the last readings are {} old: nothing says how the {} side does now", words::about(age), sides.new));
+        return Verdict::new(
+            Advice::Hold,
+            format!("the last readings are {} old: nothing says how the {} side does now", words::about(age), sides.new),
+        );
     }
     if let Some((new, old)) = failing.shares().filter(|_| failing.old_lately() >= SICK) {
         let text = format!(
@@ -266,14 +270,20 @@ fn compared(strand: &Strand, sides: &Sides) -> String {
 
 fn as_good(failing: &Strand, slow: &Strand, sides: &Sides) -> String {
     let speed = if slow.is_seen() { "no slower" } else { "speed not measured" };
-    format!("as good as before: {}; odds {} that it is not half as bad again; {speed}", compared(failing, sides), words::odds(failing.odds_as_good()))
+    format!(
+        "as good as before: {}; odds {} that it is not half as bad again; {speed}",
+        compared(failing, sides),
+        words::odds(failing.odds_as_good())
+    )
 }
 
 /// What is missing, and how long that takes at this traffic.
 fn undecided(failing: &Strand, slow: &Strand, sides: &Sides) -> String {
     let waits = match (failing.until_double(), failing.until_as_good()) {
         (Some(s), _) if s > 0.0 => format!("twice as many would show in ≈ {} at this traffic", words::about(s)),
-        (_, Some(s)) if s > 0.0 && !failing.is_as_good() => format!("twice as many would show by now; to call it as good takes ≈ {} more", words::about(s)),
+        (_, Some(s)) if s > 0.0 && !failing.is_as_good() => {
+            format!("twice as many would show by now; to call it as good takes ≈ {} more", words::about(s))
+        }
         _ if slow.is_seen() && !slow.is_as_good() => "as few failures as before; its speed is still being compared".into(),
         _ => "no difference found so far".into(),
     };
@@ -289,10 +299,20 @@ fn details(trial: &Trial, sides: &Sides) -> Vec<Text> {
         let ratio = words::times(new, old).map(|t| format!(", {t}")).unwrap_or_default();
         let odds = words::odds(strand.odds());
         let spread = strand.dispersion();
-        lines.push(format!("{what}: {} {}, {} {}{ratio}; odds of worse {odds}", sides.new, range(s.new, s.new_bad, spread), sides.old, range(s.old, s.old_bad, spread)));
+        lines.push(format!(
+            "{what}: {} {}, {} {}{ratio}; odds of worse {odds}",
+            sides.new,
+            range(s.new, s.new_bad, spread),
+            sides.old,
+            range(s.old, s.old_bad, spread)
+        ));
     }
     if let Some((so_far, a_second)) = trial.failing.excess().filter(|(so_far, _)| *so_far >= 1.0) {
-        lines.push(format!("cost of waiting: ≈ {} failed requests a minute more than before, {} so far", words::count(a_second * 60.0), words::count(so_far)));
+        lines.push(format!(
+            "cost of waiting: ≈ {} failed requests a minute more than before, {} so far",
+            words::count(a_second * 60.0),
+            words::count(so_far)
+        ));
     }
     let spread = trial.failing.dispersion();
     if spread >= 1.3 {

@@ -84,7 +84,8 @@ pub const PRESETS: &[Preset] = &[
 /// The rules of a preset.
 pub fn preset(name: &str) -> Option<Vec<Rule>> {
     let preset = PRESETS.iter().find(|p| p.name == name)?;
-    let written = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), ((*v).to_owned(), Origin::Default))).collect::<Written>();
+    let written =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), ((*v).to_owned(), Origin::Default))).collect::<Written>();
     let named = |rule: Rule| Rule { name: format!("{}: {}", preset.name, rule.name), ..rule };
     Some(preset.rules.iter().filter_map(|pairs| rule(&written(pairs), &Origin::Default).ok()).map(named).collect())
 }
@@ -105,7 +106,10 @@ pub fn rules(values: &Layer, mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
             if let Some((name, at)) = written.get("preset") {
                 match preset(name) {
                     Some(rules) if written.len() == 1 => found.extend(rules),
-                    Some(_) => mistakes.push(Mistake { origin: at.clone(), text: "preset stands alone; write other settings as a rule of their own".into() }),
+                    Some(_) => mistakes.push(Mistake {
+                        origin: at.clone(),
+                        text: "preset stands alone; write other settings as a rule of their own".into(),
+                    }),
                     None => mistakes.push(Mistake { origin: at.clone(), text: unknown_preset(name) }),
                 }
                 continue;
@@ -132,24 +136,36 @@ const SETTINGS: &[(&str, Read)] = &[
         (rule.metric, rule.operator, rule.limit) = condition(text)?;
         Ok(())
     }),
-    ("name", |rule, text| {
-        rule.name = crate::model::Text::clean(text).to_string();
-        Ok(())
+    ("name", |rule, text| put(&mut rule.name, Ok(crate::model::Text::clean(text).to_string()))),
+    ("for", |rule, text| put(&mut rule.lasting, duration(text))),
+    ("every", |rule, text| put(&mut rule.every, duration(text))),
+    ("requests", |rule, text| {
+        put(&mut rule.requests, number(text).filter(|n| *n >= 0.0).ok_or("write a number of requests, such as 500".into()))
     }),
-    ("for", |rule, text| Ok(rule.lasting = duration(text)?)),
-    ("every", |rule, text| Ok(rule.every = duration(text)?)),
-    ("requests", |rule, text| Ok(rule.requests = number(text).filter(|n| *n >= 0.0).ok_or("write a number of requests, such as 500")?)),
-    ("times", |rule, text| Ok(rule.times = text.parse().ok().filter(|n| *n >= 1).ok_or("write how many checks may fail, such as 5")?)),
-    ("severity", |rule, text| Ok(rule.level = word(text, &[("info", Level::Info), ("warning", Level::Warning), ("critical", Level::Critical)])?)),
-    ("effect", |rule, text| Ok(rule.effect = word(text, &[("note", Effect::Note), ("hold", Effect::Hold), ("abort", Effect::Abort)])?)),
+    ("times", |rule, text| {
+        let times = text.parse().ok().filter(|n| *n >= 1);
+        put(&mut rule.times, times.ok_or("write how many checks may fail, such as 5".into()))
+    }),
+    ("severity", |rule, text| put(&mut rule.level, word(text, &LEVELS))),
+    ("effect", |rule, text| put(&mut rule.effect, word(text, &EFFECTS))),
     ("only", |rule, text| {
         rule.only = text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
         let fits = rule.only.iter().all(|pattern| pattern.contains('/') || pattern == "*");
         if fits { Ok(()) } else { Err("write namespace/name, with * for any run of characters, such as \"shop/*\"".into()) }
     }),
-    ("hours", |rule, text| Ok(rule.hours = Some(hours(text).ok_or("write two times of the day, UTC, such as \"08:00-18:00\"")?))),
-    ("days", |rule, text| Ok(rule.days = days(text).ok_or("write days such as \"mon-fri\" or \"sat, sun\"")?)),
+    ("hours", |rule, text| {
+        put(&mut rule.hours, hours(text).map(Some).ok_or("write two times of the day, UTC, such as \"08:00-18:00\"".into()))
+    }),
+    ("days", |rule, text| put(&mut rule.days, days(text).ok_or("write days such as \"mon-fri\" or \"sat, sun\"".into()))),
 ];
+
+const LEVELS: [(&str, Level); 3] = [("info", Level::Info), ("warning", Level::Warning), ("critical", Level::Critical)];
+const EFFECTS: [(&str, Effect); 3] = [("note", Effect::Note), ("hold", Effect::Hold), ("abort", Effect::Abort)];
+
+fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
 
 /// A rule of its words.
 ///
@@ -183,7 +199,9 @@ pub fn rule(written: &Written, origin: &Origin) -> Result<Rule, Vec<Mistake>> {
         mistakes.extend(problem.map(|text| Mistake { origin: at.clone(), text }));
     }
     match written.get("when") {
-        None => mistakes.push(Mistake { origin: origin.clone(), text: "a rule needs `when`, such as when = \"errors > 3x stable\"".into() }),
+        None => {
+            mistakes.push(Mistake { origin: origin.clone(), text: "a rule needs `when`, such as when = \"errors > 3x stable\"".into() })
+        }
         Some((when, _)) if rule.name.is_empty() => rule.name = when.split_whitespace().collect::<Vec<_>>().join(" "),
         Some(_) => {}
     }
@@ -231,7 +249,9 @@ fn limit(metric: &Metric, operator: Operator, text: &str) -> Result<Limit, Strin
     if let Some(times) = head.strip_suffix(['x', '×']) {
         let times = number(times).filter(|n| *n > 0.0).ok_or("write how many times as much, such as \"3x stable\"")?;
         return match side {
-            Some("stable") if matches!(metric, Metric::Own(_)) => Err("a custom series has no stable side; compare with \"start\" or a number".into()),
+            Some("stable") if matches!(metric, Metric::Own(_)) => {
+                Err("a custom series has no stable side; compare with \"start\" or a number".into())
+            }
             Some("stable") => Ok(Limit::Stable(times)),
             Some(_) if *metric == Metric::Ready => Err("ready pods are compared with a share, such as \"80 %\", or with stable".into()),
             Some(_) => Ok(Limit::Start(times)),
@@ -255,14 +275,26 @@ fn quantity(metric: &Metric, text: &str) -> Result<f64, String> {
             "" => share(value),
             _ => wrong("write a share, such as \"5 %\""),
         },
-        Metric::Of(Series::Rate) => if ["/s", "rps", ""].contains(&unit) { Ok(value) } else { wrong("write requests a second, such as \"10/s\"") },
+        Metric::Of(Series::Rate) => {
+            if ["/s", "rps", ""].contains(&unit) {
+                Ok(value)
+            } else {
+                wrong("write requests a second, such as \"10/s\"")
+            }
+        }
         Metric::Of(_) => match unit {
             "s" => Ok(value),
             "ms" => Ok(value / 1000.0),
             "" => Err("a latency needs a unit: write \"2 s\" or \"250 ms\"".into()),
             _ => wrong("write \"2 s\" or \"250 ms\""),
         },
-        Metric::Own(_) => if unit.is_empty() { Ok(value) } else { wrong("a custom series is compared in its own unit, without one") },
+        Metric::Own(_) => {
+            if unit.is_empty() {
+                Ok(value)
+            } else {
+                wrong("a custom series is compared in its own unit, without one")
+            }
+        }
     }
 }
 

@@ -158,3 +158,123 @@ impl Ask {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            answer::{Answer, Row},
+            mapping::tests::target,
+        },
+        *,
+    };
+
+    const STEP: Duration = Duration::from_secs(5);
+
+    fn at(seconds: i64) -> Time {
+        Time::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn measured(target: &Target, p95: f64) -> (Id, RolloutMetrics) {
+        let mut m = RolloutMetrics { at: Some(at(1_000)), ..RolloutMetrics::default() };
+        m.old.p95 = Reading::Value(p95);
+        (target.id.clone(), m)
+    }
+
+    #[test]
+    fn neighbouring_questions_share_no_step() {
+        let (mut counting, t) = (Counting::default(), target("shop", "cart"));
+        let metrics = [measured(&t, 0.23)];
+        let mut ask = |now| counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(now), STEP);
+        let first = ask(1_003).unwrap();
+        assert_eq!((first.from, first.to), (at(705), at(1_000)), "five minutes back, and no unfinished step");
+        assert_eq!(first.whose, [(None, Some(250.0))]);
+        counting.done(&first);
+        let mut ask = |now| counting.next(&Profile::Istio, std::slice::from_ref(&t), &[], at(now), STEP);
+        assert_eq!(ask(1_004), None);
+        let next = ask(1_011).unwrap();
+        assert_eq!((next.from, next.to, &next.whose[..]), (at(1_005), at(1_010), &[(Some(at(1_000)), Some(250.0))][..]));
+        // Not done: asked again, with what came since. The bound stays what it was.
+        assert_eq!(ask(1_020).unwrap().from, at(1_005));
+        assert_eq!(ask(9_000).unwrap().from, at(8_705), "nobody asks for hours");
+    }
+
+    #[test]
+    fn another_version_begins_anew_and_what_stands_still_is_not_asked_about() {
+        let (mut counting, mut t) = (Counting::default(), target("shop", "cart"));
+        let metrics = [measured(&t, 0.23)];
+        let first = counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(1_000), STEP).unwrap();
+        counting.done(&first);
+        t.new_hash = Some("newer".into());
+        let next = counting.next(&Profile::Istio, std::slice::from_ref(&t), &[measured(&t, 0.9)], at(1_010), STEP).unwrap();
+        assert_eq!(next.whose, [(Some(at(1_000)), Some(1_000.0))]);
+        t.in_flight = false;
+        assert_eq!(counting.next(&Profile::Istio, &[t], &[], at(1_020), STEP), None);
+        assert!(counting.0.is_empty());
+    }
+
+    #[test]
+    fn one_question_counts_requests_failures_and_slow_ones() {
+        let (mut counting, t) = (Counting::default(), target("shop", "cart"));
+        let metrics = [measured(&t, 0.23)];
+        let ask = counting.next(&Profile::Mixed, std::slice::from_ref(&t), &metrics, at(1_000), STEP).unwrap();
+        let q = ask.question(&Profile::Istio).unwrap();
+        let by = "destination_service_namespace, destination_service_name, destination_workload";
+        let selected = r#"istio_requests_total{reporter="destination",destination_service_namespace=~"shop"}"#;
+        let all =
+            format!("label_replace(sum by ({by}) ((({selected}) - ({selected} offset 5s)) >= 0), \"rolltop_count\", \"all\", \"\", \"\")");
+        assert!(q.starts_with(&all), "{q}");
+        assert!(q.contains(r#"response_code=~"5.."} or istio_requests_total{"#) && q.contains(r#""rolltop_count", "bad""#), "{q}");
+        assert!(q.contains(r#"le=~"\\+Inf|250(\\.0)?"} offset 5s"#) && q.contains("sum by (le, destination"), "{q}");
+        assert!(ask.question(&Profile::Mixed).unwrap().contains("nginx_ingress_controller_requests{"));
+    }
+
+    #[test]
+    fn blocks_keep_what_is_missing_apart_from_zero() {
+        let (mut counting, t) = (Counting::default(), target("shop", "cart"));
+        let metrics = [measured(&t, 0.23)];
+        let mut ask = counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(1_000), STEP).unwrap();
+        ask.from = at(995);
+        let row = |service: &str, label: (&str, &str), points: &[(i64, f64)]| Row {
+            labels: [("destination_service_namespace", "shop"), ("destination_service_name", service), label]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+            points: points.iter().map(|(s, v)| (at(*s), *v)).collect(),
+        };
+        let rows = vec![
+            row("cart-canary", ("rolltop_count", "all"), &[(995, 10.0), (1_000, 0.0)]),
+            row("cart-canary", ("rolltop_count", "bad"), &[(995, 4.0)]),
+            row("cart-canary", ("le", "+Inf"), &[(995, 10.0)]),
+            row("cart-canary", ("le", "250.0"), &[(995, 7.0)]),
+            row("cart-canary", ("le", "500"), &[(995, 9.0)]),
+            row("cart-stable", ("rolltop_count", "all"), &[(1_000, 90.0)]),
+            row("other", ("rolltop_count", "all"), &[(995, 1.0), (1_000, 1.0)]),
+        ];
+        let sides = tally(&Profile::Istio, std::slice::from_ref(&t), &[Some(250.0)], &Answer { rows, warnings: Vec::new() });
+        let blocks = ask.blocks(&sides[0], None);
+        let new = Counts { all: 10.0, bad: 4.0, timed: Some((10.0, 3.0)) };
+        let old = Counts { all: 90.0, bad: 0.0, timed: None };
+        let shown: Vec<_> = blocks.iter().map(|b| (b.from, b.to, b.new, b.old)).collect();
+        assert_eq!(shown, [(at(990), at(995), Some(new), None), (at(995), at(1_000), Some(Counts::default()), Some(old))]);
+        assert_eq!(ask.blocks(&sides[0], Some(at(995))).len(), 1, "what was counted is not counted again");
+    }
+
+    #[test]
+    fn rates_make_a_block_a_window() {
+        let (mut counting, t) = (Counting::default(), target("shop", "cart"));
+        let mut read = |seconds: i64, errors: Reading| {
+            let mut m = RolloutMetrics { at: Some(at(seconds)), ..RolloutMetrics::default() };
+            (m.new.rate, m.new.errors, m.old.rate, m.old.errors) =
+                (Reading::Value(2.0), errors, Reading::Value(20.0), Reading::Value(0.01));
+            let mut all = [(t.id.clone(), m)];
+            counting.from_rates(std::slice::from_ref(&t), &mut all, Duration::from_secs(60));
+            let [(_, m)] = all;
+            m.blocks
+        };
+        let first = read(1_000, Reading::Value(0.5));
+        assert_eq!((first[0].from, first[0].new.unwrap().all, first[0].new.unwrap().bad), (at(940), 120.0, 60.0));
+        assert!(first[0].stretch > 1.3);
+        assert!(read(1_055, Reading::Value(0.5)).is_empty(), "windows that overlap would count twice");
+        assert_eq!(read(1_060, Reading::NotANumber)[0].new, None);
+    }
+}

@@ -21,13 +21,13 @@ pub fn is_higher(new: &[f64], old: &[f64]) -> Option<bool> {
         return None;
     }
     let mut shifts: Vec<f64> = new.iter().flat_map(|n| old.iter().map(move |o| n - o)).collect();
-    shifts.sort_by(f64::total_cmp);
     let (n, m) = (new.len() as f64, old.len() as f64);
-    let middle = shifts.len() / 2;
-    let estimate = if shifts.len().is_multiple_of(2) { (shifts[middle - 1] + shifts[middle]) / 2.0 } else { shifts[middle] };
     let spread = (n * m * (n + m + 1.0) / 12.0 - ties(&new, &old)).max(0.0).sqrt();
     let rank = (n * m / 2.0 - Z * spread).floor().max(0.0) as usize;
-    Some(shifts[rank.min(shifts.len() - 1)] > TOLERANCE * estimate.abs())
+    let middle = shifts.len() / 2;
+    let mut ranked = |i: usize| *shifts.select_nth_unstable_by(i, f64::total_cmp).1;
+    let (estimate, low) = (ranked(middle), ranked(rank.min(middle)));
+    Some(low > TOLERANCE * estimate.abs())
 }
 
 /// What equal readings take from the variance.

@@ -135,13 +135,16 @@ pub struct Ground<'a> {
 impl Rule {
     /// Whether it is about this release at all.
     pub fn concerns(&self, rollout: &Rollout) -> bool {
-        let path = rollout.id.path();
-        self.only.is_empty() || self.only.iter().any(|pattern| wildcard(pattern, &path))
+        self.only.is_empty() || {
+            let path = rollout.id.path();
+            self.only.iter().any(|pattern| wildcard(pattern, &path))
+        }
     }
 
     fn awake(&self, at: Time) -> bool {
         let minute = at.hour() * 60 + at.minute();
-        let in_hours = self.hours.is_none_or(|(from, to)| if from <= to { (from..to).contains(&minute) } else { minute >= from || minute < to });
+        let in_hours =
+            self.hours.is_none_or(|(from, to)| if from <= to { (from..to).contains(&minute) } else { minute >= from || minute < to });
         let day = self.days.get(at.weekday().num_days_from_monday() as usize).copied().unwrap_or(true);
         in_hours && (day || self.days == [false; 7])
     }
@@ -225,12 +228,15 @@ impl Rule {
     pub fn words(&self, standing: &Standing, now: Time) -> Text {
         let value = match (standing.value, standing.limit) {
             _ if standing.asleep => "sleeps: not its hours, or too few requests".into(),
-            (Some(value), Some(_)) if self.operator == Operator::Unlike => format!("{} than stable", self.shown(value)).replace("alike than", "like"),
+            (Some(value), Some(_)) if self.operator == Operator::Unlike => {
+                format!("{} than stable", self.shown(value)).replace("alike than", "like")
+            }
             (Some(value), Some(limit)) => format!("now {}, limit {}", self.shown(value), self.shown(limit)),
             (Some(value), None) => format!("now {}, nothing to compare with", self.shown(value)),
             (None, _) => "no value: says nothing".into(),
         };
-        let since = standing.since.map(|since| format!(", for {}", words::about((now - since).as_seconds_f64().max(0.0)))).unwrap_or_default();
+        let since =
+            standing.since.map(|since| format!(", for {}", words::about((now - since).as_seconds_f64().max(0.0)))).unwrap_or_default();
         let count = if self.times > 1 { format!(", {} of {} checks failed", standing.failures, self.times) } else { String::new() };
         let does = match (self.effect, standing.tripped) {
             (Effect::Note, true) => "noted",

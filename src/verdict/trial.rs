@@ -89,12 +89,13 @@ impl Trial {
         let (new, old) = (block.new.filter(|_| steady && begun), block.old);
         let seconds = (block.to - block.from).as_seconds_f64();
         let stretch = if block.stretch.is_finite() { block.stretch.max(1.0) } else { 1.0 };
-        if new.is_some() && old.is_some() {
+        let comparable = new.is_some() && old.is_some();
+        if comparable {
             self.heard = Some(block.to);
             self.blocks = self.blocks.saturating_add(1);
         }
-        self.failing.take(sample(new, old, |c| Some((c.all, c.bad))), seconds, stretch);
-        self.slow.take(sample(new, old, |c| c.timed), seconds, stretch);
+        self.failing.take(sample(new, old, |c| Some((c.all, c.bad))), comparable, seconds, stretch);
+        self.slow.take(sample(new, old, |c| c.timed), comparable, seconds, stretch);
     }
 }
 
@@ -131,29 +132,66 @@ pub struct Strand {
     new: Past,
     worse: bool,
     seconds: f64,
+    waiting: Waiting,
+}
+
+/// Blocks that are not weighed yet.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Waiting {
+    sample: Sample,
+    seconds: f64,
+    stretch: f64,
 }
 
 impl Strand {
     fn expecting(share: f64) -> Self {
         let past = || Past { prior: share, ..Past::default() };
-        Self { odds: Odds::default(), seen: Sample::default(), old: past(), new: past(), worse: false, seconds: 0.0 }
+        Self {
+            odds: Odds::default(),
+            seen: Sample::default(),
+            old: past(),
+            new: past(),
+            worse: false,
+            seconds: 0.0,
+            waiting: Waiting::default(),
+        }
     }
 
-    fn take(&mut self, block: Sample, seconds: f64, stretch: f64) {
+    /// Pods are scraped at moments of their own, so a block may show one side only: it waits for the other.
+    fn take(&mut self, block: Sample, comparable: bool, seconds: f64, stretch: f64) {
         if !block.is_sane() {
             return;
         }
-        // What is expected of a block is settled before it is looked at: that order makes the test honest.
-        let (expected, dispersion) = (self.old.expected(), self.dispersion());
-        self.old.take(block.old, block.old_bad, seconds);
-        self.new.take(block.new, block.new_bad, seconds);
-        // One side alone is no comparison, and no proof of being good either.
-        if block.new > 0.0 && block.old > 0.0 {
-            self.odds.take(&block, expected, dispersion * stretch);
-            self.seen.add(&block);
-            self.seconds += seconds;
+        if !comparable {
+            self.learn();
         }
+        let Waiting { sample, seconds: waited, stretch: most } = &mut self.waiting;
+        sample.add(&block);
+        (*waited, *most) = (*waited + seconds, most.max(stretch));
+        let both = sample.new > 0.0 && sample.old > 0.0;
+        if both && comparable {
+            self.weigh();
+        } else if !comparable || *waited >= LONGEST.as_seconds_f64() {
+            // One side alone is no comparison, and no proof of being good either.
+            self.learn();
+        }
+    }
+
+    fn weigh(&mut self) {
+        let Waiting { sample, seconds, stretch } = self.waiting.clone();
+        // What is expected of a block is settled before it is looked at: that order makes the test honest.
+        self.odds.take(&sample, self.old.expected(), self.dispersion() * stretch);
+        self.seen.add(&sample);
+        self.seconds += seconds;
         self.worse = self.odds.worse() >= if self.worse { NO_LONGER.ln() } else { WORSE.ln() };
+        self.learn();
+    }
+
+    /// What each side did becomes what is expected of it.
+    fn learn(&mut self) {
+        let Waiting { sample, seconds, .. } = std::mem::take(&mut self.waiting);
+        self.old.take(sample.old, sample.old_bad, seconds);
+        self.new.take(sample.new, sample.new_bad, seconds);
     }
 
     /// By how much counts spread more than chance: whichever side's do more.

@@ -6,7 +6,7 @@
 //!
 //! Not as the real one: only Deployments are workloads, and only an ingress-nginx is a route; there are no BatchReleases,
 //! so that a canary's Deployment belongs to the Rollout, and what they do takes as long as theirs but in one piece;
-//! a changed plan is not looked for; a Rollout that is deleted leaves its workload as it is.
+//! a changed plan is neither refused nor looked for; a Rollout that is deleted leaves its workload as it is.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -13,7 +13,10 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let test = if ctx.state.settings.rules_alone {
         "the test is switched off: the rules below decide alone".to_owned()
     } else {
-        format!("the test advises to abort from odds {:.0} : 1 on: {chance:.0} false alarm in 100 releases at most, however often one looks", trial::WORSE)
+        format!(
+            "the test advises to abort from odds {:.0} : 1 on: {chance:.0} false alarm in 100 releases at most, however often one looks",
+            trial::WORSE
+        )
     };
     lines.extend(format::wrap(&test, width).into_iter().map(|l| line::words(l, ctx.ink.dim)));
     lines.extend(verdict.more.iter().flat_map(|text| format::wrap(text, width)).map(|l| line::words(l, ctx.ink.dim)));

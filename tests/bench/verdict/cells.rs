@@ -52,11 +52,7 @@ pub const CELLS: &[Cell] = &[
     Cell { name: "same, 0.2 %, 1 request/s on the new side", rate: 10.0, moment: |_, _| steady(0.002, 0.002), ..SAME },
     Cell { name: "same, day curve ±80 %", moment: |i, _| steady(0.01 * tide(i), 0.01 * tide(i)), ..SAME },
     Cell { name: "same, old side sick (12 %)", moment: |_, _| steady(0.12, 0.12), ..SAME },
-    Cell {
-        name: "same, shared 8× bursts",
-        moment: |i, _| if burst(i) { steady(0.08, 0.08) } else { steady(0.01, 0.01) },
-        ..SAME
-    },
+    Cell { name: "same, shared 8× bursts", moment: |i, _| if burst(i) { steady(0.08, 0.08) } else { steady(0.01, 0.01) }, ..SAME },
     Cell { name: "same, every failure retried twice", clump: 3.0, ..SAME },
     Cell {
         name: "same, 2× bursts of one side or the other",
@@ -69,7 +65,10 @@ pub const CELLS: &[Cell] = &[
     },
     Cell {
         name: "same, pods restart on both sides",
-        moment: |_, rng| Moment { counted: [if rng.f64() < 0.05 { 0.5 } else { 1.0 }, if rng.f64() < 0.05 { 0.9 } else { 1.0 }], ..steady(0.01, 0.01) },
+        moment: |_, rng| Moment {
+            counted: [if rng.f64() < 0.05 { 0.5 } else { 1.0 }, if rng.f64() < 0.05 { 0.9 } else { 1.0 }],
+            ..steady(0.01, 0.01)
+        },
         ..SAME
     },
     Cell { name: "same, a third of the scrapes missing", moment: |_, rng| Moment { gap: rng.f64() < 0.33, ..steady(0.01, 0.01) }, ..SAME },
@@ -84,7 +83,11 @@ pub const CELLS: &[Cell] = &[
     Cell { name: "5× of 0.2 %, 1 request/s on the new side", rate: 10.0, moment: |_, _| steady(0.01, 0.002), ..WORSE },
     Cell { name: "one bad pod in five (10 %)", moment: |_, _| steady(0.028, 0.01), ..WORSE },
     Cell { name: "2× of 1 %, day curve ±80 %", moment: |i, _| steady(0.02 * tide(i), 0.01 * tide(i)), ..WORSE },
-    Cell { name: "2× of 1 %, a third of the scrapes missing", moment: |_, rng| Moment { gap: rng.f64() < 0.33, ..steady(0.02, 0.01) }, ..WORSE },
+    Cell {
+        name: "2× of 1 %, a third of the scrapes missing",
+        moment: |_, rng| Moment { gap: rng.f64() < 0.33, ..steady(0.02, 0.01) },
+        ..WORSE
+    },
     Cell { name: "5× of 1 % from the tenth minute on", moment: |i, _| steady(if i < 120 { 0.01 } else { 0.05 }, 0.01), ..WORSE },
     // Of log-normal latencies so many lie over the old side's p95.
     Cell { name: "1.5× the latency", latency: 1.5, moment: |_, _| Moment { slow: [0.128, SLOW], ..steady(0.01, 0.01) }, ..WORSE },

@@ -57,21 +57,20 @@ impl Contest {
         rollout.analyses.clear();
         // Pods are ready in all of these releases.
         rollout.tracks.iter_mut().for_each(|t| t.ready = t.desired);
-        let rules = PRESETS.iter().flat_map(|p| preset(p.name).unwrap()).collect();
+        let rules = PRESETS.iter().flat_map(|p| preset(p.name).unwrap()).filter(|r| r.effect == Effect::Abort).collect();
         Self { rules, settings: Settings::default(), rollout }
     }
 
     pub fn play(&self, cell: &Cell, seed: u64) -> Vec<Outcome> {
         let mut rng = fastrand::Rng::with_seed(seed * 1_000_003 + cell.name.len() as u64);
         let mut trial = Trial::new("new", "old", Some(start()));
-        let mut ruled = Trial::new("new", "old", Some(start()));
         let mut lines = Lines::default();
         // A minute of the old side alone: what rules call the start.
         for _ in 0..WINDOW {
             lines.push([Ticked::default(), tick(cell, &(cell.moment)(0, &mut rng), 1, &mut rng)]);
         }
         let mut metrics = lines.metrics(cell, start(), &mut rng);
-        ruled.watch(&self.rules, &self.rollout, &metrics);
+        trial.watch(&self.rules, &self.rollout, &metrics);
         let mut outcomes: Vec<Outcome> = JUDGES.iter().map(|judge| Outcome { judge, called: None }).collect();
         let mut requests = 0.0;
         for i in 0..TICKS {
@@ -89,19 +88,20 @@ impl Contest {
             seen.from -= TimeDelta::milliseconds((lines.missed as f64 * TICK * 1000.0) as i64);
             lines.missed = 0;
             trial.take(&seen, Some(0.1));
-            ruled.take(&seen, Some(0.1));
             lines.push(sides);
             let history = std::mem::take(&mut metrics.history);
             metrics = RolloutMetrics { history, ..lines.metrics(cell, seen.to, &mut rng) };
             lines.remember(&mut metrics);
-            ruled.watch(&self.rules, &self.rollout, &metrics);
+            trial.watch(&self.rules, &self.rollout, &metrics);
             let case = Case { metrics: Some(&metrics), trial: Some(&trial), ..Case::under(&self.settings, &self.rollout, seen.to) };
             let now = Some(((i + 1) as f64 * TICK, requests));
             let worse = (trial.failing.is_worse() || trial.slow.is_worse()) && judge(&case).is == Advice::Abort;
             for outcome in outcomes.iter_mut().filter(|o| o.called.is_none()) {
-                let trips = self.rules.iter().zip(&ruled.rules).any(|(rule, standing)| {
-                    standing.tripped && rule.effect == Effect::Abort && rule.name.split(':').next() == Some(outcome.judge)
-                });
+                let trips = self
+                    .rules
+                    .iter()
+                    .zip(&trial.rules)
+                    .any(|(rule, standing)| standing.tripped && rule.name.split(':').next() == Some(outcome.judge));
                 if trips || outcome.judge == JUDGES[0] && worse {
                     outcome.called = now;
                 }
@@ -161,7 +161,8 @@ impl Lines {
                 return TrackReadings { rate: Reading::Value(0.0), errors: Reading::NoTraffic, ..TrackReadings::default() };
             }
             // A quantile of so many requests is off by about as much.
-            let mut quantile = |z: f64, error: f64| Reading::Value(latency * MEDIAN * (SPREAD * (z + error / all.sqrt() * normal(rng))).exp());
+            let mut quantile =
+                |z: f64, error: f64| Reading::Value(latency * MEDIAN * (SPREAD * (z + error / all.sqrt() * normal(rng))).exp());
             TrackReadings {
                 rate: Reading::Value(all / (WINDOW as f64 * TICK)),
                 errors: Reading::Value(bad / all),

@@ -30,7 +30,8 @@ fn main() {
         return;
     }
     let began = Instant::now();
-    let results: Vec<(&Cell, Vec<Outcome>)> = CELLS.iter().map(|cell| (cell, played(cell))).collect();
+    let said = |cell: &Cell| drop(writeln!(std::io::stderr(), "{:>4.0} s  {}", began.elapsed().as_secs_f64(), cell.name));
+    let results: Vec<(&Cell, Vec<Outcome>)> = CELLS.iter().inspect(|cell| said(cell)).map(|cell| (cell, played(cell))).collect();
     let table = table(&results);
     let took = began.elapsed().as_secs_f64();
     let _ = writeln!(std::io::stdout(), "{table}\n{} releases in {took:.0} s", RUNS as usize * CELLS.len());

@@ -1,7 +1,7 @@
 //! False alarms over a whole release, and what is found how soon.
 
-use super::release::{Play, SAME};
-use rolltop::verdict::trial::ALPHA;
+use super::release::{Play, SAME, block, counts, start};
+use rolltop::verdict::{Strand, Trial, trial::ALPHA};
 
 const RUNS: u64 = 400;
 
@@ -43,6 +43,44 @@ fn what_is_worse_is_found() {
     ] {
         let (found, median) = play.alarms(RUNS / 2);
         assert!(found >= share && median <= seconds, "{name}: {found} found, after {median} s");
+    }
+}
+
+/// The expectation of what one block makes of the odds, over everything that can happen in it.
+fn expected(before: &Trial, sizes: (u32, u32), shares: (f64, f64), odds: fn(&Strand) -> f64) -> f64 {
+    let chance = |n: u32, p: f64, k: u32| {
+        let ways: f64 = (0..k).map(|i| f64::from(n - i) / f64::from(i + 1)).product();
+        ways * p.powi(k as i32) * (1.0 - p).powi((n - k) as i32)
+    };
+    let (new, old) = sizes;
+    let outcomes = (0..=new).flat_map(|i| (0..=old).map(move |j| (i, j)));
+    let after = |(i, j): (u32, u32)| {
+        let mut trial = before.clone();
+        trial.take(&block(200, counts(new.into(), i.into()), counts(old.into(), j.into())), None);
+        chance(new, shares.0, i) * chance(old, shares.1, j) * odds(&trial.failing)
+    };
+    outcomes.map(after).sum::<f64>() / odds(&before.failing)
+}
+
+/// What the honesty of every look rests on, exactly: with shares that are no worse, no block raises the odds on average.
+#[test]
+fn on_average_no_block_raises_the_odds() {
+    let fresh = Trial::new("new", "old", Some(start()));
+    let mut seasoned = fresh.clone();
+    SAME.blocks(1)[..60].iter().for_each(|block| seasoned.take(block, None));
+    for trial in [&fresh, &seasoned] {
+        for sizes in [(1, 1), (3, 9), (9, 3), (6, 20)] {
+            for share in [0.001, 0.01, 0.05, 0.2, 0.5, 0.9, 0.999] {
+                for new in [share, share / 2.0] {
+                    let e = expected(trial, sizes, (new, share), Strand::odds);
+                    assert!(e <= 1.0 + 1e-9, "worse: {e} at {new}, {share} of {sizes:?}");
+                }
+                for new in [share * 1.5 + 0.001, share * 2.0 + 0.01].into_iter().filter(|p| *p < 1.0) {
+                    let e = expected(trial, sizes, (new, share), Strand::odds_as_good);
+                    assert!(e <= 1.0 + 1e-9, "as good: {e} at {new}, {share} of {sizes:?}");
+                }
+            }
+        }
     }
 }
 

@@ -124,7 +124,8 @@ times = 0
 
 #[test]
 fn the_rule_of_the_example_says_what_it_means() {
-    let example: String = rolltop::config::fields::example().lines().filter_map(|l| l.strip_prefix("## ")).map(|l| format!("{l}\n")).collect();
+    let example: String =
+        rolltop::config::fields::example().lines().filter_map(|l| l.strip_prefix("## ")).map(|l| format!("{l}\n")).collect();
     let rules = load(&example).unwrap();
     let own = rules.last().unwrap();
     assert_eq!((rules.len(), own.lasting.as_secs(), own.requests, own.hours), (4, 120, 500.0, Some((480, 1080))));
