@@ -34,6 +34,8 @@
 //! - Whether GitOps takes a write back is said once for all engines, from the write itself ([`engine::gitops`]).
 //! - Two questions are asked while a card is read that are no dry run of a patch: a gate that would be opened through the
 //!   API server's proxy ([`engine::Call`]), and pods that users would be sent to ([`engine::Probe`]).
+//! - The verdict's requests are counted, not read off rates: one range query a refresh subtracts counters of all releases in
+//!   flight from what they were a step before, so that blocks never share a request ([`prometheus::counting`]).
 //! - All tasks tell the time by [`clock`], which `rolltop demo --speed` scales; views and engines still get `now`.
 //! - [`demo`] is a cluster in the process: a store under an API server's rules, controllers over it in virtual time,
 //!   a traffic model and a Prometheus, all behind loopback HTTP. Nothing outside that room knows of it. Its token also

@@ -10,7 +10,7 @@ use rolltop::{
 };
 use serde_json::{Value, json};
 
-use crate::kit::{Scene, allows, apply, changed, holds_once, never_panics, object, ops, reads_like};
+use crate::kit::{Picture, Scene, allows, apply, changed, holds_once, list, never_panics, object, ops, reads_like};
 
 const ENGINE: &dyn Engine = &KNATIVE;
 
@@ -236,18 +236,67 @@ fn what_is_wrong_is_told() {
     assert_eq!(plan.warnings.first().map(|n| n.severity), Some(Severity::Danger), "an unready revision must be confirmed");
 }
 
-/// Knative does nothing of a list in which one revision, if only under a tag, is not ready.
+/// Knative does nothing of a list in which one revision, if only under a tag, is not ready: an abort must not stop at that.
 #[test]
-fn a_tag_on_a_revision_that_is_not_ready_is_told_before_anybody_trusts_an_abort() {
+fn an_abort_takes_the_tags_with_it_that_would_hold_users_where_they_are() {
     let mut sick = items("split");
     sick[2] = revision("web-2", "app:v2", 2, "False");
+    let tagged = |all: Vec<Value>| {
+        with(all, |s| {
+            let tags = [
+                json!({"tag": "next", "latestRevision": true, "percent": 0}),
+                json!({"tag": "old", "revisionName": "web-1", "percent": 0}),
+            ];
+            s["spec"]["traffic"].as_array_mut().unwrap().extend(tags);
+        })
+    };
     assert!(scene_of(&sick).plan(&Intent::Abort).unwrap().warnings.is_empty(), "the list names it no more");
-    let tagged = with(sick, |s| {
-        let tag = json!({"tag": "next", "latestRevision": true, "percent": 0});
-        s["spec"]["traffic"].as_array_mut().unwrap().push(tag);
-    });
-    let warnings = scene_of(&tagged).plan(&Intent::Abort).unwrap().warnings;
-    assert!(warnings.iter().any(|w| w.severity == Severity::Danger && w.text.contains("web-2 is not ready")), "{warnings:?}");
+    let plan = scene_of(&tagged(sick.clone())).plan(&Intent::Abort).unwrap();
+    let old = json!({"tag": "old", "revisionName": "web-1", "latestRevision": false, "percent": 100});
+    assert_eq!(ops(&plan), [format!("add /spec/traffic [{old}]")]);
+    assert!(plan.changes.iter().any(|c| c.field.contains("tag next") && c.to.contains("removed")), "{:?}", plan.changes);
+    assert!(plan.warnings.iter().any(|w| w.severity == Severity::Warning && w.text.contains("web-2 is not ready")), "{:?}", plan.warnings);
+    // The fleet knows no revisions, and what the Service says of its latest.
+    let far = with(tagged(sick.clone())[..1].to_vec(), |s| fails(s, "ConfigurationsReady"));
+    assert_eq!(ops(&scene_of(&far).plan(&Intent::Abort).unwrap()), ops(&plan));
+    // Who asks for a share keeps the addresses, and is told.
+    let weight = scene_of(&tagged(sick)).plan(&Intent::SetWeight { percent: 50 }).unwrap();
+    assert!(weight.warnings.iter().any(|w| w.severity == Severity::Danger && w.text.contains("no user is moved")), "{:?}", weight.warnings);
+    assert!(ops(&scene_of(&tagged(items("split"))).plan(&Intent::Abort).unwrap())[0].contains("next"), "one that is ready stays");
+}
+
+/// As Knative Serving 0.47's own controllers left it, users on their way.
+#[test]
+fn what_was_recorded_reads_like_this() {
+    const SCENES: [(&str, Picture<'_>, &[(&str, f64)]); 5] = [
+        ("failed", (P::Failing, Some(W::Human), "web-00003 does not get ready", None, "users stay"), &[("web-00001", 1.0)]),
+        (
+            "programming",
+            (P::Progressing, Some(W::Controller), "being moved", Some(V::Abort), "follows"),
+            &[("web-00001", 0.8), ("web-00004", 0.2)],
+        ),
+        (
+            "split",
+            (P::Waiting, Some(W::Human), "20 % of the users", Some(V::Abort), "until someone"),
+            &[("web-00001", 0.8), ("web-00004", 0.2)],
+        ),
+        ("gradual", (P::Progressing, Some(W::Controller), "being moved", Some(V::Abort), "follows"), &[]),
+        ("aborted", (P::Paused, Some(W::Human), "web-00005 has no users", None, "until someone"), &[("web-00004", 1.0)]),
+    ];
+    for (name, picture, shares) in SCENES {
+        let all = list(&format!("knative/{name}"));
+        let (revisions, others): (Vec<Value>, Vec<Value>) = all.into_iter().partition(|item| item["kind"] == "Revision");
+        let mut scene = Scene::of(ENGINE, &others);
+        revisions.iter().for_each(|r| scene.objects.put(object(&rolltop::engine::knative::REVISION, r)));
+        let ro = scene.model();
+        reads_like(name, &ro, picture);
+        for (revision, share) in shares {
+            let track = ro.tracks.iter().find(|t| *t.hash == **revision).unwrap_or_else(|| panic!("{name}: no {revision}"));
+            assert_eq!((track.traffic.applied, track.ready > 0), (Some(*share), true), "{name}: {revision}");
+        }
+        let live: f64 = ro.tracks.iter().filter_map(|t| t.traffic.applied).sum();
+        assert!((live - 1.0).abs() < 1e-9, "{name}: {:?}", ro.tracks);
+    }
 }
 
 /// With a mesh every revision is a Deployment of its own.

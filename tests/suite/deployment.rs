@@ -49,7 +49,7 @@ async fn a_roll_is_paused_midway_and_resumed_to_its_end() {
     let fx = rig.fixtures(&ns);
     halfway(&fx).await;
     let app = open(rig, &ns);
-    app.shows(&["deployment rolling", "PROGRESSING", "2 of 4 pods are new", "pods decide: +1 -1 of 4 at once"]);
+    app.shows(&["deployment rolling", "PROGRESSING", "2 of 4 pods are new", "pods, +1 -1 of 4 at once"]);
     app.press(" ");
     app.shows(&["Pause", "now 2 new and 3 old pods", "accepted"]);
     app.confirm();

@@ -57,26 +57,37 @@ impl<'a> Ask<'_, 'a> {
         self.edit().same(TRAFFIC).set(TRAFFIC, targets.into()).write()
     }
 
-    /// Knative moves nobody while one of the targets, if only a tag's, is a revision that is not ready.
-    fn stuck(&self, targets: &[Value]) -> Option<String> {
-        let named = targets.iter().map(|t| t["revisionName"].as_str().unwrap_or(self.f.latest()));
-        let bad = named.filter_map(|name| self.f.revision(name)).find(|r| r.ready == "False")?;
-        Some(format!("{} is not ready, and no user is moved while a target or a tag names it: {}", bad.name, bad.why))
+    /// Why no user can be sent to a revision: then Knative does nothing at all of a list that names it, if only under a tag.
+    fn unready(&self, name: &str) -> Option<String> {
+        let f = self.f;
+        let latest = (name == f.latest() && name == f.created()).then(|| f.failed("ConfigurationsReady")).flatten();
+        match f.revision(name) {
+            Some(revision) if revision.ready == "False" => Some(format!("{name} is not ready: {}", revision.why)),
+            None if !f.revisions.is_empty() => Some(format!("{name} is gone")),
+            _ => latest.map(|condition| format!("{name} is not ready: {}", condition.message)),
+        }
     }
 
-    /// All users to one revision, whatever becomes of the others.
+    fn named<'t>(&'t self, target: &'t Value) -> &'t str {
+        target["revisionName"].as_str().unwrap_or(self.f.latest())
+    }
+
+    /// All users to one revision, whatever becomes of the others: an address that would keep them where they are goes.
     fn all_to(&self, sentence: String, name: &str, back: String) -> Draft {
-        let targets = targets(self.f, &[(name, 100)]);
-        let stuck = self.stuck(&targets);
-        let draft = Draft::new(sentence, self.traffic(targets), self.rolled(), format!("all users are on {name}"), back).change(
-            "traffic",
-            self.words(),
-            format!("{name} 100 %"),
-        );
-        match stuck {
-            Some(text) => draft.warn(Severity::Danger, true, text),
-            None => draft,
-        }
+        let holds_up = |target: &Value| target["percent"] == 0 && self.unready(self.named(target)).is_some();
+        let (gone, kept): (Vec<Value>, Vec<Value>) = targets(self.f, &[(name, 100)]).into_iter().partition(holds_up);
+        let draft = Draft::new(sentence, self.traffic(kept), self.rolled(), format!("all users are on {name}"), back)
+            .change("traffic", self.words(), format!("{name} 100 %"))
+            .warn(Severity::Danger, self.unready(name).is_some(), self.unready(name).unwrap_or_default());
+        gone.iter().fold(draft, |draft, target| {
+            let tag = target["tag"].as_str().unwrap_or_default();
+            let why = self.unready(self.named(target)).unwrap_or_default();
+            draft.change(&format!("tag {tag}"), self.named(target), "removed").warn(
+                Severity::Warning,
+                true,
+                format!("the address {tag} goes, as no user is moved while it is there: {why}"),
+            )
+        })
     }
 
     /// What users get, in words: `web-2 20 %, web-1 80 %`.
@@ -102,12 +113,12 @@ impl<'a> Ask<'_, 'a> {
     fn shift(&self, sentence: String, targets: Vec<Value>, to: String, back: String) -> Draft {
         let f = self.f;
         let dropped = f.live().values().filter(|p| **p > 0).count() > 2;
-        let stuck = self.stuck(&targets);
+        let stuck = targets.iter().find_map(|target| self.unready(self.named(target)));
         let draft = Draft::new(sentence, self.traffic(targets), self.rolled(), "the route does what is asked", back)
             .change("traffic", self.words(), to)
             .warn(Severity::Warning, dropped, "more than two revisions have users: the others get none after this");
         match stuck {
-            Some(text) => draft.warn(Severity::Danger, true, text),
+            Some(why) => draft.warn(Severity::Danger, true, format!("no user is moved while a target or a tag is not ready: {why}")),
             None => draft,
         }
     }

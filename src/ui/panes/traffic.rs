@@ -42,7 +42,7 @@ pub fn shares(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let why = if why.is_empty() { "not known" } else { &why };
     let by_pods = known.rollout.router.is_none() && matches!(known.rollout.strategy, Strategy::Canary | Strategy::Rolling);
     let not_applied = match known.rollout.surge {
-        Some(Surge { more, fewer, of }) if by_pods => format!("pods decide: +{more} -{fewer} of {of} at once"),
+        Some(Surge { more, fewer, of }) if by_pods => format!("pods, +{more} -{fewer} of {of} at once"),
         _ if by_pods => "no router: pods decide".into(),
         _ => "not known".into(),
     };
