@@ -268,6 +268,13 @@ impl Rollout {
         self.tracks.iter().fold((0, 0), |(r, d), t| (r + t.ready, d + t.desired))
     }
 
+    /// Ready and wanted pods of the side to watch: the new one while something moves. `None` where only an open rollout
+    /// knows its pods.
+    pub fn ready_to_watch(&self) -> Option<(u32, u32)> {
+        let counts = self.new_side().map_or_else(|| self.ready(), |t| (t.ready, t.desired));
+        (self.detailed || counts != (0, 0)).then_some(counts)
+    }
+
     /// The loudest notice.
     pub fn alarm(&self) -> Option<&Notice> {
         self.notices.iter().max_by_key(|n| n.severity)

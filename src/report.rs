@@ -170,7 +170,7 @@ pub fn table(state: &State, shown: &[&Known]) -> String {
 
 fn row(state: &State, known: &Known) -> [String; 8] {
     let r = &known.rollout;
-    let (ready, desired) = r.new_side().map_or_else(|| r.ready(), |t| (t.ready, t.desired));
+    let ready = r.ready_to_watch().map_or("-".into(), |(ready, wanted)| format!("{ready}/{wanted}"));
     let step = r
         .steps
         .current
@@ -189,7 +189,7 @@ fn row(state: &State, known: &Known) -> [String; 8] {
         r.phase.name().into(),
         step,
         traffic,
-        format!("{ready}/{desired}"),
+        ready,
         errors,
         r.phase_detail.to_string(),
     ]

@@ -129,12 +129,7 @@ pub const FIELDS: &[Field] = &[
         "where every attempt is recorded, instead of the XDG state folder",
     ),
     field("verdict.test", Kind::Bool, "true", "whether the test has a say, or the rules alone"),
-    field(
-        "verdict.presets",
-        Kind::List,
-        "[]",
-        "rules people know: relative, baseline, absolute, slo, alerts, flagger, argo, kayenta",
-    ),
+    field("verdict.presets", Kind::List, "[]", "rules people know: relative, baseline, absolute, slo, alerts, flagger, argo, kayenta"),
     unset("rules", Kind::Rules, RULES, "guard rules"),
     field(
         "stepper.phases",

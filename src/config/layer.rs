@@ -132,8 +132,11 @@ impl Reader<'_> {
     /// Words by setting, each with its place; numbers are taken as they are written.
     fn rules(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
         let at = value.span().start;
-        let tables: Option<Vec<_>> =
-            value.get_ref().as_array().map(|all| all.iter().map(|one| one.get_ref().as_table().map(|t| (one.span().start, t))).collect::<Option<_>>()).unwrap_or_default();
+        let tables: Option<Vec<_>> = value
+            .get_ref()
+            .as_array()
+            .map(|all| all.iter().map(|one| one.get_ref().as_table().map(|t| (one.span().start, t))).collect::<Option<_>>())
+            .unwrap_or_default();
         let Some(tables) = tables else { return self.wrong(at, format!("{} must be {}", field.path, field.expects())) };
         let mut rules = Vec::new();
         for (at, table) in tables {

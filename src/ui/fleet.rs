@@ -305,9 +305,10 @@ fn traffic(ctx: &Ctx<'_>, known: &Known) -> Cell {
 }
 
 fn ready(ctx: &Ctx<'_>, known: &Known) -> Cell {
-    // While something moves, the new side's pods are the ones to watch.
-    let (ready, wanted) = known.rollout.new_side().map_or_else(|| known.rollout.ready(), |t| (t.ready, t.desired));
-    (format!("{ready}/{wanted}"), if ready < wanted { ctx.ink.warn } else { ctx.ink.plain })
+    match known.rollout.ready_to_watch() {
+        Some((ready, wanted)) => (format!("{ready}/{wanted}"), if ready < wanted { ctx.ink.warn } else { ctx.ink.plain }),
+        None => (glyphs::DASH.into(), ctx.ink.dim),
+    }
 }
 
 fn errors(ctx: &Ctx<'_>, known: &Known) -> Cell {

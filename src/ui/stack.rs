@@ -198,12 +198,12 @@ fn one_line(ctx: &Ctx<'_>, known: &Known) -> Words {
     let (sign, style) = fleet::sign(ctx, known);
     let r = &known.rollout;
     let stale = super::links::stale(ctx);
-    let (ready, wanted) = r.new_side().map_or_else(|| r.ready(), |t| (t.ready, t.desired));
+    let pods = r.ready_to_watch().map(|(ready, wanted)| format!(" {ready}/{wanted}")).unwrap_or_default();
     let share = fleet::new_share(known).filter(|_| r.in_flight()).map(|s| format!(" {}", format::share(s))).unwrap_or_default();
     let mut out = Writer::new()
         .put(format!("{}{sign} ", if stale { "~" } else { "" }), style)
         .put(r.id.path(), ctx.ink.strong)
-        .put(format!(" {}{share} {ready}/{wanted}", r.phase.name()), ctx.ink.plain);
+        .put(format!(" {}{share}{pods}", r.phase.name()), ctx.ink.plain);
     if let Some(metrics) = ctx.metrics(known) {
         out = out.put(" err ", ctx.ink.dim).append(error_words(ctx, metrics, fleet::main_side(known)));
     }

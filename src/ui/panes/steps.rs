@@ -52,9 +52,9 @@ fn none(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     if steps > 0 {
         return vec![line::fit(line::words(not_begun(known, steps), ctx.ink.dim), width)];
     }
-    let (ready, wanted) = known.rollout.new_side().map_or_else(|| known.rollout.ready(), |t| (t.ready, t.desired));
-    let pods = if known.rollout.in_flight() { "new pods" } else { "pods" };
-    let text = format!("{} has no steps; {ready} of {wanted} {pods} are ready", known.rollout.strategy.name());
+    let kind = if known.rollout.in_flight() { "new pods" } else { "pods" };
+    let pods = known.rollout.ready_to_watch().map(|(ready, wanted)| format!("; {ready} of {wanted} {kind} are ready")).unwrap_or_default();
+    let text = format!("{} has no steps{pods}", known.rollout.strategy.name());
     format::wrap(&text, width).into_iter().map(|l| line::words(l, ctx.ink.dim)).collect()
 }
 

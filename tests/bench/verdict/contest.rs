@@ -27,6 +27,8 @@ pub const JUDGES: [&str; 9] = ["the test", "relative", "baseline", "absolute", "
 
 /// Ticks of a reading's window: a minute.
 const WINDOW: usize = 12;
+/// Ticks before the release begins.
+const BEFORE: usize = 60;
 /// The old side's latencies: median, and the spread of their logarithm.
 const MEDIAN: f64 = 0.067;
 const SPREAD: f64 = 0.8;
@@ -63,13 +65,16 @@ impl Contest {
 
     pub fn play(&self, cell: &Cell, seed: u64) -> Vec<Outcome> {
         let mut rng = fastrand::Rng::with_seed(seed * 1_000_003 + cell.name.len() as u64);
-        let mut trial = Trial::new("new", "old", Some(start()));
+        let began = start() + TimeDelta::seconds((BEFORE as f64 * TICK) as i64);
+        let mut trial = Trial::new("new", "old", Some(began));
         let mut lines = Lines::default();
-        // A minute of the old side alone: what rules call the start.
-        for _ in 0..WINDOW {
-            lines.push([Ticked::default(), tick(cell, &(cell.moment)(0, &mut rng), 1, &mut rng)]);
+        // Minutes of the old side alone, which rolltop asks for when a release begins: what rules call the start.
+        for i in 0..BEFORE {
+            let old = tick(cell, &(cell.moment)(0, &mut rng), 1, &mut rng);
+            lines.push([Ticked::default(), old]);
+            trial.take(&block(i, None, counts(old, 1.0)), None);
         }
-        let mut metrics = lines.metrics(cell, start(), &mut rng);
+        let mut metrics = lines.metrics(cell, began, &mut rng);
         trial.watch(&self.rules, &self.rollout, &metrics);
         let mut outcomes: Vec<Outcome> = JUDGES.iter().map(|judge| Outcome { judge, called: None }).collect();
         let mut requests = 0.0;
@@ -84,7 +89,7 @@ impl Contest {
             }
             let sides = lines.with_owed(sides);
             let [new, old] = [0, 1].map(|side| counts(sides[side], moment.counted[side]));
-            let mut seen = block(i, new, old);
+            let mut seen = block(BEFORE + i, new, old);
             seen.from -= TimeDelta::milliseconds((lines.missed as f64 * TICK * 1000.0) as i64);
             lines.missed = 0;
             trial.take(&seen, Some(0.1));
