@@ -8,7 +8,7 @@
 #[allow(dead_code)]
 mod term;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use term::{Program, Term};
@@ -56,9 +56,19 @@ fn the_terminal_is_never_asked_anything() {
 
 /// The bytes that give a terminal back: main screen, visible cursor, no paste mode.
 fn restored(term: &Term) -> bool {
-    let raw = term.raw();
-    let last = |sequence: &[u8]| raw.windows(sequence.len()).rposition(|w| w == sequence);
-    last(b"\x1b[?1049l") > last(b"\x1b[?1049h") && last(b"\x1b[?25h") > last(b"\x1b[?25l") && last(b"\x1b[?2004l") > last(b"\x1b[?2004h")
+    let all_given_back = || {
+        let raw = term.raw();
+        let last = |sequence: &[u8]| raw.windows(sequence.len()).rposition(|w| w == sequence);
+        last(b"\x1b[?1049l") > last(b"\x1b[?1049h")
+            && last(b"\x1b[?25h") > last(b"\x1b[?25l")
+            && last(b"\x1b[?2004l") > last(b"\x1b[?2004h")
+    };
+    // The process may be gone before its last bytes have been read here.
+    let until = Instant::now() + Duration::from_secs(2);
+    while !all_given_back() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    all_given_back()
 }
 
 #[test]

@@ -55,7 +55,8 @@ fn table(results: &[(&Cell, Vec<Outcome>)]) -> String {
     let mut out = String::new();
     let heads = || JUDGES.iter().map(|j| format!(" {j} |")).collect::<String>();
     let rule = || "---|".repeat(JUDGES.len() + 1);
-    let _ = writeln!(out, "**Not worse: releases that were called worse, per cent (lower is better).**\n\n| release |{}\n|{}", heads(), rule());
+    let _ =
+        writeln!(out, "**Not worse: releases that were called worse, per cent (lower is better).**\n\n| release |{}\n|{}", heads(), rule());
     for (cell, outcomes) in results.iter().filter(|(cell, _)| !cell.worse) {
         let _ = writeln!(out, "| {} |{}", cell.name, JUDGES.iter().map(|j| format!(" {} |", share(of(outcomes, j)))).collect::<String>());
     }
