@@ -268,8 +268,8 @@ fn an_abort_takes_the_tags_with_it_that_would_hold_users_where_they_are() {
 /// As Knative Serving 0.47's own controllers left it, users on their way.
 #[test]
 fn what_was_recorded_reads_like_this() {
-    type Scene = (&'static str, Picture<'static>, &'static [(&'static str, f64)]);
-    const SCENES: [Scene; 5] = [
+    type Told = (&'static str, Picture<'static>, &'static [(&'static str, f64)]);
+    const SCENES: [Told; 5] = [
         ("failed", (P::Failing, Some(W::Human), "web-00003 does not get ready", None, "users stay"), &[("web-00001", 1.0)]),
         (
             "programming",
