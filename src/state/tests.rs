@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    cluster::decode,
     config::keys,
     engine::{ENGINES, Plan},
     guard::Grant,
@@ -17,7 +18,7 @@ use crate::{
         metrics::{Block, Counts, Reading},
     },
     msg::{Body, Check, Findings, Msg, Outcome},
-    object::{Meta, Object, OwnerRef, Resource, kinds},
+    object::{Object, Resource, kinds},
 };
 
 const ROUTER_PAUSED: &str = include_str!("../../tests/fixtures/argo/canary-router-paused-at-step.json");
@@ -37,19 +38,7 @@ const READ: [&Resource; 6] = [&kinds::ROLLOUT, &kinds::REPLICA_SET, &kinds::POD,
 
 fn object(value: &Value) -> Option<Object> {
     let resource = READ.into_iter().find(|r| value["kind"] == r.kind)?;
-    let meta = &value["metadata"];
-    let text = |v: &Value| Text::from(v.as_str().unwrap_or_default());
-    let owner = meta["ownerReferences"].get(0).map(|o| OwnerRef { kind: text(&o["kind"]), name: text(&o["name"]), uid: text(&o["uid"]) });
-    let meta = Meta {
-        namespace: text(&meta["namespace"]),
-        name: text(&meta["name"]),
-        uid: text(&meta["uid"]),
-        resource_version: text(&meta["resourceVersion"]),
-        generation: meta["generation"].as_i64().unwrap_or(0),
-        owner,
-        ..Meta::default()
-    };
-    Some(Object::new(resource, meta, value.to_string(), None, ""))
+    decode::object(resource, value.to_string().as_bytes()).ok()
 }
 
 fn items(list: &str) -> Vec<Value> {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rolltop::{
+    cluster::decode,
     engine::{Engine, Patch, argo::ARGO},
     intent::Intent,
-    object::{Meta, Object, Objects, OwnerRef, Resource, kinds},
+    object::{Object, Objects, Resource, kinds},
 };
 use serde_json::{Value, json};
 
@@ -253,21 +254,5 @@ fn object(value: &Value) -> Option<Object> {
     let known: [&Resource; 7] =
         [&kinds::ROLLOUT, &kinds::ANALYSIS_RUN, &kinds::EXPERIMENT, &kinds::REPLICA_SET, &kinds::DEPLOYMENT, &kinds::POD, &kinds::SERVICE];
     let resource = known.into_iter().find(|kind| value["kind"] == kind.kind)?;
-    let meta = &value["metadata"];
-    let text = |value: &Value| value.as_str().unwrap_or_default().into();
-    let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
-    let owner = meta["ownerReferences"].as_array().and_then(|owners| owners.iter().find(|owner| owner["controller"] == true));
-    let meta = Meta {
-        namespace: text(&meta["namespace"]),
-        name: text(&meta["name"]),
-        uid: text(&meta["uid"]),
-        resource_version: text(&meta["resourceVersion"]),
-        generation: meta["generation"].as_i64().unwrap_or_default(),
-        created: time(&meta["creationTimestamp"]),
-        deleting: time(&meta["deletionTimestamp"]),
-        owner: owner.map(|owner| OwnerRef { kind: text(&owner["kind"]), name: text(&owner["name"]), uid: text(&owner["uid"]) }),
-        writers: Vec::new(),
-    };
-    let pod_labels = value["spec"]["template"]["metadata"]["labels"].to_string();
-    Some(Object::new(resource, meta, value.to_string(), None, &pod_labels))
+    decode::object(resource, value.to_string().as_bytes()).ok()
 }

@@ -3,10 +3,11 @@
 use std::{fs, path::Path};
 
 use rolltop::{
+    cluster::decode,
     engine::{Engine, Patch, Plan, Refusal, argo::ARGO},
     intent::Intent,
-    model::{Rollout, Text, Time},
-    object::{Meta, Object, Objects, OwnerRef, Resource, kinds},
+    model::{Rollout, Time},
+    object::{Object, Objects, Resource, kinds},
 };
 use serde_json::Value;
 
@@ -91,23 +92,7 @@ pub fn now() -> Time {
 
 pub fn object(value: &Value) -> Option<Object> {
     let resource = KINDS.iter().find(|k| value["kind"] == k.kind)?;
-    let meta = &value["metadata"];
-    let text = |v: &Value| Text::from(v.as_str().unwrap_or(""));
-    let time = |v: &Value| v.as_str().and_then(|t| t.parse().ok());
-    let owner = meta["ownerReferences"].as_array().and_then(|o| o.iter().find(|r| r["controller"] == true));
-    let meta = Meta {
-        namespace: text(&meta["namespace"]),
-        name: text(&meta["name"]),
-        uid: text(&meta["uid"]),
-        resource_version: text(&meta["resourceVersion"]),
-        generation: meta["generation"].as_i64().unwrap_or(0),
-        created: time(&meta["creationTimestamp"]),
-        deleting: time(&meta["deletionTimestamp"]),
-        owner: owner.map(|r| OwnerRef { kind: text(&r["kind"]), name: text(&r["name"]), uid: text(&r["uid"]) }),
-        writers: Vec::new(),
-    };
-    let pod_labels = value["spec"]["template"]["metadata"]["labels"].to_string();
-    Some(Object::new(resource, meta, value.to_string(), None, &pod_labels))
+    decode::object(resource, value.to_string().as_bytes()).ok()
 }
 
 /// Applies a plan's writes to the objects they name, as the API server would: `test null` passes for an

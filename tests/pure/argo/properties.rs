@@ -53,8 +53,8 @@ pub fn mutate(items: &mut [Value], edits: &[(usize, usize, usize)]) {
         let mut all = Vec::new();
         paths(target, String::new(), &mut all);
         let path = &all[path % all.len()];
-        // Without a kind it would not be this object any more.
-        if !path.is_empty() && path != "/kind" {
+        // Without a kind it would not be this object any more, without a uid no reader would take it.
+        if !["", "/kind", "/metadata", "/metadata/uid"].contains(&&**path) {
             *target.pointer_mut(path).unwrap() = odd[value % odd.len()].clone();
         }
     }

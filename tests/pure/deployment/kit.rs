@@ -4,14 +4,17 @@ use std::{fs, path::Path};
 
 use rolltop::{
     cluster::decode,
-    engine::{Engine, Patch, Plan, Refusal, deployment::DEPLOYMENT},
+    engine::{Engine, Plan, Refusal, deployment::DEPLOYMENT},
     intent::Intent,
     model::Rollout,
     object::{Object, Objects, kinds},
 };
 use serde_json::Value;
 
-use crate::argo::kit::{now, object};
+use crate::{
+    argo::kit::{now, object},
+    kit,
+};
 
 pub const NAMES: [&str; 4] = ["deadline-exceeded", "paused-mid-roll", "pods-failing", "progressing"];
 
@@ -62,23 +65,6 @@ fn autoscaler(item: &Value) -> Option<Object> {
     decode::object(&kinds::AUTOSCALER, item.to_string().as_bytes()).ok().filter(|_| item["kind"] == kinds::AUTOSCALER.kind)
 }
 
-/// As the API server does it: a test for `null` passes for an absent member, not for one with an absent parent, and every
-/// change of the spec is a new generation.
 pub fn apply(items: &[Value], plan: &Plan) -> Result<Vec<Value>, String> {
-    let mut items = items.to_vec();
-    let target = root(&mut items);
-    let before = target.clone();
-    let Patch::Json(ops) = &plan.writes[0].patch;
-    let absent = |op: &Value| {
-        let path = op["path"].as_str().unwrap();
-        let parent = path.rsplit_once('/').unwrap().0;
-        op["op"] == "test" && op["value"].is_null() && before.pointer(path).is_none() && before.pointer(parent).is_some()
-    };
-    let ops: Vec<Value> = ops.iter().filter(|op| !absent(op)).cloned().collect();
-    let patch: json_patch::Patch = serde_json::from_value(Value::Array(ops)).unwrap();
-    json_patch::patch(target, &patch).map_err(|e| e.to_string())?;
-    if target["spec"] != before["spec"] {
-        target["metadata"]["generation"] = (before["metadata"]["generation"].as_i64().unwrap() + 1).into();
-    }
-    Ok(items)
+    kit::apply(&DEPLOYMENT, items, plan)
 }

@@ -1,6 +1,7 @@
 //! What is shown: every recorded phase, weights from the route, gates, parts.
 
 use rolltop::{
+    cluster::decode,
     engine::{ENGINES, Engine, flagger::FLAGGER, survey},
     model::{EngineKind, Phase, Role, Severity, Strategy, WaitFor},
     object::kinds,
@@ -86,7 +87,7 @@ fn istio_and_gateway_api_routes_are_read_by_host() {
     }
     let mut sticky = with_route(&istio, "istio");
     let text = sticky.root.text().replace("\"stepWeight\":20", "\"stepWeight\":20,\"sessionAffinity\":{}");
-    sticky.root = rolltop::object::Object::new(sticky.root.resource, sticky.root.meta.clone(), text, None, "");
+    sticky.root = decode::object(sticky.root.resource, text.as_bytes()).unwrap();
     assert_eq!(sticky.model().track(Role::Canary).unwrap().traffic.applied, None, "sticky routes declare no share of all users");
 }
 
