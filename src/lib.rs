@@ -16,7 +16,8 @@
 //!
 //! Where this differs from the first map of the house, and why:
 //! - Objects are kept as pruned JSON text and parsed by the engine that reads them: a thousand rollouts stay
-//!   small, and a plan can quote the original value exactly.
+//!   small, and a plan can quote the original value exactly. A fleet reads of a large pod template only its outline; the
+//!   whole of it, and the text of workloads that do not move, are packed ([`object::packed`]).
 //! - The list-watch loop is our own over kube's client: bookmarks are evidence of life, every reconnection
 //!   is paced, and a 410 always ends in a new list, none of which kube's runtime offers.
 //! - The engine takes one root object and the objects around it, and names versions to go back to
