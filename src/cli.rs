@@ -1,6 +1,9 @@
 //! The command line. After parsing nothing is ambiguous: flags become settings, the rest one [`Command`].
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -49,6 +52,11 @@ pub enum Command {
         #[arg(long)]
         line: bool,
     },
+    /// Supervise one release for a pipeline: a line for each change, and an exit code. Nothing is written.
+    #[command(
+        after_help = "Exit codes: 0 done, 12 failed, or an abort is advised, 13 gone or unknown, 14 out of time, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
+    )]
+    Guard(Guard),
     /// An embedded cluster with releases to steer; nothing needs to be installed.
     #[command(
         after_help = "What you do in a demo is journaled beside its kubeconfig and goes with it: your own journal is about real clusters. \
@@ -61,6 +69,31 @@ pub enum Command {
         #[arg(long)]
         example: bool,
     },
+}
+
+impl Cli {
+    /// Settings that this command brings along.
+    pub fn policy(&self) -> Option<&Path> {
+        match &self.command {
+            Some(Command::Guard(guard)) => guard.policy.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Guard {
+    #[arg(value_name = "[NS/]NAME")]
+    pub rollout: String,
+    /// Settings with [verdict] and [[rules]] of this release, over those of the settings file.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How long at most.
+    #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
+    pub span: Duration,
+    /// A report of `status --json` a line, instead of words.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -58,6 +58,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// The file was named by hand: it must exist.
     pub named: bool,
+    /// Settings of one command, over those of the file.
+    pub policy: Option<PathBuf>,
     pub flags: Vec<(&'static str, &'static str, String)>,
 }
 
@@ -70,10 +72,11 @@ impl Config {
         let mut mistakes = Vec::new();
         let ceiling = sources.ceiling.as_deref().map(|p| read(p, false, &mut mistakes)).unwrap_or_default();
         let file = sources.file.as_deref().map(|p| read(p, sources.named, &mut mistakes)).unwrap_or_default();
+        let policy = sources.policy.as_deref().map(|p| read(p, true, &mut mistakes)).unwrap_or_default();
         let environment = layer::from_environment(environment, &mut mistakes);
         let flags = from_flags(&sources.flags, &mut mistakes);
         let mut values = layer::defaults();
-        for layer in [ceiling.clone(), file, environment, flags] {
+        for layer in [ceiling.clone(), file, policy, environment, flags] {
             values.extend(layer);
         }
         cap(&mut values, &ceiling);

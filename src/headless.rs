@@ -1,4 +1,6 @@
-//! The same reducer without a screen: `status` and `watch --json`.
+//! The same reducer without a screen: `status`, `watch --json` and `guard`.
+
+pub mod watchman;
 
 use std::{collections::HashMap, io::Write, time::Duration};
 
@@ -113,6 +115,44 @@ pub fn print(state: &State, rows: &[&Known], form: Form) -> serde_json::Result<S
             serde_json::to_string_pretty(&all)? + "\n"
         }
     })
+}
+
+/// `guard`: supervises one release, a line for each change, until it ends one way or the other.
+///
+/// # Errors
+/// When nobody reads the lines any more.
+pub async fn guard(
+    state: &mut State,
+    session: &mut Session,
+    named: &str,
+    span: Duration,
+    form: Form,
+    mut out: impl Write,
+) -> std::io::Result<watchman::End> {
+    let mut watchman = watchman::Watchman::new(crate::clock::now(), span);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let Some(uid) = state.named(named) else { return Ok(watchman::End::Gone) };
+    loop {
+        let now = crate::clock::now();
+        let known = state.get(&uid);
+        let (new, end) = watchman.look(known, now);
+        if let Some(known) = known.filter(|_| new) {
+            let line = match form {
+                Form::Json => serde_json::to_string(&report::report(state, known, now))?,
+                Form::Line | Form::Table => report::spoken(known, now),
+            };
+            writeln!(out, "{line}")?;
+            out.flush()?;
+        }
+        if let Some(end) = end {
+            return Ok(end);
+        }
+        let event = tokio::select! {
+            Some(msg) = session.rx.recv() => Event::Msg(msg),
+            _ = ticks.tick() => Event::Tick,
+        };
+        step(state, session, event);
+    }
 }
 
 /// `watch --json`: one object per line and change, until the reader goes or the process is asked to end.

@@ -24,7 +24,7 @@ use rolltop::{
     msg::{Body, Msg},
     prometheus, report, run,
     session::{self, Session},
-    state::Mode,
+    state::{Mode, State},
     term,
 };
 
@@ -82,7 +82,9 @@ fn say(text: &str) -> Result<()> {
 fn load(cli: &Cli) -> Result<Config, String> {
     let named = cli.global.config.clone().or_else(|| std::env::var_os("ROLLTOP_CONFIG").map(PathBuf::from));
     let usual = choose_base_strategy().ok().map(|dirs| dirs.config_dir().join("rolltop/config.toml"));
-    let sources = Sources { ceiling: Some(CEILING.into()), named: named.is_some(), file: named.or(usual), flags: cli.global.settings() };
+    let policy = cli.policy().map(Into::into);
+    let sources =
+        Sources { ceiling: Some(CEILING.into()), named: named.is_some(), file: named.or(usual), policy, flags: cli.global.settings() };
     Config::load(&sources, |name| std::env::var(name).ok()).map_err(|m| format!("the settings have mistakes:\n{m}"))
 }
 
@@ -155,7 +157,7 @@ fn demo(cli: &Cli, config: &Config, args: &cli::Demo) -> Result<u8> {
 
 async fn play(config: &Config, args: &cli::Demo, options: serve::Options) -> Result<u8> {
     // From the first file on: whatever ends this process in good order takes them away.
-    let ended = serve::asked_to_end()?;
+    let ended = term::asked_to_end()?;
     let hint = options.scenario.hint.clone();
     let course = (args.scenario == drill::NAME).then(|| drill::Course::of(&options));
     let start = tokio::task::spawn_blocking(move || serve::Cluster::start(options));
@@ -247,6 +249,7 @@ async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Setti
             };
             status(config, &connection, sampler, rollout.as_deref(), form).await
         }
+        Some(Command::Guard(args)) => guard(config, &connection, sampler, args).await,
         Some(Command::Watch { rollout, json: true }) => follow(config, &connection, sampler, rollout.as_deref()).await,
         Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, sampler, Show::open(rollout), Mode::Watch).await,
         _ => {
@@ -335,30 +338,59 @@ async fn status(
     form: Form,
 ) -> Result<u8> {
     let (mut state, mut session) = headless_session(config, connection, sampler, named);
-    let look = headless::look(&mut state, &mut session, named, config.duration("cluster.timeout")).await;
+    if let Err(code) = first_look(config, &mut state, &mut session, named).await {
+        return Ok(code);
+    }
     let rows = headless::shown(&state, named);
-    match look {
-        Look::Known if named.is_some() && rows.is_empty() => {
+    complain(&state, rows.is_empty());
+    say(&headless::print(&state, &rows, form)?)?;
+    Ok(report::exit_code(&rows))
+}
+
+/// Waits for the first picture. Without one, or without the rollout in it, says why and gives the exit code.
+async fn first_look(config: &Config, state: &mut State, session: &mut Session, named: Option<&str>) -> Result<(), u8> {
+    let look = headless::look(state, session, named, config.duration("cluster.timeout")).await;
+    let code = match look {
+        Look::Known if named.is_some() && headless::shown(state, named).is_empty() => {
             fail(exit::UNKNOWN, &format!("no rollout {} in {}", named.unwrap_or_default(), state.scope));
-            Ok(exit::UNKNOWN)
+            return Err(exit::UNKNOWN);
         }
-        Look::Known => {
-            complain(&state, rows.is_empty());
-            say(&headless::print(&state, &rows, form)?)?;
-            Ok(report::exit_code(&rows))
-        }
-        Look::Unreachable | Look::NotAllowed => {
-            let link = state.links.get(rolltop::model::Source::Fleet);
-            let code = if look == Look::NotAllowed { exit::NOT_ALLOWED } else { exit::UNREACHABLE };
-            let trouble = rolltop::ui::trouble(rolltop::model::Source::Fleet, &link);
-            fail(code, &trouble.map(|t| format!("{}: {}", t.title, t.advice)).unwrap_or_else(|| "no answer in time".into()));
-            Ok(code)
+        Look::Known => return Ok(()),
+        Look::Unreachable => exit::UNREACHABLE,
+        Look::NotAllowed => exit::NOT_ALLOWED,
+    };
+    let trouble = rolltop::ui::trouble(rolltop::model::Source::Fleet, &state.links.get(rolltop::model::Source::Fleet));
+    fail(code, &trouble.map(|t| format!("{}: {}", t.title, t.advice)).unwrap_or_else(|| "no answer in time".into()));
+    Err(code)
+}
+
+/// Supervises one release for a pipeline. Nothing here can write.
+async fn guard(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, args: &cli::Guard) -> Result<u8> {
+    let ended = term::asked_to_end()?;
+    let (mut state, mut session) = headless_session(config, connection, sampler, Some(&args.rollout));
+    if let Err(code) = first_look(config, &mut state, &mut session, Some(&args.rollout)).await {
+        return Ok(code);
+    }
+    complain(&state, false);
+    let form = if args.json { Form::Json } else { Form::Line };
+    tokio::select! {
+        end = headless::guard(&mut state, &mut session, &args.rollout, args.span, form, std::io::stdout()) => match end {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            Err(_) => Ok(exit::OK),
+            Ok(end) => {
+                fail(end.code(), end.words());
+                Ok(end.code())
+            }
+        },
+        () = ended => {
+            fail(exit::TERMINATED, "asked to end: the cluster is left as it is");
+            Ok(exit::TERMINATED)
         }
     }
 }
 
 /// What a table cannot show: that there is nothing, or that one source is missing.
-fn complain(state: &rolltop::state::State, empty: bool) {
+fn complain(state: &State, empty: bool) {
     use rolltop::model::Source;
     let say = |text: &str| drop(writeln!(std::io::stderr(), "rolltop: {text}"));
     if empty {
@@ -385,7 +417,7 @@ fn headless_session(
     connection: &Connection,
     sampler: Option<prometheus::Settings>,
     named: Option<&str>,
-) -> (rolltop::state::State, Session) {
+) -> (State, Session) {
     let wanted = session::wanted(config, connection, named);
     let settings = config.settings(connection.context(), connection.server(), |name| std::env::var(name).ok());
     let state = session::state(Mode::Watch, connection, &wanted, settings, config.keys.clone());

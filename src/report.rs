@@ -171,11 +171,7 @@ pub fn table(state: &State, shown: &[&Known]) -> String {
 fn row(state: &State, known: &Known) -> [String; 8] {
     let r = &known.rollout;
     let ready = r.ready_to_watch().map_or("-".into(), |(ready, wanted)| format!("{ready}/{wanted}"));
-    let step = r
-        .steps
-        .current
-        .filter(|_| !r.steps.items.is_empty())
-        .map_or("-".into(), |i| format!("{}/{}", (i + 1).min(r.steps.items.len()), r.steps.items.len()));
+    let step = step(r).unwrap_or("-".into());
     let traffic = share(r).map_or("-".into(), |w| format!("{:.0}%", w * 100.0));
     let errors = state.metrics_of(&r.id).map(|m| if r.in_flight() { m.new.errors } else { m.old.errors });
     let errors = match errors {
@@ -195,10 +191,26 @@ fn row(state: &State, known: &Known) -> [String; 8] {
     ]
 }
 
+/// `4/8`, where there are steps.
+fn step(rollout: &Rollout) -> Option<String> {
+    let (at, all) = (rollout.steps.current?, rollout.steps.items.len());
+    (all > 0).then(|| format!("{}/{all}", (at + 1).min(all)))
+}
+
 /// The new side's part of the users: what the router says, or where none splits, its part of the pods.
 fn share(rollout: &Rollout) -> Option<f64> {
     let traffic = &rollout.new_side()?.traffic;
     traffic.applied.or(traffic.replica_share)
+}
+
+/// A line of `guard`: where the release stands, and the verdict in its whole sentence.
+pub fn spoken(known: &Known, now: Time) -> String {
+    let r = &known.rollout;
+    let step = step(r).map(|step| format!(" step {step}")).unwrap_or_default();
+    let traffic = share(r).map(|w| format!(" {:.0} %", w * 100.0)).unwrap_or_default();
+    let (advice, because) = (known.verdict.is.words(), &known.verdict.because);
+    let because = if because.is_empty() { String::new() } else { format!(": {because}") };
+    format!("{} {} {}{step}{traffic} · {advice}{because}", now.format("%H:%M:%SZ"), r.id.path(), r.phase.name())
 }
 
 /// `status --line`: for a prompt or tmux.

@@ -163,6 +163,24 @@ pub fn restore_on_panic() {
     }));
 }
 
+/// Ends when the process is asked to: Ctrl-C, SIGTERM, SIGHUP. From this call on, none of them ends it by itself.
+///
+/// # Errors
+/// When the signals cannot be had.
+pub fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}
+
 /// Returns when the terminal at the other end is gone. Blocks; meant for a thread of its own.
 ///
 /// A vanished terminal makes the event reader spin instead of ending, and SIGHUP may be ignored (nohup).

@@ -3,28 +3,25 @@
 // A test that cannot go on should say where.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "pure/argo.rs"]
+mod argo;
 #[path = "pure/bluegreen.rs"]
 mod bluegreen;
 #[path = "pure/config.rs"]
 mod config;
+#[path = "pure/daemonset.rs"]
+mod daemonset;
+#[path = "pure/deployment.rs"]
+mod deployment;
+#[path = "pure/flagger.rs"]
+mod flagger;
 #[path = "pure/ratio.rs"]
 mod ratio;
 #[path = "pure/readme.rs"]
 mod readme;
 #[path = "pure/scenarios.rs"]
 mod scenarios;
-// Argo Rollouts.
-#[path = "pure/argo.rs"]
-mod argo;
-// Plain Deployments.
-#[path = "pure/daemonset.rs"]
-mod daemonset;
-#[path = "pure/deployment.rs"]
-mod deployment;
-// Flagger.
-#[path = "pure/flagger.rs"]
-mod flagger;
-// What several of these share.
+// What tests of several engines share.
 #[path = "pure/kit.rs"]
 mod kit;
 #[path = "pure/knative.rs"]
@@ -35,7 +32,6 @@ mod kruise;
 mod kserve;
 #[path = "pure/sample.rs"]
 mod sample;
-// Weights on a route that people move.
 #[path = "pure/split.rs"]
 mod split;
 #[path = "pure/statefulset.rs"]
@@ -44,3 +40,5 @@ mod statefulset;
 mod ui;
 #[path = "pure/verdict.rs"]
 mod verdict;
+#[path = "pure/watchman.rs"]
+mod watchman;

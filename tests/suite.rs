@@ -17,6 +17,8 @@ mod daemonset;
 mod deployment;
 #[path = "suite/flagger.rs"]
 mod flagger;
+#[path = "suite/guard.rs"]
+mod guard;
 #[path = "suite/hostile.rs"]
 mod hostile;
 #[path = "suite/knative.rs"]

@@ -310,24 +310,6 @@ async fn date(State(clock): State<Arc<OnceLock<Clock>>>, mut response: Response)
     response
 }
 
-/// Ends when the process is asked to: Ctrl-C, SIGTERM, SIGHUP. From this call on, none of them ends it by itself.
-///
-/// # Errors
-/// When the signals cannot be had.
-pub fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -87,7 +87,7 @@ fn nobody_raises_the_ceiling() {
     let (_a, ceiling) = file("[safety]\nread-only = true\nprotected-contexts = [\"prod*\"]\n");
     let (_b, own) = file("[safety]\nread-only = false\nprotected-contexts = [\"mine\"]\n");
     let flags = vec![("safety.read-only", "--read-only", "false".to_owned())];
-    let sources = Sources { ceiling: Some(ceiling), file: Some(own), named: true, flags };
+    let sources = Sources { ceiling: Some(ceiling), file: Some(own), named: true, policy: None, flags };
     let config = Config::load(&sources, |name| (name == "ROLLTOP_SAFETY_READ_ONLY").then(|| "false".to_owned())).unwrap();
     assert!(config.flag("safety.read-only"));
     assert!(

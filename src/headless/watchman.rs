@@ -1,0 +1,99 @@
+//! `guard`: one release supervised without a screen, for a pipeline. It only reads; what it advises is its exit code.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::{
+    model::{Phase, Rollout, Time},
+    state::Known,
+    verdict::Advice,
+};
+
+/// So long may a release take to begin after the command that started it.
+const BEGINS: Duration = Duration::from_secs(60);
+
+/// How supervision ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The release is done, or there was none.
+    Done,
+    Idle,
+    /// The verdict is to abort: nobody did it yet.
+    Advised,
+    /// Aborted by somebody, or failed by itself.
+    Failed,
+    /// The time is over and the release is not.
+    TimedOut,
+    Gone,
+}
+
+impl End {
+    /// The documented exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done | Self::Idle => 0,
+            Self::Advised | Self::Failed => 12,
+            Self::Gone => 13,
+            Self::TimedOut => 14,
+        }
+    }
+
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Done => "the release is done",
+            Self::Idle => "no release is in flight",
+            Self::Advised => "an abort is advised; nothing was written",
+            Self::Failed => "the release has failed",
+            Self::TimedOut => "the time is over, the release is not; nothing was written",
+            Self::Gone => "it does not exist any more",
+        }
+    }
+}
+
+/// What was seen of one release.
+#[derive(Debug)]
+pub struct Watchman {
+    began: Time,
+    until: Time,
+    /// A release was in flight.
+    moved: bool,
+    /// It had failed when this began: that may be the release before this one.
+    failed_before: bool,
+    /// What was told last.
+    last: Option<(Phase, Option<usize>, Advice)>,
+}
+
+impl Watchman {
+    pub fn new(now: Time, span: Duration) -> Self {
+        let later = |span: Duration| now + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(365));
+        Self { began: now, until: later(span), moved: false, failed_before: true, last: None }
+    }
+
+    /// Whether there is something to tell, and whether that was the end.
+    pub fn look(&mut self, known: Option<&Known>, now: Time) -> (bool, Option<End>) {
+        let Some(known) = known.filter(|k| k.deleted.is_none()) else { return (false, Some(End::Gone)) };
+        let rollout = &known.rollout;
+        self.moved |= rollout.in_flight();
+        self.failed_before &= has_failed(rollout);
+        let seen = (rollout.phase, rollout.steps.current, known.verdict.is);
+        let new = self.last.replace(seen) != Some(seen);
+        (new, self.end(rollout, known.verdict.is, now))
+    }
+
+    fn end(&self, rollout: &Rollout, advice: Advice, now: Time) -> Option<End> {
+        let waited = (now - self.began).to_std().unwrap_or_default();
+        match rollout.phase {
+            _ if has_failed(rollout) && (!self.failed_before || waited >= BEGINS) => Some(End::Failed),
+            _ if rollout.in_flight() && advice == Advice::Abort => Some(End::Advised),
+            Phase::Healthy if !rollout.in_flight() && self.moved => Some(End::Done),
+            Phase::Healthy if !rollout.in_flight() && waited >= BEGINS => Some(End::Idle),
+            _ if now >= self.until => Some(End::TimedOut),
+            _ => None,
+        }
+    }
+}
+
+fn has_failed(rollout: &Rollout) -> bool {
+    matches!(rollout.phase, Phase::Aborted | Phase::Failing)
+}

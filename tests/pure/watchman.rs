@@ -1,0 +1,91 @@
+//! `guard`: what ends a supervision, and how.
+
+use std::time::Duration;
+
+use rolltop::{
+    headless::watchman::{End, Watchman},
+    model::{Phase, Rollout},
+    state::Known,
+    verdict::{Advice, Verdict},
+};
+
+use super::sample;
+
+const SPAN: Duration = Duration::from_secs(600);
+
+fn known(rollout: Rollout, is: Advice) -> Known {
+    let verdict = Verdict { is, ..Verdict::default() };
+    Known { rollout, verdict, unobserved_since: None, deleted: None, haystack: "".into() }
+}
+
+fn moving(phase: Phase, is: Advice) -> Known {
+    known(Rollout { phase, ..sample::canary() }, is)
+}
+
+/// Nothing in flight.
+fn at_rest(phase: Phase) -> Known {
+    let mut rollout = sample::canary();
+    rollout.tracks.retain(|track| !track.is_new);
+    known(Rollout { phase, ..rollout }, Advice::None)
+}
+
+/// How it ends when it looks like this, a second after the other, and then stays so until the last second.
+fn ended(looks: &[Known], last: i64) -> Option<End> {
+    let mut watchman = Watchman::new(sample::now(), SPAN);
+    let mut ends = looks.iter().zip(0..).map(|(known, second)| watchman.look(Some(known), sample::ahead(second)).1);
+    let early = ends.by_ref().find_map(|end| end);
+    drop(ends);
+    early.or_else(|| watchman.look(looks.last(), sample::ahead(last)).1)
+}
+
+#[test]
+fn a_release_ends_in_one_of_these_ways() {
+    use Advice as A;
+    use Phase as P;
+    let cases = [
+        (vec![moving(P::Progressing, A::Go), at_rest(P::Healthy)], 2, Some(End::Done)),
+        (vec![moving(P::Waiting, A::NotEnoughData)], 599, None),
+        (vec![moving(P::Waiting, A::NotEnoughData)], 600, Some(End::TimedOut)),
+        (vec![moving(P::Waiting, A::Hold)], 599, None),
+        (vec![moving(P::Waiting, A::Hold), moving(P::Waiting, A::Abort)], 2, Some(End::Advised)),
+        (vec![moving(P::Progressing, A::None), moving(P::Aborted, A::None)], 2, Some(End::Failed)),
+        (vec![moving(P::Progressing, A::None), at_rest(P::Failing)], 2, Some(End::Failed)),
+        // The command that starts it may be a moment ahead of the controller.
+        (vec![at_rest(P::Healthy)], 59, None),
+        (vec![at_rest(P::Healthy)], 60, Some(End::Idle)),
+        (vec![moving(P::Aborted, A::None)], 59, None),
+        (vec![moving(P::Aborted, A::None)], 60, Some(End::Failed)),
+        (vec![moving(P::Aborted, A::None), moving(P::Progressing, A::None), at_rest(P::Healthy)], 3, Some(End::Done)),
+        (vec![moving(P::Aborted, A::None), moving(P::Progressing, A::None), moving(P::Aborted, A::None)], 3, Some(End::Failed)),
+    ];
+    for (n, (looks, last, end)) in cases.into_iter().enumerate() {
+        assert_eq!(ended(&looks, last), end, "case {n}");
+    }
+    assert_eq!(ended(&[], 0), Some(End::Gone));
+    let mut gone = moving(P::Progressing, A::Go);
+    gone.deleted = Some(sample::now());
+    assert_eq!(ended(&[gone], 1), Some(End::Gone));
+}
+
+#[test]
+fn only_what_is_new_is_told() {
+    let mut watchman = Watchman::new(sample::now(), SPAN);
+    let mut told = |known: &Known| watchman.look(Some(known), sample::now()).0;
+    assert!(told(&moving(Phase::Progressing, Advice::None)));
+    assert!(!told(&moving(Phase::Progressing, Advice::None)));
+    assert!(told(&moving(Phase::Progressing, Advice::Go)));
+    assert!(told(&moving(Phase::Waiting, Advice::Go)));
+    let mut next = moving(Phase::Waiting, Advice::Go);
+    next.rollout.steps.current = next.rollout.steps.current.map(|step| step + 1);
+    assert!(told(&next) && !told(&next));
+}
+
+#[test]
+fn every_end_has_a_documented_code() {
+    let all = [End::Done, End::Idle, End::Advised, End::Failed, End::TimedOut, End::Gone];
+    assert_eq!(all.map(End::code), [0, 0, 12, 12, 14, 13]);
+    let readme = include_str!("../../README.md");
+    for code in [12, 13, 14] {
+        assert!(readme.contains(&format!("\n| {code} |")), "{code}");
+    }
+}
