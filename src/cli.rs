@@ -7,6 +7,8 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::headless::watchman::Goal;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "rolltop",
@@ -57,6 +59,11 @@ pub enum Command {
         after_help = "Exit codes: 0 done, 12 failed, or an abort is advised, 13 gone or unknown, 14 out of time, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
     )]
     Guard(Guard),
+    /// Wait for a release to come so far. Nothing is written.
+    #[command(
+        after_help = "Exit codes: 0 it is so, 12 failed or aborted instead, 13 gone or unknown, 14 out of time, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
+    )]
+    Wait(Wait),
     /// An embedded cluster with releases to steer; nothing needs to be installed.
     #[command(
         after_help = "What you do in a demo is journaled beside its kubeconfig and goes with it: your own journal is about real clusters. \
@@ -94,6 +101,18 @@ pub struct Guard {
     /// A report of `status --json` a line, instead of words.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Wait {
+    #[arg(value_name = "[NS/]NAME")]
+    pub rollout: String,
+    /// healthy, paused, step=N or aborted
+    #[arg(long = "for", value_name = "WHAT", default_value = "healthy")]
+    pub goal: Goal,
+    /// How long at most.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
 }
 
 #[derive(Debug, Clone, Args)]

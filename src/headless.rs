@@ -1,8 +1,10 @@
-//! The same reducer without a screen: `status`, `watch --json` and `guard`.
+//! The same reducer without a screen: `status`, `watch --json`, `guard` and `wait`.
 
 pub mod watchman;
 
 use std::{collections::HashMap, io::Write, time::Duration};
+
+use watchman::{End, Watchman};
 
 use crate::{
     model::{LinkState, Source, Text},
@@ -117,21 +119,21 @@ pub fn print(state: &State, rows: &[&Known], form: Form) -> serde_json::Result<S
     })
 }
 
-/// `guard`: supervises one release, a line for each change, until it ends one way or the other.
+/// `guard` and `wait`: watches one release, a line for each change, until there is an end.
 ///
 /// # Errors
 /// When nobody reads the lines any more.
-pub async fn guard(
+pub async fn attend(
     state: &mut State,
     session: &mut Session,
     named: &str,
-    span: Duration,
+    mut watchman: Watchman,
     form: Form,
     mut out: impl Write,
-) -> std::io::Result<watchman::End> {
-    let mut watchman = watchman::Watchman::new(crate::clock::now(), span);
+) -> std::io::Result<End> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    let Some(uid) = state.named(named) else { return Ok(watchman::End::Gone) };
+    let mut trouble = None;
+    let Some(uid) = state.named(named) else { return Ok(End::Gone) };
     loop {
         let now = crate::clock::now();
         let known = state.get(&uid);
@@ -144,6 +146,12 @@ pub async fn guard(
             writeln!(out, "{line}")?;
             out.flush()?;
         }
+        let now_in_trouble = crate::ui::trouble(Source::Fleet, &state.links.get(Source::Fleet)).map(|trouble| trouble.title);
+        if trouble != now_in_trouble && form != Form::Json {
+            writeln!(out, "{} {}", now.format("%H:%M:%SZ"), now_in_trouble.as_deref().unwrap_or("the API server answers again"))?;
+            out.flush()?;
+        }
+        trouble = now_in_trouble;
         if let Some(end) = end {
             return Ok(end);
         }

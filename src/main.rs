@@ -18,7 +18,10 @@ use rolltop::{
     cluster::{self, Connection},
     config::{CEILING, Config, Sources},
     demo::{drill, scenario, serve},
-    headless::{self, Form, Look},
+    headless::{
+        self, Form, Look,
+        watchman::{Goal, Watchman},
+    },
     journal::{Event, Journal},
     model::Text,
     msg::{Body, Msg},
@@ -249,7 +252,14 @@ async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Setti
             };
             status(config, &connection, sampler, rollout.as_deref(), form).await
         }
-        Some(Command::Guard(args)) => guard(config, &connection, sampler, args).await,
+        Some(Command::Guard(args)) => {
+            attend(config, &connection, sampler, Attended { rollout: &args.rollout, goal: Goal::Guard, span: args.span, json: args.json })
+                .await
+        }
+        Some(Command::Wait(args)) => {
+            attend(config, &connection, sampler, Attended { rollout: &args.rollout, goal: args.goal, span: args.timeout, json: false })
+                .await
+        }
         Some(Command::Watch { rollout, json: true }) => follow(config, &connection, sampler, rollout.as_deref()).await,
         Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, sampler, Show::open(rollout), Mode::Watch).await,
         _ => {
@@ -364,19 +374,29 @@ async fn first_look(config: &Config, state: &mut State, session: &mut Session, n
     Err(code)
 }
 
-/// Supervises one release for a pipeline. Nothing here can write.
-async fn guard(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, args: &cli::Guard) -> Result<u8> {
+/// What `guard` and `wait` are about.
+struct Attended<'a> {
+    rollout: &'a str,
+    goal: Goal,
+    span: Duration,
+    json: bool,
+}
+
+/// Watches one release for a pipeline. Nothing here can write.
+async fn attend(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, about: Attended<'_>) -> Result<u8> {
     let ended = term::asked_to_end()?;
-    let (mut state, mut session) = headless_session(config, connection, sampler, Some(&args.rollout));
-    if let Err(code) = first_look(config, &mut state, &mut session, Some(&args.rollout)).await {
+    let (mut state, mut session) = headless_session(config, connection, sampler, Some(about.rollout));
+    if let Err(code) = first_look(config, &mut state, &mut session, Some(about.rollout)).await {
         return Ok(code);
     }
     complain(&state, false);
-    let form = if args.json { Form::Json } else { Form::Line };
+    let form = if about.json { Form::Json } else { Form::Line };
+    let watchman = Watchman::new(about.goal, about.span, rolltop::clock::now());
     tokio::select! {
-        end = headless::guard(&mut state, &mut session, &args.rollout, args.span, form, std::io::stdout()) => match end {
+        end = headless::attend(&mut state, &mut session, about.rollout, watchman, form, std::io::stdout()) => match end {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            Err(_) => Ok(exit::OK),
+            // Nobody listens any more: that is no finding.
+            Err(_) => Ok(exit::UNKNOWN),
             Ok(end) => {
                 fail(end.code(), end.words());
                 Ok(end.code())

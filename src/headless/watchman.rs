@@ -1,6 +1,6 @@
-//! `guard`: one release supervised without a screen, for a pipeline. It only reads; what it advises is its exit code.
+//! `guard` and `wait`: one release watched without a screen, for a pipeline. Both only read; what they find is their exit code.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
 
@@ -13,9 +13,51 @@ use crate::{
 /// So long may a release take to begin after the command that started it.
 const BEGINS: Duration = Duration::from_secs(60);
 
-/// How supervision ended.
+/// What is watched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// The end of the release, or the advice to abort it.
+    Guard,
+    Healthy,
+    /// Waits for a human, or was paused.
+    Paused,
+    /// This step has begun, counted from 1, or a later one.
+    Step(usize),
+    Aborted,
+}
+
+impl FromStr for Goal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "healthy" => Ok(Self::Healthy),
+            None if text == "paused" => Ok(Self::Paused),
+            None if text == "aborted" => Ok(Self::Aborted),
+            Some(("step", n)) => n.parse().ok().filter(|n| *n > 0).map(Self::Step).ok_or("write step=1 or a later one".to_owned()),
+            _ => Err("write healthy, paused, step=N or aborted".into()),
+        }
+    }
+}
+
+impl Goal {
+    fn is_met(self, rollout: &Rollout) -> bool {
+        let settled = !rollout.unobserved;
+        match self {
+            Self::Guard => false,
+            Self::Healthy => settled && rollout.phase == Phase::Healthy && !rollout.in_flight(),
+            Self::Paused => settled && matches!(rollout.phase, Phase::Waiting | Phase::Paused),
+            Self::Step(n) => settled && rollout.in_flight() && rollout.steps.current.is_some_and(|at| at + 1 >= n),
+            Self::Aborted => settled && rollout.phase == Phase::Aborted,
+        }
+    }
+}
+
+/// How the watch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
+    /// What was waited for is so.
+    Met,
     /// The release is done, or there was none.
     Done,
     Idle,
@@ -23,7 +65,7 @@ pub enum End {
     Advised,
     /// Aborted by somebody, or failed by itself.
     Failed,
-    /// The time is over and the release is not.
+    /// The time is over and none of it has happened.
     TimedOut,
     Gone,
 }
@@ -32,7 +74,7 @@ impl End {
     /// The documented exit code.
     pub fn code(self) -> u8 {
         match self {
-            Self::Done | Self::Idle => 0,
+            Self::Met | Self::Done | Self::Idle => 0,
             Self::Advised | Self::Failed => 12,
             Self::Gone => 13,
             Self::TimedOut => 14,
@@ -41,11 +83,12 @@ impl End {
 
     pub fn words(self) -> &'static str {
         match self {
+            Self::Met => "it is so",
             Self::Done => "the release is done",
             Self::Idle => "no release is in flight",
             Self::Advised => "an abort is advised; nothing was written",
             Self::Failed => "the release has failed",
-            Self::TimedOut => "the time is over, the release is not; nothing was written",
+            Self::TimedOut => "the time is over; nothing was written",
             Self::Gone => "it does not exist any more",
         }
     }
@@ -54,6 +97,7 @@ impl End {
 /// What was seen of one release.
 #[derive(Debug)]
 pub struct Watchman {
+    goal: Goal,
     began: Time,
     until: Time,
     /// A release was in flight.
@@ -65,9 +109,9 @@ pub struct Watchman {
 }
 
 impl Watchman {
-    pub fn new(now: Time, span: Duration) -> Self {
+    pub fn new(goal: Goal, span: Duration, now: Time) -> Self {
         let later = |span: Duration| now + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(365));
-        Self { began: now, until: later(span), moved: false, failed_before: true, last: None }
+        Self { goal, began: now, until: later(span), moved: false, failed_before: true, last: None }
     }
 
     /// Whether there is something to tell, and whether that was the end.
@@ -84,11 +128,13 @@ impl Watchman {
     fn end(&self, rollout: &Rollout, advice: Advice, now: Time) -> Option<End> {
         let waited = (now - self.began).to_std().unwrap_or_default();
         match rollout.phase {
+            _ if self.goal.is_met(rollout) => Some(End::Met),
             _ if has_failed(rollout) && (!self.failed_before || waited >= BEGINS) => Some(End::Failed),
+            _ if now >= self.until => Some(End::TimedOut),
+            _ if self.goal != Goal::Guard => None,
             _ if rollout.in_flight() && advice == Advice::Abort => Some(End::Advised),
             Phase::Healthy if !rollout.in_flight() && self.moved => Some(End::Done),
             Phase::Healthy if !rollout.in_flight() && waited >= BEGINS => Some(End::Idle),
-            _ if now >= self.until => Some(End::TimedOut),
             _ => None,
         }
     }

@@ -1,9 +1,9 @@
-//! `guard`: what ends a supervision, and how.
+//! `guard` and `wait`: what ends a watch, and how.
 
 use std::time::Duration;
 
 use rolltop::{
-    headless::watchman::{End, Watchman},
+    headless::watchman::{End, Goal, Watchman},
     model::{Phase, Rollout},
     state::Known,
     verdict::{Advice, Verdict},
@@ -30,8 +30,8 @@ fn at_rest(phase: Phase) -> Known {
 }
 
 /// How it ends when it looks like this, a second after the other, and then stays so until the last second.
-fn ended(looks: &[Known], last: i64) -> Option<End> {
-    let mut watchman = Watchman::new(sample::now(), SPAN);
+fn ended(goal: Goal, looks: &[Known], last: i64) -> Option<End> {
+    let mut watchman = Watchman::new(goal, SPAN, sample::now());
     let mut ends = looks.iter().zip(0..).map(|(known, second)| watchman.look(Some(known), sample::ahead(second)).1);
     let early = ends.by_ref().find_map(|end| end);
     drop(ends);
@@ -59,17 +59,52 @@ fn a_release_ends_in_one_of_these_ways() {
         (vec![moving(P::Aborted, A::None), moving(P::Progressing, A::None), moving(P::Aborted, A::None)], 3, Some(End::Failed)),
     ];
     for (n, (looks, last, end)) in cases.into_iter().enumerate() {
-        assert_eq!(ended(&looks, last), end, "case {n}");
+        assert_eq!(ended(Goal::Guard, &looks, last), end, "case {n}");
     }
-    assert_eq!(ended(&[], 0), Some(End::Gone));
+    assert_eq!(ended(Goal::Guard, &[], 0), Some(End::Gone));
     let mut gone = moving(P::Progressing, A::Go);
     gone.deleted = Some(sample::now());
-    assert_eq!(ended(&[gone], 1), Some(End::Gone));
+    assert_eq!(ended(Goal::Guard, &[gone], 1), Some(End::Gone));
+}
+
+#[test]
+fn what_is_waited_for_is_met_or_something_else_has_happened() {
+    use Advice as A;
+    use Phase as P;
+    let at = |step: usize| {
+        let mut known = moving(P::Progressing, A::None);
+        known.rollout.steps.current = Some(step);
+        known
+    };
+    let mut unobserved = at_rest(P::Healthy);
+    unobserved.rollout.unobserved = true;
+    let cases = [
+        (Goal::Healthy, vec![at_rest(P::Healthy)], 1, Some(End::Met)),
+        (Goal::Healthy, vec![unobserved], 1, None),
+        (Goal::Healthy, vec![moving(P::Waiting, A::Abort)], 599, None),
+        (Goal::Healthy, vec![moving(P::Waiting, A::Abort)], 600, Some(End::TimedOut)),
+        (Goal::Healthy, vec![moving(P::Progressing, A::None), moving(P::Aborted, A::None)], 2, Some(End::Failed)),
+        (Goal::Paused, vec![moving(P::Progressing, A::None), moving(P::Waiting, A::None)], 2, Some(End::Met)),
+        (Goal::Paused, vec![moving(P::Paused, A::None)], 1, Some(End::Met)),
+        (Goal::Step(3), vec![at(1)], 1, None),
+        (Goal::Step(3), vec![at(2)], 1, Some(End::Met)),
+        (Goal::Step(3), vec![at(5)], 1, Some(End::Met)),
+        (Goal::Aborted, vec![moving(P::Aborted, A::None)], 1, Some(End::Met)),
+        (Goal::Aborted, vec![moving(P::Progressing, A::None)], 599, None),
+    ];
+    for (n, (goal, looks, last, end)) in cases.into_iter().enumerate() {
+        assert_eq!(ended(goal, &looks, last), end, "case {n}");
+    }
+    let read = |text: &str| text.parse::<Goal>();
+    assert_eq!((read("healthy"), read("step=4")), (Ok(Goal::Healthy), Ok(Goal::Step(4))));
+    for odd in ["", "step", "step=0", "step=-1", "done", "healthy=1"] {
+        assert!(read(odd).is_err(), "{odd:?}");
+    }
 }
 
 #[test]
 fn only_what_is_new_is_told() {
-    let mut watchman = Watchman::new(sample::now(), SPAN);
+    let mut watchman = Watchman::new(Goal::Guard, SPAN, sample::now());
     let mut told = |known: &Known| watchman.look(Some(known), sample::now()).0;
     assert!(told(&moving(Phase::Progressing, Advice::None)));
     assert!(!told(&moving(Phase::Progressing, Advice::None)));
@@ -82,8 +117,8 @@ fn only_what_is_new_is_told() {
 
 #[test]
 fn every_end_has_a_documented_code() {
-    let all = [End::Done, End::Idle, End::Advised, End::Failed, End::TimedOut, End::Gone];
-    assert_eq!(all.map(End::code), [0, 0, 12, 12, 14, 13]);
+    let all = [End::Met, End::Done, End::Idle, End::Advised, End::Failed, End::TimedOut, End::Gone];
+    assert_eq!(all.map(End::code), [0, 0, 0, 12, 12, 14, 13]);
     let readme = include_str!("../../README.md");
     for code in [12, 13, 14] {
         assert!(readme.contains(&format!("\n| {code} |")), "{code}");

@@ -1,4 +1,4 @@
-//! `guard`: one release supervised for a pipeline, and what its exit code says.
+//! `guard` and `wait`: one release watched for a pipeline, and what the exit code says.
 
 use serde_json::json;
 
@@ -9,8 +9,12 @@ use crate::{
 
 /// Runs beside the test; its exit code and what it said.
 fn guard(rig: &'static Rig, ns: &str, args: &[&str]) -> tokio::task::JoinHandle<(Option<i32>, String)> {
+    run(rig, ns, "guard", args)
+}
+
+fn run(rig: &'static Rig, ns: &str, command: &str, args: &[&str]) -> tokio::task::JoinHandle<(Option<i32>, String)> {
     let ns = ns.to_owned();
-    let args: Vec<String> = ["guard", &format!("{ns}/checkout")].into_iter().chain(args.iter().copied()).map(str::to_owned).collect();
+    let args: Vec<String> = [command, &format!("{ns}/checkout")].into_iter().chain(args.iter().copied()).map(str::to_owned).collect();
     tokio::task::spawn_blocking(move || {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let out = headless(rig, Identity::Viewer, &ns, &args);
@@ -45,7 +49,10 @@ async fn a_release_that_goes_through_is_0_and_one_that_is_aborted_12() {
     fx.canary("checkout", Canary::nginx()).await;
     fx.wait_phase("checkout", "Healthy").await;
     fx.set_image("checkout", "v2").await;
-    fx.wait_phase("checkout", "Paused").await;
+    let (code, said) = run(rig, &ns, "wait", &["--for", "paused", "--timeout", "60s"]).await.unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run(rig, &ns, "wait", &["--timeout", "3s"]).await.unwrap();
+    assert_eq!(code, Some(14), "{said}");
     let (code, said) = guard(rig, &ns, &["--for", "3s"]).await.unwrap();
     assert_eq!(code, Some(14), "{said}");
 
