@@ -70,8 +70,8 @@ async fn a_release_that_goes_through_is_0_and_one_that_is_aborted_12() {
     fx.patch_status("checkout", &json!({"status": {"abort": true}})).await;
     let (code, said) = stopped.await.unwrap();
     assert_eq!(code, Some(12), "{said}");
-    let reports = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    assert_eq!(reports.last().unwrap()["phase"], "aborted", "{said}");
+    let last = said.lines().rev().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    assert_eq!(last.unwrap()["phase"], "aborted", "{said}");
 }
 
 /// A policy is settings over those of the file: rules that are broken end it as the test does.
