@@ -23,7 +23,7 @@ pub struct Cli {
     pub global: Global,
 
     /// Open this rollout at once.
-    #[arg(value_name = "[NS/]NAME")]
+    #[arg(value_name = "[NS/]NAME", value_parser = named)]
     pub rollout: Option<String>,
 
     #[command(subcommand)]
@@ -34,7 +34,7 @@ pub struct Cli {
 pub enum Command {
     /// The same screen, built without the ability to write.
     Watch {
-        #[arg(value_name = "[NS/]NAME")]
+        #[arg(value_name = "[NS/]NAME", value_parser = named)]
         rollout: Option<String>,
         /// No screen: one JSON object per line and change.
         #[arg(long)]
@@ -45,7 +45,7 @@ pub enum Command {
         after_help = "Exit codes: 0 healthy, 10 progressing, 11 waits for a human, 12 failing or aborted, 13 unknown or stale, 2 usage, 3 cannot reach, 4 not allowed."
     )]
     Status {
-        #[arg(value_name = "[NS/]NAME")]
+        #[arg(value_name = "[NS/]NAME", value_parser = named)]
         rollout: Option<String>,
         /// A JSON array, one object per rollout.
         #[arg(long, conflicts_with = "line")]
@@ -67,7 +67,7 @@ pub enum Command {
     /// An embedded cluster with releases to steer; nothing needs to be installed.
     #[command(
         after_help = "What you do in a demo is journaled beside its kubeconfig and goes with it: your own journal is about real clusters. \
-                      You are on call there, as assets/rbac has it; admin.kubeconfig, beside the other, may do everything."
+                      You are on call there, as assets/rbac has it."
     )]
     Demo(Demo),
     /// The settings in force, each with its origin.
@@ -90,7 +90,7 @@ impl Cli {
 
 #[derive(Debug, Clone, Args)]
 pub struct Guard {
-    #[arg(value_name = "[NS/]NAME")]
+    #[arg(value_name = "[NS/]NAME", value_parser = named)]
     pub rollout: String,
     /// Settings with [verdict] and [[rules]] of this release, over those of the settings file.
     #[arg(long, value_name = "FILE")]
@@ -105,7 +105,7 @@ pub struct Guard {
 
 #[derive(Debug, Clone, Args)]
 pub struct Wait {
-    #[arg(value_name = "[NS/]NAME")]
+    #[arg(value_name = "[NS/]NAME", value_parser = named)]
     pub rollout: String,
     /// healthy, paused, step=N or aborted
     #[arg(long = "for", value_name = "WHAT", default_value = "healthy")]
@@ -144,6 +144,13 @@ pub struct Demo {
     /// The report of a drill as JSON.
     #[arg(long, conflicts_with = "serve")]
     pub json: bool,
+}
+
+/// A name as Kubernetes has them, with or without its namespace.
+fn named(text: &str) -> Result<String, String> {
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c));
+    let fits = text.split('/').count() <= 2 && text.split('/').all(is_name);
+    if fits { Ok(text.to_owned()) } else { Err("write NAME or NAMESPACE/NAME".into()) }
 }
 
 fn speed(text: &str) -> Result<f64, String> {

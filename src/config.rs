@@ -73,6 +73,10 @@ impl Config {
         let ceiling = sources.ceiling.as_deref().map(|p| read(p, false, &mut mistakes)).unwrap_or_default();
         let file = sources.file.as_deref().map(|p| read(p, sources.named, &mut mistakes)).unwrap_or_default();
         let policy = sources.policy.as_deref().map(|p| read(p, true, &mut mistakes)).unwrap_or_default();
+        mistakes.extend(policy.iter().filter(|(path, _)| !is_of_a_policy(path)).map(|(path, (_, origin))| Mistake {
+            origin: origin.clone(),
+            text: format!("'{path}' is no part of a policy: only [verdict] and [[rules]] are"),
+        }));
         let environment = layer::from_environment(environment, &mut mistakes);
         let flags = from_flags(&sources.flags, &mut mistakes);
         let mut values = layer::defaults();
@@ -177,7 +181,7 @@ impl Config {
             fresh: Freshness { kubernetes: self.duration("freshness.kubernetes"), prometheus: self.duration("freshness.prometheus") },
             protected: self.protects(context, server),
             mouse: self.flag("display.mouse"),
-            prometheus: self.text("prometheus.url").is_some(),
+            prometheus: self.text("prometheus.url").is_some_and(|url| !url.is_empty()),
             conventions: self.conventions.clone(),
             rules: self.rules.clone(),
             rules_alone: !self.flag("verdict.test"),
@@ -198,6 +202,11 @@ impl Config {
             })
             .collect()
     }
+}
+
+/// Who judges a release must not choose the cluster it is judged in.
+fn is_of_a_policy(path: &str) -> bool {
+    path == "rules" || path.starts_with("verdict.")
 }
 
 fn read(path: &Path, must_exist: bool, mistakes: &mut Vec<Mistake>) -> Layer {

@@ -59,6 +59,8 @@ fn main() -> ExitCode {
     let _log = log(&config);
     match execute(&cli, &config) {
         Ok(code) => ExitCode::from(code),
+        // A full disk is nobody's mistake in here: no report is asked for.
+        Err(error) if error.is::<std::io::Error>() => fail(exit::FAILED, &format!("{error:#}")),
         Err(error) => {
             tracing::error!("{error:?}");
             fail(exit::FAILED, &format!("{error:?}"))
@@ -385,18 +387,23 @@ struct Attended<'a> {
 /// Watches one release for a pipeline. Nothing here can write.
 async fn attend(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, about: Attended<'_>) -> Result<u8> {
     let ended = term::asked_to_end()?;
+    let watchman = Watchman::new(about.goal, about.span, rolltop::clock::now());
     let (mut state, mut session) = headless_session(config, connection, sampler, Some(about.rollout));
     if let Err(code) = first_look(config, &mut state, &mut session, Some(about.rollout)).await {
         return Ok(code);
     }
     complain(&state, false);
+    if about.goal == Goal::Guard && !state.settings.prometheus {
+        fail(exit::OK, "no Prometheus is configured: of this release only its phases and its own analyses can be judged");
+    }
     let form = if about.json { Form::Json } else { Form::Line };
-    let watchman = Watchman::new(about.goal, about.span, rolltop::clock::now());
     tokio::select! {
         end = headless::attend(&mut state, &mut session, about.rollout, watchman, form, std::io::stdout()) => match end {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            // Nobody listens any more: that is no finding.
-            Err(_) => Ok(exit::UNKNOWN),
+            // Nobody can read it any more: that is no finding.
+            Err(error) => {
+                fail(exit::UNKNOWN, &format!("its lines cannot be written: {error}"));
+                Ok(exit::UNKNOWN)
+            }
             Ok(end) => {
                 fail(end.code(), end.words());
                 Ok(end.code())

@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use crate::model::{
-    AnalysisPhase, Phase, Rollout, Text, Time,
+    AnalysisPhase, Phase, Rollout, Strategy, Text, Time,
     metrics::{Reading, RolloutMetrics},
 };
 use crate::settings::Settings;
@@ -24,7 +24,7 @@ use rules::{Effect, Rule, Standing};
 pub use trial::{Strand, Trial};
 
 /// From this share of failed requests on, the old side is sick itself.
-const SICK: f64 = 0.05;
+const SICK: f64 = 0.03;
 /// Slower is a reason to abort when so many times as many requests are slow; less is a reason to look.
 const MUCH_SLOWER: f64 = 2.0;
 
@@ -131,12 +131,17 @@ pub fn judge(case: &Case<'_>) -> Verdict {
         None => untried(metrics, &sides),
     };
     by_rules(case, &mut verdict);
-    if case.rollout.phase == Phase::Aborted && verdict.is == Advice::Abort {
-        (verdict.is, verdict.because) = (Advice::None, format!("aborted; before, {}", verdict.because).into());
+    if (case.rollout.phase == Phase::Aborted || users_have_left(case.rollout)) && verdict.is == Advice::Abort {
+        (verdict.is, verdict.because) = (Advice::None, format!("no user is on it now; before: {}", verdict.because).into());
     }
     verdict.stale = case.is_stale();
     verdict.more.extend(case.trial.into_iter().flat_map(|trial| details(trial, &sides)));
     verdict
+}
+
+/// Nobody is on the new version of a canary any more, or not yet. What answers a preview is no user, and says something.
+fn users_have_left(rollout: &Rollout) -> bool {
+    rollout.strategy == Strategy::Canary && rollout.new_side().is_some_and(|new| new.traffic.applied == Some(0.0))
 }
 
 /// Where the test has no say: nothing found is no go.
@@ -165,7 +170,7 @@ fn by_rules(case: &Case<'_>, verdict: &mut Verdict) {
     }
     // A rule that cannot see is no rule that was kept.
     let blind = standing().find(|(rule, standing)| rule.effect > Effect::Note && standing.value.is_none() && !standing.asleep);
-    if let Some((rule, _)) = blind.filter(|_| verdict.is == Advice::Go) {
+    if let Some((rule, _)) = blind.filter(|_| verdict.is == Advice::Go || (!case.test && verdict.is == Advice::NotEnoughData)) {
         (verdict.is, verdict.because) =
             (Advice::Hold, format!("rule {} has no value to look at; else {}", rule.name, verdict.because).into());
     }

@@ -74,9 +74,9 @@ requests = 500
 # or: a check every so often, and so many failed ones in all
 # every = "1m"
 # times = 5
-# info, warning, critical
+# info, warning (the default), critical
 severity = "critical"
-# note, hold, abort
+# note (the default), hold, abort
 effect = "abort"
 # namespace/name, * as wildcard; hours and days are UTC
 only = ["shop/*", "pay/*"]

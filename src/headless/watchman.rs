@@ -51,6 +51,11 @@ impl Goal {
             Self::Aborted => settled && rollout.phase == Phase::Aborted,
         }
     }
+
+    /// A step that will never come.
+    fn is_beyond(self, rollout: &Rollout) -> bool {
+        matches!(self, Self::Step(n) if !rollout.unobserved && n > rollout.steps.items.len() && !rollout.steps.items.is_empty())
+    }
 }
 
 /// How the watch ended.
@@ -68,6 +73,7 @@ pub enum End {
     /// The time is over and none of it has happened.
     TimedOut,
     Gone,
+    NoSuchStep,
 }
 
 impl End {
@@ -75,6 +81,7 @@ impl End {
     pub fn code(self) -> u8 {
         match self {
             Self::Met | Self::Done | Self::Idle => 0,
+            Self::NoSuchStep => 2,
             Self::Advised | Self::Failed => 12,
             Self::Gone => 13,
             Self::TimedOut => 14,
@@ -90,6 +97,7 @@ impl End {
             Self::Failed => "the release has failed",
             Self::TimedOut => "the time is over; nothing was written",
             Self::Gone => "it does not exist any more",
+            Self::NoSuchStep => "it has fewer steps",
         }
     }
 }
@@ -110,8 +118,8 @@ pub struct Watchman {
 
 impl Watchman {
     pub fn new(goal: Goal, span: Duration, now: Time) -> Self {
-        let later = |span: Duration| now + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(365));
-        Self { goal, began: now, until: later(span), moved: false, failed_before: true, last: None }
+        let until = TimeDelta::from_std(span).ok().and_then(|span| now.checked_add_signed(span)).unwrap_or(Time::MAX_UTC);
+        Self { goal, began: now, until, moved: false, failed_before: true, last: None }
     }
 
     /// Whether there is something to tell, and whether that was the end.
@@ -130,9 +138,10 @@ impl Watchman {
         match rollout.phase {
             _ if self.goal.is_met(rollout) => Some(End::Met),
             _ if has_failed(rollout) && (!self.failed_before || waited >= BEGINS) => Some(End::Failed),
+            _ if self.goal.is_beyond(rollout) => Some(End::NoSuchStep),
+            _ if self.goal == Goal::Guard && rollout.in_flight() && advice == Advice::Abort => Some(End::Advised),
             _ if now >= self.until => Some(End::TimedOut),
             _ if self.goal != Goal::Guard => None,
-            _ if rollout.in_flight() && advice == Advice::Abort => Some(End::Advised),
             Phase::Healthy if !rollout.in_flight() && self.moved => Some(End::Done),
             Phase::Healthy if !rollout.in_flight() && waited >= BEGINS => Some(End::Idle),
             _ => None,

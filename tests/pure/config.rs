@@ -83,6 +83,19 @@ fn flags_win_over_variables_over_file_over_defaults() {
 }
 
 #[test]
+fn a_policy_judges_and_chooses_no_cluster() {
+    let load = |text: &str| {
+        let (_held, policy) = file(text);
+        let sources = Sources { policy: Some(policy), ..Sources::default() };
+        Config::load(&sources, |_| None).map(|config| (config.flag("verdict.test"), config.rules.len())).map_err(|m| m.to_string())
+    };
+    assert_eq!(load("[verdict]\ntest = false\n[[rules]]\nwhen = \"errors > 5 %\"\n"), Ok((false, 1)));
+    let told = load("[verdict]\ntest = false\n[cluster]\ncontext = \"other\"\n").unwrap_err();
+    assert!(told.contains(":4: 'cluster.context' is no part of a policy"), "{told}");
+    assert!(load("[prometheus]\nurl = \"http://elsewhere\"\n").is_err() && load("[safety]\nread-only = false\n").is_err());
+}
+
+#[test]
 fn nobody_raises_the_ceiling() {
     let (_a, ceiling) = file("[safety]\nread-only = true\nprotected-contexts = [\"prod*\"]\n");
     let (_b, own) = file("[safety]\nread-only = false\nprotected-contexts = [\"mine\"]\n");

@@ -48,6 +48,8 @@ fn a_release_ends_in_one_of_these_ways() {
         (vec![moving(P::Waiting, A::NotEnoughData)], 600, Some(End::TimedOut)),
         (vec![moving(P::Waiting, A::Hold)], 599, None),
         (vec![moving(P::Waiting, A::Hold), moving(P::Waiting, A::Abort)], 2, Some(End::Advised)),
+        // The finding is told even when the time is over.
+        (vec![moving(P::Waiting, A::NotEnoughData), moving(P::Waiting, A::Abort)], 600, Some(End::Advised)),
         (vec![moving(P::Progressing, A::None), moving(P::Aborted, A::None)], 2, Some(End::Failed)),
         (vec![moving(P::Progressing, A::None), at_rest(P::Failing)], 2, Some(End::Failed)),
         // The command that starts it may be a moment ahead of the controller.
@@ -89,12 +91,15 @@ fn what_is_waited_for_is_met_or_something_else_has_happened() {
         (Goal::Step(3), vec![at(1)], 1, None),
         (Goal::Step(3), vec![at(2)], 1, Some(End::Met)),
         (Goal::Step(3), vec![at(5)], 1, Some(End::Met)),
+        (Goal::Step(99), vec![at(1)], 1, Some(End::NoSuchStep)),
         (Goal::Aborted, vec![moving(P::Aborted, A::None)], 1, Some(End::Met)),
         (Goal::Aborted, vec![moving(P::Progressing, A::None)], 599, None),
     ];
     for (n, (goal, looks, last, end)) in cases.into_iter().enumerate() {
         assert_eq!(ended(goal, &looks, last), end, "case {n}");
     }
+    let mut patient = Watchman::new(Goal::Healthy, Duration::from_secs(u64::MAX / 4), sample::now());
+    assert_eq!(patient.look(Some(&at(1)), sample::ahead(86_400)).1, None, "no span is too long");
     let read = |text: &str| text.parse::<Goal>();
     assert_eq!((read("healthy"), read("step=4")), (Ok(Goal::Healthy), Ok(Goal::Step(4))));
     for odd in ["", "step", "step=0", "step=-1", "done", "healthy=1"] {
@@ -117,8 +122,8 @@ fn only_what_is_new_is_told() {
 
 #[test]
 fn every_end_has_a_documented_code() {
-    let all = [End::Met, End::Done, End::Idle, End::Advised, End::Failed, End::TimedOut, End::Gone];
-    assert_eq!(all.map(End::code), [0, 0, 0, 12, 12, 14, 13]);
+    let all = [End::NoSuchStep, End::Met, End::Done, End::Idle, End::Advised, End::Failed, End::TimedOut, End::Gone];
+    assert_eq!(all.map(End::code), [2, 0, 0, 0, 12, 12, 14, 13]);
     let readme = include_str!("../../README.md");
     for code in [12, 13, 14] {
         assert!(readme.contains(&format!("\n| {code} |")), "{code}");

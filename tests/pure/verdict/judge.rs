@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use rolltop::{
     model::{
-        Rollout, Time,
+        Rollout, Strategy as Way, Time,
         metrics::{Block, Counts, Reading, RolloutMetrics},
     },
     settings::Settings,
@@ -117,6 +117,23 @@ fn sides_that_are_scraped_at_different_moments_are_compared_all_the_same() {
     };
     assert!(lumps(15.0).failing.is_worse() && !lumps(3.0).failing.is_worse());
     assert_eq!(lumps(3.0).failing.seen.new, 6_000.0);
+}
+
+/// Who took the users back has done what the advice is for; what a preview answers is no user's, and still counts.
+#[test]
+fn a_canary_without_users_needs_no_abort() {
+    let trial = trial_of(&(0..30).map(|i| block(i, counts(50.0, 20.0), counts(450.0, 4.0))).collect::<Vec<_>>());
+    let said = |strategy, share| {
+        let mut rollout = rollout();
+        rollout.strategy = strategy;
+        rollout.tracks.iter_mut().filter(|track| track.is_new).for_each(|track| track.traffic.applied = Some(share));
+        let metrics = metrics(start());
+        judge(&Case { metrics: Some(&metrics), trial: Some(&trial), ..Case::under(&Settings::default(), &rollout, start()) })
+    };
+    assert_eq!(said(Way::Canary, 0.1).is, Advice::Abort);
+    let left = said(Way::Canary, 0.0);
+    assert!(left.is == Advice::None && left.because.starts_with("no user is on it now; before: canary fails"), "{}", left.because);
+    assert_eq!(said(Way::BlueGreen, 0.0).is, Advice::Abort);
 }
 
 #[test]
