@@ -173,7 +173,7 @@ pub async fn stream(state: &mut State, session: &mut Session, named: Option<&str
         step(state, session, Event::Msg(msg));
         let now = crate::clock::now();
         for (uid, known) in &state.rollouts {
-            if named.is_some_and(|n| known.rollout.id.path() != n && *known.rollout.id.name != *n) {
+            if named.is_some_and(|name| !known.rollout.id.is_called(name)) {
                 continue;
             }
             // Ages change with every look; a change of them alone is no change.

@@ -168,24 +168,9 @@ impl Object {
         read(&self.value().to_string())
     }
 
-    /// Its labels and annotations, as they are written.
-    pub fn marks(&self) -> (Option<String>, Option<String>) {
-        #[derive(Deserialize)]
-        struct Marked<'a> {
-            #[serde(borrow)]
-            metadata: Marks<'a>,
-        }
-        #[derive(Deserialize)]
-        struct Marks<'a> {
-            #[serde(borrow)]
-            labels: Option<&'a RawValue>,
-            #[serde(borrow)]
-            annotations: Option<&'a RawValue>,
-        }
-        let text = self.text();
-        let Ok(Marked { metadata }) = serde_json::from_str::<Marked<'_>>(&text) else { return (None, None) };
-        let text = |raw: &RawValue| raw.get().to_owned();
-        (metadata.labels.map(text), metadata.annotations.map(text))
+    /// Whether its labels and annotations are written as the other's.
+    pub fn is_marked_as(&self, other: &Self) -> bool {
+        marks(&self.text()) == marks(&other.text())
     }
 
     /// The whole object, for plans that must quote a part of it.
@@ -196,6 +181,24 @@ impl Object {
         }
         value
     }
+}
+
+/// Labels and annotations, as they are written.
+fn marks(text: &str) -> (Option<&str>, Option<&str>) {
+    #[derive(Deserialize)]
+    struct Marked<'a> {
+        #[serde(borrow)]
+        metadata: Marks<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Marks<'a> {
+        #[serde(borrow)]
+        labels: Option<&'a RawValue>,
+        #[serde(borrow)]
+        annotations: Option<&'a RawValue>,
+    }
+    let Ok(Marked { metadata }) = serde_json::from_str::<Marked<'_>>(text) else { return (None, None) };
+    (metadata.labels.map(RawValue::get), metadata.annotations.map(RawValue::get))
 }
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {

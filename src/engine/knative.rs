@@ -54,11 +54,8 @@ impl Engine for Knative {
     }
 
     fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
-        let namespace = || root.meta.namespace.to_string();
-        let of = |resource| Selection { resource, namespace: namespace(), labels: Some(facts::label(root)), fields: None, optional: false };
-        let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
-        let events = Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true };
-        vec![of(&REVISION), of(&kinds::REPLICA_SET), of(&kinds::POD), events]
+        let of = |kind| Selection::labelled(kind, &*root.meta.namespace, facts::label(root));
+        vec![of(&REVISION), of(&kinds::REPLICA_SET), of(&kinds::POD), Selection::events(root)]
     }
 
     fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {

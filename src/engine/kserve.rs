@@ -57,14 +57,10 @@ impl Engine for KServe {
     }
 
     fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
-        let namespace = || root.meta.namespace.to_string();
-        let of = |resource, labels| Selection { resource, namespace: namespace(), labels: Some(labels), fields: None, optional: false };
-        let own = || format!("{LABEL}={}", root.meta.name);
-        let of_root = Some(format!("involvedObject.uid={}", root.meta.uid));
-        let events = Selection { resource: &kinds::EVENT, namespace: namespace(), labels: None, fields: of_root, optional: true };
+        let own = |kind| Selection::labelled(kind, &*root.meta.namespace, format!("{LABEL}={}", root.meta.name));
         // Without Knative there are no revisions, perhaps not even the kind.
-        let revisions = Selection { optional: true, ..of(&REVISION, own()) };
-        vec![revisions, of(&kinds::REPLICA_SET, own()), of(&kinds::POD, own()), events]
+        let revisions = Selection { optional: true, ..own(&REVISION) };
+        vec![revisions, own(&kinds::REPLICA_SET), own(&kinds::POD), Selection::events(root)]
     }
 
     fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {

@@ -78,7 +78,7 @@ pub fn is_reshaped(before: &Object, after: &Object) -> bool {
     after.meta.generation == 0
         || before.meta.generation != after.meta.generation
         || before.meta.owner != after.meta.owner
-        || before.marks() != after.marks()
+        || !before.is_marked_as(after)
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ pub struct Ground<'a> {
     pub rollout: &'a Rollout,
     pub metrics: &'a RolloutMetrics,
     /// The old side's readings when the release began, by series.
-    pub start: &'a [Option<f64>; 5],
+    pub start: &'a [Option<f64>; Series::ALL.len()],
     pub began: Option<Time>,
     /// Requests that the new side has answered.
     pub requests: f64,

@@ -97,9 +97,7 @@ impl Trial {
         self.failing.take(sample(new, old, |c| Some((c.all, c.bad))), comparable, seconds, stretch);
         self.slow.take(sample(new, old, |c| c.timed), comparable, seconds, stretch);
     }
-}
 
-impl Trial {
     /// Checks the rules against new readings.
     pub fn watch(&mut self, rules: &[Rule], rollout: &Rollout, metrics: &RolloutMetrics) {
         let Some(at) = metrics.at else { return };

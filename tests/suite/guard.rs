@@ -22,16 +22,22 @@ fn run(rig: &'static Rig, ns: &str, command: &str, args: &[&str]) -> tokio::task
     })
 }
 
-#[tokio::test]
-async fn a_canary_that_fails_ends_it_with_the_advice_and_nothing_is_written() {
-    let Some(rig) = Rig::shared().await else { return };
-    let ns = rig.namespace("guarded").await;
-    let fx = rig.fixtures(&ns);
+/// A canary with users that waits at its first pause.
+async fn waiting_canary(rig: &Rig, ns: &str) {
+    let fx = rig.fixtures(ns);
     fx.canary("checkout", Canary::nginx()).await;
     fx.wait_phase("checkout", "Healthy").await;
     rig.traffic().rps(&format!("{ns}/checkout"), 200.0);
     fx.set_image("checkout", "v2").await;
     fx.wait_phase("checkout", "Paused").await;
+}
+
+#[tokio::test]
+async fn a_canary_that_fails_ends_it_with_the_advice_and_nothing_is_written() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("guarded").await;
+    let fx = rig.fixtures(&ns);
+    waiting_canary(rig, &ns).await;
     rig.traffic().set(&format!("{ns}/checkout"), "v2", Profile::failing(0.3));
     let (code, said) = guard(rig, &ns, &["--for", "90s"]).await.unwrap();
     assert_eq!(code, Some(12), "{said}");
@@ -79,12 +85,7 @@ async fn a_release_that_goes_through_is_0_and_one_that_is_aborted_12() {
 async fn a_policy_of_its_own_is_kept_to() {
     let Some(rig) = Rig::shared().await else { return };
     let ns = rig.namespace("policy").await;
-    let fx = rig.fixtures(&ns);
-    fx.canary("checkout", Canary::nginx()).await;
-    fx.wait_phase("checkout", "Healthy").await;
-    rig.traffic().rps(&format!("{ns}/checkout"), 200.0);
-    fx.set_image("checkout", "v2").await;
-    fx.wait_phase("checkout", "Paused").await;
+    waiting_canary(rig, &ns).await;
     let dir = tempfile::tempdir().unwrap();
     let policy = |text: &str| {
         let path = dir.path().join("policy.toml");
