@@ -5,6 +5,7 @@ pub mod keys;
 pub mod layer;
 pub mod rules;
 pub mod sampler;
+pub mod secret;
 pub mod stepper;
 
 use std::{

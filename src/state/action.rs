@@ -203,6 +203,7 @@ fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
         intent,
         target: rollout.id.clone(),
         opened: now,
+        confirmed: None,
         stage: Stage::Asking,
         plan: None,
         dry_run: Check::Pending,
@@ -542,6 +543,7 @@ fn consent(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effe
     match guard::approve(card, &grant, now) {
         Ok(approved) => {
             card.stage = Stage::Sent { at: now };
+            card.confirmed = Some(now);
             card.moved = None;
             state.hint = None;
             effects.push(Effect::Act { card: card.number, approved: Box::new(approved) });
@@ -571,7 +573,8 @@ pub fn retire(state: &mut State, card: &Card, now: Time) {
 
 fn remember(state: &mut State, card: &Card, now: Time, message: Text) {
     let entry = Entry {
-        at: now,
+        // What was done is of the key press, whenever its card goes.
+        at: card.confirmed.unwrap_or(now),
         origin: Origin::You,
         warning: matches!(card.stage, Stage::Failed { .. } | Stage::Silent { .. } | Stage::Unknown { .. }),
         object: None,

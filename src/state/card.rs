@@ -14,6 +14,8 @@ pub struct Card {
     pub intent: Intent,
     pub target: Id,
     pub opened: Time,
+    /// When a person said yes to it.
+    pub confirmed: Option<Time>,
     pub stage: Stage,
     /// The plan, from the moment the guard let it through.
     pub plan: Option<Plan>,

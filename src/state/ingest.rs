@@ -1,7 +1,7 @@
 //! Messages from the sources: objects become models, answers find their card.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -279,11 +279,7 @@ pub fn log(state: &mut State, uid: &str, entry: Entry) {
     if matches!(&state.view.screen, Screen::Rollout(open) if **open == *uid) {
         return remember(state, entry);
     }
-    let log = state.logs.entry(uid.into()).or_default();
-    log.push_back(entry);
-    while log.len() > LOG {
-        log.pop_front();
-    }
+    insert(state.logs.entry(uid.into()).or_default(), entry, LOG);
 }
 
 /// The open rollout's timeline begins with what was kept about it.
@@ -340,10 +336,14 @@ fn changes(before: &Rollout, after: &Rollout, at: Time) -> Vec<Entry> {
 
 /// Adds a line at its place in time.
 pub fn remember(state: &mut State, entry: Entry) {
-    let place = state.timeline.partition_point(|e| e.at <= entry.at);
-    state.timeline.insert(place, entry);
-    while state.timeline.len() > TIMELINE {
-        state.timeline.pop_front();
+    insert(&mut state.timeline, entry, TIMELINE);
+}
+
+fn insert(lines: &mut VecDeque<Entry>, entry: Entry, most: usize) {
+    let place = lines.partition_point(|e| e.at <= entry.at);
+    lines.insert(place, entry);
+    while lines.len() > most {
+        lines.pop_front();
     }
 }
 

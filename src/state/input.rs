@@ -78,7 +78,7 @@ pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Eff
         Command::Top => move_by(state, usize::MAX / 2, false),
         Command::Bottom => move_by(state, usize::MAX / 2, true),
         Command::Open => open_selected(state, now, effects),
-        Command::Back => back(state, effects),
+        Command::Back => back(state, now, effects),
         Command::NextPane => next_pane(state, 1),
         Command::PreviousPane => next_pane(state, Pane::ORDER.len() - 1),
         Command::Zoom(n) => zoom(state, Pane::number(n), effects),
@@ -160,11 +160,10 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
 }
 
 /// One level up: card, frozen picture, zoom, filter, screen; the hint last.
-fn back(state: &mut State, effects: &mut Vec<Effect>) {
+fn back(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
     if let Some(card) = state.card.as_mut().filter(|c| c.in_flight() && !c.folded) {
         card.folded = true;
     } else if state.card.as_ref().is_some_and(|c| !c.in_flight()) {
-        let now = state.card.as_ref().map(|c| c.opened).unwrap_or_default();
         if let Some(card) = state.card.take() {
             action::retire(state, &card, now);
         }

@@ -553,6 +553,22 @@ fn what_was_seen_and_done_outlives_leaving_the_rollout() {
     assert_eq!(state.timeline.iter().filter(|e| e.origin == crate::timeline::Origin::You).count(), 1);
 }
 
+#[test]
+fn what_was_done_is_dated_by_the_key_press_not_by_its_card() {
+    for leave in [|state: &mut State| drop(press(state, "esc", at(200))), |state: &mut State| drop(press(state, "a", at(200)))] {
+        let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+        press(&mut state, "p", at(0));
+        approve_of(&mut state);
+        press(&mut state, "y", at(145));
+        let number = state.card.as_ref().unwrap().number;
+        send(&mut state, Body::Acted { card: number, outcome: Outcome::Refused { said: "no".into(), done: 0 } });
+        leave(&mut state);
+        let done = state.timeline.iter().find(|e| e.origin == crate::timeline::Origin::You).expect("a line");
+        assert_eq!(done.at, at(145), "{done:?}");
+        assert_eq!(state.note.as_ref().map(|(said, _)| *said), Some(at(200)), "said when the card went");
+    }
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let keys = prop::sample::select(vec![
         "p",

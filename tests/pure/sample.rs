@@ -441,6 +441,7 @@ pub fn card(stage: Stage) -> Card {
         intent: Intent::Promote,
         target: id("shop", "checkout", "Rollout"),
         opened: ago(5),
+        confirmed: None,
         stage,
         plan: Some(plan()),
         dry_run: Check::Yes,
