@@ -3,6 +3,7 @@
 //! A [`Writer`] is built from a connection by the interactive session alone. The result of an action is
 //! not shown from here: the cluster's watches do that, or the card says that they have not.
 
+mod flag;
 mod health;
 
 use std::{sync::Arc, time::Duration};
@@ -72,13 +73,19 @@ impl Writer {
     pub fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource, probes: Vec<Probe>) {
         let this = Self { flying: Arc::default(), ..self.clone() };
         tokio::spawn(async move {
-            let findings = Box::new(this.findings(plan, root, &probes).await);
+            let findings = Box::new(this.findings(card, plan, root, &probes).await);
             let _ = this.tx.send(Msg::now(Body::Rehearsed { card, findings })).await;
         });
     }
 
-    async fn findings(&self, plan: Plan, root: &'static Resource, probes: &[Probe]) -> Findings {
+    async fn findings(&self, card: u64, plan: Plan, root: &'static Resource, probes: &[Probe]) -> Findings {
         let server = async {
+            if let Some(switch) = &plan.switch {
+                let reading = flag::read(switch).await;
+                let check = flag::check(&reading);
+                let _ = self.tx.send(Msg::now(Body::FlagRead { card, reading })).await;
+                return (Check::Yes, check);
+            }
             // Without the right a dry run would only be one more refusal in the audit log.
             match self.rights(&plan.writes).await {
                 no @ Check::No(_) => (no, Check::Unknown("not asked: the right is missing".into())),
@@ -127,15 +134,20 @@ impl Writer {
                 intent: plan.intent.clone(),
                 sentence: plan.sentence.clone(),
                 writes: journal::writes(&plan),
+                request: plan.switch.as_ref().map(|switch| journal::request(&switch.off)),
                 overridden: approved.overridden().cloned(),
             };
             let record = this.record(Some(card), Some(plan.target.clone()), attempt);
             let journal = this.journal.clone();
             let committed = tokio::task::spawn_blocking(move || journal.commit(&record)).await;
+            let mut switched = None;
             let outcome = match committed {
                 Ok(Ok(())) => {
                     this.report(card, Outcome::Sent).await;
-                    this.write_all(&plan).await
+                    match &plan.switch {
+                        Some(switch) => switched.insert(flag::switch_off(switch, approved.overridden().is_some()).await).outcome.clone(),
+                        None => this.write_all(&plan).await,
+                    }
                 }
                 Ok(Err(error)) => Outcome::NotSent { said: format!("the journal cannot be written: {error}").into() },
                 Err(error) => Outcome::NotSent { said: error.to_string().into() },
@@ -147,6 +159,11 @@ impl Writer {
                 tracing::error!(%error, "the outcome could not be journaled");
             }
             this.report(card, outcome).await;
+            if let (Some(switched), Some(switch)) = (switched, plan.switch) {
+                drop(_flying);
+                let tell = |reading| async { this.tx.send(Msg::now(Body::FlagRead { card, reading })).await.is_ok() };
+                switched.follow(&switch, tell).await;
+            }
         });
     }
 

@@ -1,6 +1,7 @@
 //! Settings from defaults, files, environment and flags; every mistake at once, each value with its origin.
 
 pub mod fields;
+pub mod flags;
 pub mod keys;
 pub mod layer;
 pub mod rules;
@@ -17,6 +18,7 @@ use std::{
 };
 
 use crate::{
+    engine::flag::Flag,
     intent::Command,
     settings::{Colours, Conventions, Freshness, Look, Settings, Zone, wildcard},
 };
@@ -82,12 +84,12 @@ impl Config {
         let flags = from_flags(&sources.flags, &mut mistakes);
         let mut values = layer::defaults();
         for layer in [ceiling.clone(), file, policy, environment, flags] {
-            values.extend(layer);
+            stack(&mut values, layer);
         }
         cap(&mut values, &ceiling);
         let keys = keys::bind(table(&values, "keys"), values.get("keys").map(|(_, o)| o), &mut mistakes);
         let conventions = Arc::new(stepper::conventions(&values, &mut mistakes));
-        let rules = Arc::new(rules::rules(&values, &mut mistakes));
+        let rules = Arc::new(rules::rules(&values, &rules::Own::of(&values), &mut mistakes));
         if mistakes.is_empty() {
             return Ok(Self { values, keys, conventions, rules });
         }
@@ -117,11 +119,20 @@ impl Config {
         let values: Vec<_> = values.into_iter().map(|(path, value)| (path, who, value)).collect();
         merged.extend(from_flags(&values, &mut mistakes));
         let conventions = Arc::new(stepper::conventions(&merged, &mut mistakes));
-        let rules = Arc::new(rules::rules(&merged, &mut mistakes));
+        // Rules were checked against the configured Prometheus, whatever is asked in its place.
+        let rules = Arc::new(rules::rules(&merged, &rules::Own::of(&self.values), &mut mistakes));
         if mistakes.is_empty() {
             return Ok(Self { values: merged, keys: self.keys.clone(), conventions, rules });
         }
         Err(Mistakes(mistakes))
+    }
+
+    /// The feature flags, as the last file that has any has them.
+    fn flags(&self) -> Arc<Vec<Flag>> {
+        match self.values.get("flags") {
+            Some((Value::Flags(flags), _)) => flags.clone(),
+            _ => Arc::default(),
+        }
     }
 
     pub fn text(&self, path: &str) -> Option<&str> {
@@ -158,6 +169,11 @@ impl Config {
         }
     }
 
+    /// Whether a flag of the command line says it.
+    pub fn is_flag(&self, path: &str) -> bool {
+        matches!(self.values.get(path), Some((_, Origin::Flag(_))))
+    }
+
     /// Names and texts of a table.
     pub fn table(&self, path: &str) -> BTreeMap<String, Vec<String>> {
         table(&self.values, path)
@@ -186,6 +202,8 @@ impl Config {
             conventions: self.conventions.clone(),
             rules: self.rules.clone(),
             rules_alone: !self.flag("verdict.test"),
+            warm_up: self.duration("verdict.warm-up"),
+            flags: self.flags(),
         }
     }
 
@@ -203,6 +221,14 @@ impl Config {
             })
             .collect()
     }
+}
+
+/// Lays one source over those before it. Rules add up by their names, all else is replaced.
+fn stack(values: &mut Layer, mut layer: Layer) {
+    if let (Some((Value::Rules(below), _)), Some((Value::Rules(above), _))) = (values.get("rules"), layer.get_mut("rules")) {
+        *above = rules::over(below, std::mem::take(above));
+    }
+    values.extend(layer);
 }
 
 /// Who judges a release must not choose the cluster it is judged in.
@@ -265,6 +291,7 @@ fn show(value: &Value) -> String {
         Value::List(list) => format!("{list:?}"),
         Value::Table(table) => format!("{table:?}"),
         Value::Rules(rules) => format!("{} of them", rules.len()),
+        Value::Flags(flags) => format!("{} of them", flags.len()),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod argo;
 pub mod bluegreen;
 pub mod daemonset;
 pub mod deployment;
+pub mod flag;
 pub mod flagger;
 pub mod gitops;
 pub mod knative;

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 
 use crate::{
     act::Writer,
-    engine::{Engine, Plan, Refusal, gitops},
+    engine::{Engine, Plan, Refusal, flag, gitops},
     intent::{Danger, Intent, Verb},
     model::{
         Links, Notice, Rollout, Severity, Source, Text, Time,
@@ -87,7 +87,7 @@ const RULES: &[Rule] = &[
     (|g, _, _| g.frozen, "the picture is frozen, the cluster is not", "press z to let it run again"),
     (|_, k, _| k.deleted.is_some(), "this rollout no longer exists", "press esc to go back to the fleet"),
     (
-        |_, k, verb| k.rollout.unobserved && verb != Verb::Abort && verb != Verb::Undo,
+        |_, k, verb| k.rollout.unobserved && !verb.is_way_out() && verb != Verb::Undo,
         "the controller has not yet acted on the last change",
         "wait until it has; a second change now could skip a step",
     ),
@@ -110,12 +110,23 @@ pub fn consider(
             return Err(Refusal::because(*reason).instead(*instead, None));
         }
     }
-    let mut plan = engine.plan(&known.rollout, root, objects, intent, ground.now)?;
+    let mut plan = match intent {
+        Intent::Kill { flag } => flag::plan(&ground.settings.flags, &known.rollout, flag, &reason(ground.verdict))?,
+        _ => engine.plan(&known.rollout, root, objects, intent, ground.now)?,
+    };
     plan.warnings.extend(gitops::warning(&plan, &known.rollout, objects, ground.now));
     match plan.writes.iter().all(|write| engine.descriptor().writes.iter().any(|right| right.lets(write))) {
         true => Ok(plan),
         // The rights people were given, and what they were told it may touch, are these.
         false => Err(Refusal::because("this would write where its engine has no business: please report it")),
+    }
+}
+
+/// Why somebody would do it, for those who are told.
+fn reason(verdict: &Verdict) -> String {
+    match verdict.because.is_empty() {
+        true => "asked for in rolltop".into(),
+        false => format!("{}: {}", verdict.is.words(), verdict.because),
     }
 }
 
@@ -213,7 +224,7 @@ pub fn approve(card: &Card, _: &Grant, now: Time) -> Result<Approved<Plan>, Text
 
 /// Whether a card in this context asks for the rollout's name. The safe direction never does.
 pub fn asks_for_name(settings: &Settings, plan: &Plan) -> bool {
-    settings.protected && plan.danger > Danger::None && plan.intent.verb() != Verb::Abort
+    settings.protected && plan.danger > Danger::None && !plan.intent.verb().is_way_out()
 }
 
 /// Pods that do not answer well are no place to send users to. One that could not be asked is only said: the right to ask is

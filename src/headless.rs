@@ -7,10 +7,11 @@ use std::{collections::HashMap, io::Write, time::Duration};
 use watchman::{End, Watchman};
 
 use crate::{
-    model::{LinkState, Source, Text},
+    model::{LinkState, Source, Text, Time},
     report,
     session::Session,
     state::{Effect, Event, Known, Screen, State, input, update},
+    verdict::rules::Metric,
 };
 
 /// How a headless look ended.
@@ -89,7 +90,10 @@ fn perform(state: &State, session: &mut Session, effects: Vec<Effect>) {
         match effect {
             Effect::Watch { epoch, selections } => session.watch(epoch, selections),
             Effect::Measure => session.measure(state),
-            Effect::Focus => {}
+            // Own series are asked for of one rollout only; nobody looks at its chart here.
+            Effect::Focus if state.settings.rules.iter().any(|rule| matches!(rule.metric, Metric::Own(_))) => {
+                session.focus(state, crate::clock::now());
+            }
             _ => {}
         }
     }
@@ -119,6 +123,20 @@ pub fn print(state: &State, rows: &[&Known], form: Form) -> serde_json::Result<S
     })
 }
 
+/// Paths of those a bare name may mean.
+pub fn namesakes(state: &State, named: &str) -> Vec<String> {
+    let paths: std::collections::BTreeSet<String> = shown(state, Some(named)).iter().map(|known| known.rollout.id.path()).collect();
+    paths.into_iter().collect()
+}
+
+/// Whether what was last heard is too old to say how the release does. Its requests only matter to whoever judges them.
+pub fn is_blind(state: &State, known: &Known, judges: bool, now: Time) -> bool {
+    let fresh = |source, limit| state.links.fresh(source, now, limit);
+    let limits = state.settings.fresh;
+    let counts = judges && state.settings.prometheus && known.rollout.in_flight();
+    !fresh(Source::Fleet, limits.kubernetes) || counts && (known.verdict.stale || !fresh(Source::Prometheus, limits.prometheus))
+}
+
 /// `guard` and `wait`: watches one release, a line for each change, until there is an end.
 ///
 /// # Errors
@@ -132,7 +150,11 @@ pub async fn attend(
     mut out: impl Write,
 ) -> std::io::Result<End> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    let mut trouble = None;
+    let mut trouble = [(Source::Fleet, None, "the API server answers again"), (Source::Prometheus, None, "Prometheus answers again")];
+    // What is not there from the start was said already.
+    if let Some((source, before, _)) = trouble.last_mut() {
+        *before = crate::ui::trouble(*source, &state.links.get(*source)).map(|trouble| trouble.title);
+    }
     let Some(uid) = state.named(named) else { return Ok(End::Gone) };
     loop {
         let now = crate::clock::now();
@@ -146,14 +168,20 @@ pub async fn attend(
             writeln!(out, "{line}")?;
             out.flush()?;
         }
-        let now_in_trouble = crate::ui::trouble(Source::Fleet, &state.links.get(Source::Fleet)).map(|trouble| trouble.title);
-        if trouble != now_in_trouble && form != Form::Json {
-            writeln!(out, "{} {}", now.format("%H:%M:%SZ"), now_in_trouble.as_deref().unwrap_or("the API server answers again"))?;
-            out.flush()?;
+        for (source, before, again) in &mut trouble {
+            let now_in_trouble = crate::ui::trouble(*source, &state.links.get(*source)).map(|trouble| trouble.title);
+            if *before != now_in_trouble && form != Form::Json {
+                writeln!(out, "{} {}", now.format("%H:%M:%SZ"), now_in_trouble.as_deref().unwrap_or(again))?;
+                out.flush()?;
+            }
+            *before = now_in_trouble;
         }
-        trouble = now_in_trouble;
-        if let Some(end) = end {
-            return Ok(end);
+        match end {
+            Some(End::TimedOut) if state.get(&uid).is_some_and(|known| is_blind(state, known, watchman.judges(), now)) => {
+                return Ok(End::Blind);
+            }
+            Some(end) => return Ok(end),
+            None => {}
         }
         let event = tokio::select! {
             Some(msg) = session.rx.recv() => Event::Msg(msg),
@@ -167,10 +195,24 @@ pub async fn attend(
 ///
 /// # Errors
 /// When a report cannot be written as JSON.
-pub async fn stream(state: &mut State, session: &mut Session, named: Option<&str>, mut out: impl Write) -> std::io::Result<()> {
+pub async fn stream(
+    state: &mut State,
+    session: &mut Session,
+    named: Option<&str>,
+    mut out: impl Write,
+    missing: impl Fn(&str),
+) -> std::io::Result<()> {
     let mut last: HashMap<Text, String> = HashMap::new();
+    let mut looked = named.is_none();
     while let Some(msg) = session.rx.recv().await {
         step(state, session, Event::Msg(msg));
+        // Said once: it may well come.
+        if !looked && synced(state, Source::Fleet) {
+            looked = true;
+            if shown(state, named).is_empty() {
+                missing(&state.scope);
+            }
+        }
         let now = crate::clock::now();
         for (uid, known) in &state.rollouts {
             if named.is_some_and(|name| !known.rollout.id.is_called(name)) {

@@ -24,10 +24,11 @@ pub enum Verb {
     ScaleDown,
     SetWeight,
     Scale,
+    KillFlag,
 }
 
 impl Verb {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Promote,
         Self::PromoteFull,
         Self::Skip,
@@ -42,6 +43,7 @@ impl Verb {
         Self::ScaleDown,
         Self::SetWeight,
         Self::Scale,
+        Self::KillFlag,
     ];
 
     pub fn name(self) -> &'static str {
@@ -60,7 +62,13 @@ impl Verb {
             Self::ScaleDown => "scale-down",
             Self::SetWeight => "set-weight",
             Self::Scale => "scale",
+            Self::KillFlag => "kill-flag",
         }
+    }
+
+    /// Whether it takes users away from what fails: nothing that is stale, or takes time, may stand in its way.
+    pub fn is_way_out(self) -> bool {
+        matches!(self, Self::Abort | Self::KillFlag)
     }
 
     /// Whether more users may meet the new version: such a step needs fresh evidence.
@@ -104,6 +112,10 @@ pub enum Intent {
     Scale {
         replicas: u32,
     },
+    /// A feature flag of the settings is switched off.
+    Kill {
+        flag: Text,
+    },
 }
 
 impl Intent {
@@ -123,6 +135,7 @@ impl Intent {
             Self::ScaleDown => Verb::ScaleDown,
             Self::SetWeight { .. } => Verb::SetWeight,
             Self::Scale { .. } => Verb::Scale,
+            Self::Kill { .. } => Verb::KillFlag,
         }
     }
 }
@@ -241,6 +254,7 @@ pub const COMMANDS: &[Row] = &[
     act(Verb::Skip, "skip", &[], "skip the step in progress", Grave),
     row_act(Command::PauseOrResume, "pause", &["space"], "pause, or resume a manual pause", Reversible),
     act(Verb::Abort, "abort", &["a"], "abort: all traffic back to the old version", Reversible),
+    act(Verb::KillFlag, "kill-flag", &["K"], "switch a feature flag of this rollout off ([[flags]] in the settings)", Reversible),
     act(Verb::Flip, "flip", &["f"], "flip blue-green, or flip back while the old pods live", Grave),
     act(Verb::ScaleDown, "scale-down", &["x"], "scale down the old side of a blue-green: users have left it", Grave),
     act(Verb::SetWeight, "set-weight", &["w"], "set the new side's share of the users, where no controller sets it", Grave),

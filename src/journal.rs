@@ -13,7 +13,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    engine::{Call, Patch, Plan},
+    engine::{Call, Patch, Plan, flag::Prepared},
     intent::Intent,
     model::{Id, Text, Time},
 };
@@ -41,6 +41,8 @@ pub enum Event {
         intent: Intent,
         sentence: Text,
         writes: Vec<WriteRecord>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<RequestRecord>,
         overridden: Option<Text>,
     },
     Outcome {
@@ -64,6 +66,16 @@ pub struct WriteRecord {
     pub patch: Patch,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<Call>,
+}
+
+/// A request to somewhere else than the cluster, without what is secret.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestRecord {
+    pub method: &'static str,
+    pub url: String,
+    /// Names alone.
+    pub headers: Vec<String>,
+    pub body: Option<String>,
 }
 
 /// One line.
@@ -97,6 +109,16 @@ pub fn writes(plan: &Plan) -> Vec<WriteRecord> {
             call: w.call.clone(),
         })
         .collect()
+}
+
+/// Of a header only that it is sent: a token may stand in any of them.
+pub fn request(request: &Prepared) -> RequestRecord {
+    RequestRecord {
+        method: request.method,
+        url: request.target.words(),
+        headers: request.headers.iter().map(|(name, _)| name.clone()).collect(),
+        body: request.body.clone(),
+    }
 }
 
 /// A pod template carries its environment, and people put passwords there.

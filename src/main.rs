@@ -298,7 +298,7 @@ async fn supervise(
         fail(exit::USAGE, NO_TERMINAL);
         return Ok(exit::USAGE);
     }
-    let wanted = session::wanted(config, connection, open.as_deref());
+    let wanted = session::wanted(config, connection.default_namespace(), open.as_deref());
     let settings = config.settings(connection.context(), connection.server(), |name| std::env::var(name).ok());
     let state = session::state(mode, connection, &wanted, settings, config.keys.clone());
     let session = Session::start(connection, &wanted, sampler);
@@ -392,6 +392,10 @@ async fn attend(config: &Config, connection: &Connection, sampler: Option<promet
     if let Err(code) = first_look(config, &mut state, &mut session, Some(about.rollout)).await {
         return Ok(code);
     }
+    if let [one, other, ..] = &headless::namesakes(&state, about.rollout)[..] {
+        fail(exit::USAGE, &format!("there are several of this name, such as {one} and {other}: write NAMESPACE/NAME"));
+        return Ok(exit::USAGE);
+    }
     complain(&state, false);
     if about.goal == Goal::Guard && !state.settings.prometheus {
         fail(exit::OK, "no Prometheus is configured: of this release only its phases and its own analyses can be judged");
@@ -433,7 +437,10 @@ fn complain(state: &State, empty: bool) {
 
 async fn follow(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, named: Option<&str>) -> Result<u8> {
     let (mut state, mut session) = headless_session(config, connection, sampler, named);
-    match headless::stream(&mut state, &mut session, named, std::io::stdout()).await {
+    let missing = |scope: &str| {
+        fail(exit::OK, &format!("no rollout {} in {scope} yet: waiting for it", named.unwrap_or_default()));
+    };
+    match headless::stream(&mut state, &mut session, named, std::io::stdout(), missing).await {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(exit::OK),
     }
@@ -445,7 +452,7 @@ fn headless_session(
     sampler: Option<prometheus::Settings>,
     named: Option<&str>,
 ) -> (State, Session) {
-    let wanted = session::wanted(config, connection, named);
+    let wanted = session::wanted(config, connection.default_namespace(), named);
     let settings = config.settings(connection.context(), connection.server(), |name| std::env::var(name).ok());
     let state = session::state(Mode::Watch, connection, &wanted, settings, config.keys.clone());
     let session = Session::start(connection, &wanted, sampler);

@@ -13,7 +13,7 @@ pub mod step;
 pub mod text;
 pub mod track;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -239,6 +239,8 @@ pub struct Rollout {
     pub owner: Option<Owner>,
     pub writers: Vec<Writer>,
     pub subject: Subject,
+    /// Labels of the root object; only read where a guard rule asks for them.
+    pub labels: BTreeMap<Text, Text>,
     /// Whether pods, replica sets and analyses of this rollout are being watched.
     pub detailed: bool,
 }
@@ -273,6 +275,12 @@ impl Rollout {
     pub fn ready_to_watch(&self) -> Option<(u32, u32)> {
         let counts = self.new_side().map_or_else(|| self.ready(), |t| (t.ready, t.desired));
         (self.detailed || counts != (0, 0)).then_some(counts)
+    }
+
+    /// Whether this side has no pods because nobody asks it anything: that is rest, not trouble.
+    pub fn is_scaled_to_zero(&self, track: &Track) -> bool {
+        let by_requests = matches!(self.engine, EngineKind::Knative | EngineKind::KServe);
+        self.detailed && track.desired == 0 && track.current == 0 && (by_requests || self.replicas == 0)
     }
 
     /// The loudest notice.

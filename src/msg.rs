@@ -1,7 +1,7 @@
 //! Everything that can change the picture, as data with a source and a time.
 
 use crate::{
-    engine::Plan,
+    engine::{Plan, flag::Reading},
     model::{Id, Link, Source, Text, Time, metrics::RolloutMetrics},
     object::{Object, Resource},
 };
@@ -62,6 +62,11 @@ pub enum Body {
     Acted {
         card: u64,
         outcome: Outcome,
+    },
+    /// What the flag of a card reads now.
+    FlagRead {
+        card: u64,
+        reading: Reading,
     },
     /// Something the person should read once, on the status line.
     Note(Text),

@@ -107,6 +107,17 @@ impl Meta {
     }
 }
 
+#[derive(Deserialize)]
+struct Labelled {
+    metadata: Labels,
+}
+
+#[derive(Deserialize)]
+struct Labels {
+    #[serde(default)]
+    labels: Option<BTreeMap<Text, Text>>,
+}
+
 /// Where workloads keep what their pods are made from.
 const TEMPLATE: &str = "/spec/template";
 
@@ -166,6 +177,10 @@ impl Object {
     /// As [`Object::read`], for fields of a template that its outline leaves out.
     pub fn read_whole<T: DeserializeOwned>(&self) -> Result<T, String> {
         read(&self.value().to_string())
+    }
+
+    pub fn labels(&self) -> BTreeMap<Text, Text> {
+        self.read::<Labelled>().ok().and_then(|object| object.metadata.labels).unwrap_or_default()
     }
 
     /// Whether its labels and annotations are written as the other's.

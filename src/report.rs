@@ -223,7 +223,8 @@ pub fn line(state: &State, shown: &[&Known]) -> String {
         }
         _ => {
             let t = state.tally();
-            format!("{} wait · {} failing · {} moving · {} steady", t.waiting, t.failing, t.moving, t.steady)
+            let paused = if t.paused > 0 { format!(" · {} paused", t.paused) } else { String::new() };
+            format!("{} wait · {} failing · {} moving{paused} · {} steady", t.waiting, t.failing, t.moving, t.steady)
         }
     }
 }

@@ -126,17 +126,16 @@ pub fn state(mode: Mode, connection: &Connection, wanted: &Wanted, settings: Set
     state
 }
 
-/// Which part of the cluster the flags and the kubeconfig ask for.
-pub fn wanted(config: &Config, connection: &Connection, rollout: Option<&str>) -> Wanted {
-    let named = rollout.and_then(|r| r.split_once('/')).map(|(ns, _)| ns.to_owned());
-    let namespace = named.or_else(|| config.text("cluster.namespace").filter(|n| !n.is_empty()).map(str::to_owned));
-    match namespace {
-        Some(namespace) => Wanted { label: namespace.clone(), scope: Scope::Namespaces(vec![namespace]) },
-        None if rollout.is_some() || !config.flag("cluster.all-namespaces") => {
-            let namespace = connection.default_namespace().to_owned();
-            Wanted { label: namespace.clone(), scope: Scope::Namespaces(vec![namespace]) }
-        }
-        None => Wanted { label: "all namespaces".into(), scope: Scope::All },
+/// Which part of the cluster the flags and the kubeconfig, with its `default` namespace, ask for.
+pub fn wanted(config: &Config, default: &str, rollout: Option<&str>) -> Wanted {
+    let one = |namespace: &str| Wanted { label: namespace.to_owned(), scope: Scope::Namespaces(vec![namespace.to_owned()]) };
+    // A bare name is looked for where kubectl would, and everywhere only when that was asked for in so many words.
+    let everywhere = config.flag("cluster.all-namespaces") && (rollout.is_none() || config.is_flag("cluster.all-namespaces"));
+    let named = rollout.and_then(|r| r.split_once('/')).map(|(ns, _)| ns);
+    match named.or_else(|| config.text("cluster.namespace").filter(|n| !n.is_empty())) {
+        Some(namespace) => one(namespace),
+        None if everywhere => Wanted { label: "all namespaces".into(), scope: Scope::All },
+        None => one(default),
     }
 }
 

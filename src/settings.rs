@@ -122,4 +122,8 @@ pub struct Settings {
     pub rules: Arc<Vec<crate::verdict::rules::Rule>>,
     /// The test has no say.
     pub rules_alone: bool,
+    /// For so long after its first request slowness of the new side does not count.
+    pub warm_up: Duration,
+    /// Feature flags that can be switched off.
+    pub flags: Arc<Vec<crate::engine::flag::Flag>>,
 }

@@ -22,7 +22,7 @@ use std::{
 
 use crate::{
     engine::{ENGINES, survey::Survey},
-    intent::Command,
+    intent::{Command, Verb},
     model::{Id, Links, Rollout, Text, Time, metrics::RolloutMetrics},
     msg::Identity,
     object::Objects,
@@ -102,6 +102,8 @@ pub struct Known {
     pub deleted: Option<Time>,
     /// Lower-case text the filter looks in.
     pub haystack: Box<str>,
+    /// What of [`available::OFFERED`] has a plan now; asked once per model, and only of the rollout the keys act on.
+    pub offers: Option<Vec<Verb>>,
 }
 
 /// Counts for the fleet's second line.
@@ -110,6 +112,8 @@ pub struct Tally {
     pub waiting: usize,
     pub failing: usize,
     pub moving: usize,
+    /// Held by somebody: it moves when somebody lets it.
+    pub paused: usize,
     pub steady: usize,
 }
 
@@ -180,12 +184,14 @@ impl State {
     }
 
     pub fn tally(&self) -> Tally {
-        use crate::model::Phase;
+        use crate::model::{Phase, WaitFor};
+        let by_itself = |rollout: &Rollout| rollout.wait.as_ref().is_some_and(|wait| wait.who != WaitFor::Human);
         let mut t = Tally::default();
         for known in self.rollouts.values().filter(|k| k.deleted.is_none()) {
             match known.rollout.phase {
                 Phase::Waiting => t.waiting += 1,
                 Phase::Failing | Phase::Stuck | Phase::Aborted | Phase::Unknown => t.failing += 1,
+                Phase::Paused if !by_itself(&known.rollout) => t.paused += 1,
                 Phase::Paused | Phase::Progressing => t.moving += 1,
                 Phase::Healthy => t.steady += 1,
             }

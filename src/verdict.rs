@@ -135,7 +135,7 @@ pub fn judge(case: &Case<'_>) -> Verdict {
         (verdict.is, verdict.because) = (Advice::None, format!("no user is on it now; before: {}", verdict.because).into());
     }
     verdict.stale = case.is_stale();
-    verdict.more.extend(case.trial.into_iter().flat_map(|trial| details(trial, &sides)));
+    verdict.more.extend(case.trial.into_iter().flat_map(|trial| details(trial, &sides, verdict.is)));
     verdict
 }
 
@@ -215,10 +215,12 @@ fn untried(metrics: &RolloutMetrics, sides: &Sides) -> Verdict {
 
 fn tried(case: &Case<'_>, trial: &Trial, sides: &Sides) -> Verdict {
     let (failing, slow) = (&trial.failing, &trial.slow);
-    if failing.is_worse() {
+    // That it is over must be seen: readings too old to go on tell nothing of it.
+    let goes_on = |strand: &Strand| strand.is_worse() && (strand.calm().is_none() || case.is_stale());
+    if goes_on(failing) {
         return Verdict::new(Advice::Abort, said(failing, sides, "fails", ""));
     }
-    if slow.is_worse() {
+    if goes_on(slow) {
         let much = slow.shares().is_some_and(|(new, old)| new >= MUCH_SLOWER * old);
         return Verdict::new(if much { Advice::Abort } else { Advice::Hold }, said(slow, sides, "is slow in", &over(trial)));
     }
@@ -227,6 +229,16 @@ fn tried(case: &Case<'_>, trial: &Trial, sides: &Sides) -> Verdict {
             Advice::Hold,
             format!("the last readings are {} old: nothing says how the {} side does now", words::about(age), sides.new),
         );
+    }
+    for (strand, does, limit) in [(failing, "fails", String::new()), (slow, "is slow in", over(trial))] {
+        if let Some(calm) = strand.calm().filter(|_| strand.is_worse()) {
+            let text = format!(
+                "it was worse, and has been as before for {}: an abort would help nobody now. In all {}",
+                words::so_long(calm),
+                said(strand, sides, does, &limit)
+            );
+            return Verdict::new(Advice::Hold, text);
+        }
     }
     if let Some((new, old)) = failing.shares().filter(|_| failing.old_lately() >= SICK) {
         let text = format!(
@@ -239,10 +251,11 @@ fn tried(case: &Case<'_>, trial: &Trial, sides: &Sides) -> Verdict {
         );
         return Verdict::new(Advice::Hold, text);
     }
-    if failing.is_as_good() && (!slow.is_seen() || slow.is_as_good()) {
+    // Without latencies its failures must do; while it gets warm they are still to come.
+    if failing.is_as_good() && (slow.is_as_good() || !slow.is_seen() && !trial.is_cold()) {
         return Verdict::new(Advice::Go, as_good(failing, slow, sides));
     }
-    Verdict::new(Advice::NotEnoughData, undecided(failing, slow, sides))
+    Verdict::new(Advice::NotEnoughData, undecided(trial, sides))
 }
 
 fn over(trial: &Trial) -> String {
@@ -252,11 +265,15 @@ fn over(trial: &Trial) -> String {
 /// `canary fails 4.1 % of 1 204 requests, stable 0.2 %; odds 240 : 1; 49 users hit so far`.
 fn said(strand: &Strand, sides: &Sides, does: &str, limit: &str) -> String {
     let Some((new, old)) = strand.shares() else { return String::new() };
+    let lately = strand.recovering().filter(|_| strand.calm().is_none());
+    let lately =
+        lately.map(|(for_so_long, share)| format!(" (the last {}: {}, as before)", words::so_long(for_so_long), words::percent(share)));
     let mut out = format!(
-        "{} {does} {} of {} requests{limit}, {} {}; odds {}",
+        "{} {does} {} of {} requests{limit}{}, {} {}; odds {}",
         sides.new,
         words::percent(new),
         words::count(strand.seen.new),
+        lately.unwrap_or_default(),
         sides.old,
         words::percent(old),
         words::odds(strand.odds())
@@ -283,12 +300,14 @@ fn as_good(failing: &Strand, slow: &Strand, sides: &Sides) -> String {
 }
 
 /// What is missing, and how long that takes at this traffic.
-fn undecided(failing: &Strand, slow: &Strand, sides: &Sides) -> String {
+fn undecided(trial: &Trial, sides: &Sides) -> String {
+    let (failing, slow) = (&trial.failing, &trial.slow);
     let waits = match (failing.until_double(), failing.until_as_good()) {
         (Some(s), _) if s > 0.0 => format!("twice as many would show in ≈ {} at this traffic", words::about(s)),
         (_, Some(s)) if s > 0.0 && !failing.is_as_good() => {
             format!("twice as many would show by now; to call it as good takes ≈ {} more", words::about(s))
         }
+        _ if trial.is_cold() => "as few failures as before; its speed counts once it is warm".into(),
         _ if slow.is_seen() && !slow.is_as_good() => "as few failures as before; its speed is still being compared".into(),
         _ => "no difference found so far".into(),
     };
@@ -296,7 +315,7 @@ fn undecided(failing: &Strand, slow: &Strand, sides: &Sides) -> String {
 }
 
 /// The numbers behind the sentence.
-fn details(trial: &Trial, sides: &Sides) -> Vec<Text> {
+fn details(trial: &Trial, sides: &Sides, is: Advice) -> Vec<Text> {
     let mut lines = Vec::new();
     for (strand, what) in [(&trial.failing, "failed".to_owned()), (&trial.slow, format!("slow{}", over(trial)))] {
         let Some((new, old)) = strand.shares() else { continue };
@@ -312,7 +331,9 @@ fn details(trial: &Trial, sides: &Sides) -> Vec<Text> {
             range(s.old, s.old_bad, spread)
         ));
     }
-    if let Some((so_far, a_second)) = trial.failing.excess().filter(|(so_far, _)| *so_far >= 1.0) {
+    // Beside a go it would be a contradiction: what the evidence does not call worse costs nothing.
+    let costs = is != Advice::Go && trial.failing.odds() > 1.0 && trial.failing.calm().is_none();
+    if let Some((so_far, a_second)) = trial.failing.excess().filter(|(so_far, _)| costs && *so_far >= 1.0) {
         lines.push(format!(
             "cost of waiting: ≈ {} failed requests a minute more than before, {} so far",
             words::count(a_second * 60.0),

@@ -6,6 +6,8 @@
 mod connecting;
 #[path = "faults/credentials.rs"]
 mod credentials;
+#[path = "faults/flags.rs"]
+mod flags;
 #[path = "faults/gate.rs"]
 mod gate;
 #[path = "faults/lists.rs"]

@@ -15,6 +15,8 @@ mod daemonset;
 mod deployment;
 #[path = "pure/flagger.rs"]
 mod flagger;
+#[path = "pure/flags.rs"]
+mod flags;
 #[path = "pure/ratio.rs"]
 mod ratio;
 #[path = "pure/readme.rs"]

@@ -17,6 +17,8 @@ mod daemonset;
 mod deployment;
 #[path = "suite/flagger.rs"]
 mod flagger;
+#[path = "suite/flags.rs"]
+mod flags;
 #[path = "suite/guard.rs"]
 mod guard;
 #[path = "suite/hostile.rs"]

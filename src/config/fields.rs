@@ -17,6 +17,8 @@ pub enum Kind {
     Table,
     /// Guard rules, an array of tables in TOML.
     Rules,
+    /// Feature flags, an array of tables in TOML.
+    Flags,
 }
 
 /// One setting.
@@ -51,7 +53,11 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("freshness", "When evidence is too old to act on without an override."),
     ("safety", "What may be written to, and how hard it is to say yes."),
     ("verdict", "What advises to abort, to hold or to go. Without more it is the test of both sides' requests alone."),
-    ("rules", "Guard rules besides the test: an array of tables. They can note, hold and abort, never go."),
+    (
+        "rules",
+        "Guard rules besides the test: an array of tables. They can note, hold and abort, never go. Those of another file, such as\n# a policy, come on top; one with the same name (or without one, the same `when`) takes the place of that here.",
+    ),
+    ("flags", "Feature flags that can be switched off from a rollout's screen: an array of tables, see the README."),
     ("stepper", "Phases of a release that no controller drives: promote goes to the next one, never by itself."),
     ("stepper.rollouts", "Other phases for some: patterns of namespace/name with their phases, * as wildcard."),
     ("display", "How the screen looks."),
@@ -64,7 +70,7 @@ const RULES: &str = r#"[[rules]]
 preset = "baseline"
 
 [[rules]]
-# errors, p50, p95, p99, rate, ready or the name of a custom series; > >= < <= or unlike;
+# errors, p50, p95, p99, rate, ready, a series of [prometheus.custom] or analysis.NAME; > >= < <= or unlike;
 # a number with its unit, or so many times what the stable side does, or did at the start
 when = "p99 > 3x stable"
 name = "answers too late"
@@ -78,10 +84,81 @@ requests = 500
 severity = "critical"
 # note (the default), hold, abort
 effect = "abort"
-# namespace/name, * as wildcard; hours and days are UTC
+# namespace/name, * as wildcard; labels of the rollout as kubectl takes them
 only = ["shop/*", "pay/*"]
+labels = "team=pay, tier!=batch"
+# when it works, by an IANA zone (UTC if none is named)
 hours = "08:00-18:00"
-days = "mon-fri""#;
+days = "mon-fri"
+zone = "Europe/Berlin""#;
+
+/// One flag of each kind of server that people have, by every setting there is.
+const FLAGS: &str = r##"# Unleash: the token needs the right to update this environment.
+[[flags]]
+name = "new-checkout"
+# namespace/name, * as wildcard; `engine` narrows it to one kind of rollout
+rollouts = ["shop/checkout", "shop/checkout-*"]
+engine = "argo"
+# of all three requests; a secret is { env }, { file } or { command }, with an optional prefix
+headers = { Authorization = { env = "UNLEASH_TOKEN" } }
+# an answer that takes longer is none, and nothing is sent twice
+timeout = "10s"
+# {namespace}, {name}, {image}, {version} and {reason} may stand in a path, a query, or a text of a body
+[flags.off]
+method = "POST"
+url = "https://unleash.example.com/api/admin/projects/shop/features/new-checkout/environments/production/off"
+# any 2xx, unless it is said otherwise; also: pointer = "/status", value = "done"
+expect = { status = [200] }
+# the flag counts as off when the answer has this value at this JSON pointer
+[flags.read]
+url = "https://unleash.example.com/api/admin/projects/shop/features/new-checkout/environments/production"
+pointer = "/enabled"
+off = false
+# the way back, as the card tells it; rolltop never sends it
+[flags.on]
+url = "https://unleash.example.com/api/admin/projects/shop/features/new-checkout/environments/production/on"
+
+# LaunchDarkly: a semantic patch.
+[[flags]]
+name = "new-search"
+rollouts = "shop/search"
+headers = { Authorization = { file = "~/.config/rolltop/launchdarkly-token" } }
+[flags.off]
+method = "PATCH"
+url = "https://app.launchdarkly.com/api/v2/flags/shop/new-search"
+headers = { Content-Type = "application/json; domain-model=launchdarkly.semanticpatch" }
+body = """{"environmentKey": "production", "instructions": [{"kind": "turnFlagOff"}], "comment": "{namespace}/{name} {version}: {reason}"}"""
+expect = { pointer = "/environments/production/on", value = false }
+[flags.read]
+url = "https://app.launchdarkly.com/api/v2/flags/shop/new-search?env=production"
+pointer = "/environments/production/on"
+off = false
+
+# OpenFeature flagd takes no writes: it is switched off where it reads its flags from, here a small server that keeps its
+# file, and asked for what users get. A flag that is off has the default variant "off".
+[[flags]]
+name = "new-basket"
+rollouts = "shop/basket"
+insecure = true
+[flags.off]
+method = "PUT"
+url = "http://flag-source.flags.svc:8080/flags/new-basket/defaultVariant"
+body = """{"defaultVariant": "off", "by": "{namespace}/{name}"}"""
+[flags.read]
+method = "POST"
+url = "http://flagd.flags.svc:8016/ofrep/v1/evaluate/flags/new-basket"
+body = """{"context": {}}"""
+pointer = "/value"
+off = false
+
+# Any server with a switch.
+[[flags]]
+name = "new-mail"
+rollouts = "shop/mail*"
+headers = { Authorization = { command = ["pass", "show", "flags/token"], prefix = "Bearer " } }
+off = { method = "PUT", url = "https://flags.internal/v1/flags/new-mail?by={name}", body = """{"enabled": false}""" }
+read = { url = "https://flags.internal/v1/flags/new-mail", pointer = "/enabled", off = false }
+on = { method = "PUT", url = "https://flags.internal/v1/flags/new-mail", body = """{"enabled": true}""" }"##;
 
 pub const FIELDS: &[Field] = &[
     unset("cluster.kubeconfig", Kind::Path, "\"~/.kube/config\"", "kubeconfig file, instead of $KUBECONFIG"),
@@ -129,8 +206,15 @@ pub const FIELDS: &[Field] = &[
         "where every attempt is recorded, instead of the XDG state folder",
     ),
     field("verdict.test", Kind::Bool, "true", "whether the test has a say, or the rules alone"),
+    field(
+        "verdict.warm-up",
+        Kind::Duration,
+        "\"30s\"",
+        "slowness does not count for so long after the new side's first request; failures always do",
+    ),
     field("verdict.presets", Kind::List, "[]", "rules people know: relative, baseline, absolute, slo, alerts, flagger, argo, kayenta"),
     unset("rules", Kind::Rules, RULES, "guard rules"),
+    unset("flags", Kind::Flags, FLAGS, "feature flags"),
     field(
         "stepper.phases",
         Kind::List,
@@ -160,7 +244,7 @@ pub fn find(path: &str) -> Option<&'static Field> {
 impl Field {
     pub fn section(&self) -> &'static str {
         match self.kind {
-            Kind::Table | Kind::Rules => self.path,
+            Kind::Table | Kind::Rules | Kind::Flags => self.path,
             _ => self.path.rsplit_once('.').map_or(self.path, |(section, _)| section),
         }
     }
@@ -185,6 +269,7 @@ impl Field {
             Kind::List => "a list of texts".into(),
             Kind::Table => "a table of names and texts".into(),
             Kind::Rules => "written as [[rules]], a table each".into(),
+            Kind::Flags => "written as [[flags]], a table each".into(),
         }
     }
 }
@@ -196,7 +281,7 @@ pub fn example() -> String {
     );
     for (section, about) in SECTIONS {
         out.push_str(&format!("\n# {about}\n"));
-        let rules = FIELDS.iter().find(|f| f.kind == Kind::Rules && f.path == *section);
+        let rules = FIELDS.iter().find(|f| matches!(f.kind, Kind::Rules | Kind::Flags) && f.path == *section);
         if let Some(rules) = rules {
             // Twice commented out: it is a whole of its own, not a line that can be taken alone.
             for line in rules.example.lines() {

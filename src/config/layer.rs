@@ -40,6 +40,7 @@ pub enum Value {
     Table(BTreeMap<String, Vec<String>>),
     /// Rules as they were written, each with its place.
     Rules(Vec<(super::rules::Written, Origin)>),
+    Flags(std::sync::Arc<Vec<crate::engine::flag::Flag>>),
 }
 
 /// A mistake, with its place and the way out.
@@ -75,7 +76,7 @@ pub fn parse(field: &Field, text: &str) -> Result<Value, String> {
         Kind::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
         Kind::Choice(_) => Err(wrong()),
         Kind::List => Ok(Value::List(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect())),
-        Kind::Table | Kind::Rules => Err(format!("{} can only be set in a file", field.path)),
+        Kind::Table | Kind::Rules | Kind::Flags => Err(format!("{} can only be set in a file", field.path)),
     }
 }
 
@@ -159,10 +160,20 @@ impl Reader<'_> {
         self.layer.insert(field.path, (Value::Rules(rules), origin));
     }
 
+    fn flags(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
+        let mut wrong = Vec::new();
+        let flags = super::flags::flags(value, &mut wrong);
+        wrong.into_iter().for_each(|(at, text)| self.wrong(at, text));
+        let origin = self.origin(value.span().start);
+        self.layer.insert(field.path, (Value::Flags(flags.into()), origin));
+    }
+
     fn field(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
         let at = value.span().start;
-        if field.kind == Kind::Rules {
-            return self.rules(field, value);
+        match field.kind {
+            Kind::Rules => return self.rules(field, value),
+            Kind::Flags => return self.flags(field, value),
+            _ => {}
         }
         match convert(field, value.get_ref()) {
             // An empty table says nothing.
@@ -188,7 +199,7 @@ fn convert(field: &Field, value: &DeValue<'_>) -> Result<Value, String> {
             texts(value).map(Value::List).ok_or_else(|| format!("{} must be {}", field.path, field.expects()))
         }
         (Kind::Table, DeValue::Table(table)) => table_of(field, table),
-        (Kind::List | Kind::Table | Kind::Rules, _) => Err(format!("{} must be {}", field.path, field.expects())),
+        (Kind::List | Kind::Table | Kind::Rules | Kind::Flags, _) => Err(format!("{} must be {}", field.path, field.expects())),
         (_, DeValue::String(text)) => parse(field, text),
         _ => Err(format!("{} must be {}", field.path, field.expects())),
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::layer::{Layer, Mistake, Origin, Value};
 use crate::{
     model::metrics::Series,
-    verdict::rules::{Effect, Level, Limit, Metric, Operator, Rule},
+    verdict::rules::{Effect, Label, Level, Limit, Metric, Operator, Rule},
 };
 
 /// One rule as it was written: words by setting, each with its place.
@@ -87,11 +87,27 @@ pub fn preset(name: &str) -> Option<Vec<Rule>> {
     let written =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), ((*v).to_owned(), Origin::Default))).collect::<Written>();
     let named = |rule: Rule| Rule { name: format!("{}: {}", preset.name, rule.name), ..rule };
-    Some(preset.rules.iter().filter_map(|pairs| rule(&written(pairs), &Origin::Default).ok()).map(named).collect())
+    Some(preset.rules.iter().filter_map(|pairs| rule(&written(pairs), &Origin::Default, &Own::default()).ok()).map(named).collect())
 }
 
-/// All rules of a session: presets first, then the file's own. Every mistake with its place and the way out.
-pub fn rules(values: &Layer, mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
+/// The rules of a layer over those below it: one of the same name takes the place of the other, all else adds up, so that a
+/// policy for one release cannot drop the others by being silent about them.
+pub fn over(below: &[(Written, Origin)], above: Vec<(Written, Origin)>) -> Vec<(Written, Origin)> {
+    let mut all: Vec<_> = below.iter().filter(|(rule, _)| !above.iter().any(|(other, _)| called(other) == called(rule))).cloned().collect();
+    all.extend(above);
+    all
+}
+
+/// What a rule is known by: its name, else what it says.
+fn called(rule: &Written) -> String {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let of = |key: &str| rule.get(key).map(|(text, _)| words(text));
+    of("name").or_else(|| of("when")).or_else(|| of("preset").map(|name| format!("preset {name}"))).unwrap_or_default()
+}
+
+/// All rules of a session: presets first, then the file's own. Every mistake with its place and the way out. `series` are those
+/// of the settings that `values` come from.
+pub fn rules(values: &Layer, series: &Own, mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
     let mut found = Vec::new();
     if let Some((Value::List(names), origin)) = values.get("verdict.presets") {
         for name in names {
@@ -114,7 +130,7 @@ pub fn rules(values: &Layer, mistakes: &mut Vec<Mistake>) -> Vec<Rule> {
                 }
                 continue;
             }
-            match rule(written, origin) {
+            match rule(written, origin, series) {
                 Ok(rule) => found.push(rule),
                 Err(wrong) => mistakes.extend(wrong),
             }
@@ -127,6 +143,44 @@ fn unknown_preset(name: &str) -> String {
     let known: Vec<&str> = PRESETS.iter().map(|p| p.name).collect();
     format!("'{name}' is no preset of rules; there are {}", known.join(", "))
 }
+
+/// The series of `[prometheus.custom]`, and whether they are asked for.
+#[derive(Debug, Default)]
+pub struct Own {
+    names: Vec<String>,
+    asked: bool,
+}
+
+impl Own {
+    pub fn of(values: &Layer) -> Self {
+        let names = match values.get("prometheus.custom") {
+            Some((Value::Table(table), _)) => super::sampler::own_names(table),
+            _ => Vec::new(),
+        };
+        let asked = matches!(values.get("prometheus.profile"), Some((Value::Text(profile), _)) if profile == "custom");
+        Self { names, asked }
+    }
+
+    /// Why a rule can never see this metric: a word that nobody measures would trip nothing, ever.
+    fn problem(&self, metric: &str) -> Option<String> {
+        let known = METRICS.iter().any(|(name, _)| *name == metric) || metric == "ready" || metric.starts_with(ANALYSIS);
+        match self.names.iter().any(|name| name == metric) {
+            _ if known => None,
+            true if self.asked => None,
+            true => Some(format!("'{metric}' is asked for with [prometheus] profile = \"custom\" only")),
+            false => {
+                let own: String = self.names.iter().map(|name| format!("{name}, ")).collect();
+                Some(format!(
+                    "'{metric}' is no metric; there are errors, p50, p95, p99, rate, ready, {own}{ANALYSIS}NAME for one of the rollout's \
+                     own analysis, and any series you add to [prometheus.custom]"
+                ))
+            }
+        }
+    }
+}
+
+/// Before the name of a metric of the rollout's own analysis.
+const ANALYSIS: &str = "analysis.";
 
 /// Reads one setting of a rule into it; what is wrong, with the way out.
 type Read = fn(&mut Rule, &str) -> Result<(), String>;
@@ -153,10 +207,12 @@ const SETTINGS: &[(&str, Read)] = &[
         let fits = rule.only.iter().all(|pattern| pattern.contains('/') || pattern == "*");
         if fits { Ok(()) } else { Err("write namespace/name, with * for any run of characters, such as \"shop/*\"".into()) }
     }),
-    ("hours", |rule, text| {
-        put(&mut rule.hours, hours(text).map(Some).ok_or("write two times of the day, UTC, such as \"08:00-18:00\"".into()))
-    }),
+    ("hours", |rule, text| put(&mut rule.hours, hours(text).map(Some).ok_or("write two times of the day, such as \"08:00-18:00\"".into()))),
     ("days", |rule, text| put(&mut rule.days, days(text).ok_or("write days such as \"mon-fri\" or \"sat, sun\"".into()))),
+    ("zone", |rule, text| {
+        put(&mut rule.zone, text.parse().map_err(|_| "write a time zone by its IANA name, such as \"Europe/Berlin\" or \"UTC\"".into()))
+    }),
+    ("labels", |rule, text| put(&mut rule.labels, labels(text))),
 ];
 
 const LEVELS: [(&str, Level); 3] = [("info", Level::Info), ("warning", Level::Warning), ("critical", Level::Critical)];
@@ -171,7 +227,7 @@ fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
 ///
 /// # Errors
 /// Every mistake in it.
-pub fn rule(written: &Written, origin: &Origin) -> Result<Rule, Vec<Mistake>> {
+fn rule(written: &Written, origin: &Origin, series: &Own) -> Result<Rule, Vec<Mistake>> {
     let mut rule = Rule {
         name: String::new(),
         metric: Metric::Of(Series::Errors),
@@ -186,10 +242,14 @@ pub fn rule(written: &Written, origin: &Origin) -> Result<Rule, Vec<Mistake>> {
         only: Vec::new(),
         hours: None,
         days: [false; 7],
+        zone: chrono_tz::UTC,
+        labels: Vec::new(),
     };
     let mut mistakes = Vec::new();
     for (key, (text, at)) in written {
+        let never = if key == "when" { split(text).and_then(|(metric, ..)| series.problem(metric)) } else { None };
         let problem = match SETTINGS.iter().find(|(name, _)| name == key) {
+            Some(_) if never.is_some() => never.map(|why| format!("rules.{key} = '{text}': {why}")),
             Some((_, read)) => read(&mut rule, text).err().map(|fix| format!("rules.{key} = '{text}': {fix}")),
             None => {
                 let known: Vec<&str> = SETTINGS.iter().map(|(name, _)| *name).chain(["preset"]).collect();
@@ -198,6 +258,7 @@ pub fn rule(written: &Written, origin: &Origin) -> Result<Rule, Vec<Mistake>> {
         };
         mistakes.extend(problem.map(|text| Mistake { origin: at.clone(), text }));
     }
+    mistakes.extend(at_odds(written));
     match written.get("when") {
         None => {
             mistakes.push(Mistake { origin: origin.clone(), text: "a rule needs `when`, such as when = \"errors > 3x stable\"".into() })
@@ -208,12 +269,35 @@ pub fn rule(written: &Written, origin: &Origin) -> Result<Rule, Vec<Mistake>> {
     if mistakes.is_empty() { Ok(rule) } else { Err(mistakes) }
 }
 
+/// Settings that make no sense without, or beside, each other.
+fn at_odds(written: &Written) -> Option<Mistake> {
+    let get = |key: &str| written.get(key);
+    let (origin, text) = match (get("times"), get("every"), get("for")) {
+        (Some((_, at)), None, _) => (at, "rules.times counts failed checks: it needs `every`, such as every = \"1m\""),
+        (_, Some(_), Some((_, at))) => (at, "rules.for asks for no break and rules.every for single checks: write one of them"),
+        _ => return None,
+    };
+    Some(Mistake { origin: origin.clone(), text: text.into() })
+}
+
 const METRICS: &[(&str, Series)] =
     &[("errors", Series::Errors), ("p50", Series::P50), ("p95", Series::P95), ("p99", Series::P99), ("rate", Series::Rate)];
 
 /// `errors > 3x stable`, `p99 >= 2 s`, `ready < 80 %`, `queue-depth > 100`, `errors unlike stable`.
 fn condition(text: &str) -> Result<(Metric, Operator, Limit), String> {
     const FORM: &str = "write METRIC OPERATOR LIMIT, such as \"errors > 3x stable\", \"p99 > 2 s\" or \"ready < 80 %\"";
+    let (metric, operator, limit) = split(text).ok_or(FORM)?;
+    let metric = match METRICS.iter().find(|(name, _)| *name == metric) {
+        Some((_, series)) => Metric::Of(*series),
+        None if metric == "ready" => Metric::Ready,
+        None => Metric::Own(metric.strip_prefix(ANALYSIS).unwrap_or(metric).to_owned()),
+    };
+    let limit = self::limit(&metric, operator, limit)?;
+    Ok((metric, operator, limit))
+}
+
+/// Metric, operator and limit, none of them empty.
+fn split(text: &str) -> Option<(&str, Operator, &str)> {
     const SIGNS: [(&str, Operator); 5] = [
         (">=", Operator::AtLeast),
         ("<=", Operator::AtMost),
@@ -221,19 +305,8 @@ fn condition(text: &str) -> Result<(Metric, Operator, Limit), String> {
         ("<", Operator::Below),
         (" unlike ", Operator::Unlike),
     ];
-    let (metric, operator, limit) =
-        SIGNS.iter().find_map(|(sign, op)| text.split_once(sign).map(|(m, l)| (m.trim(), *op, l.trim()))).ok_or(FORM)?;
-    if metric.is_empty() || limit.is_empty() {
-        return Err(FORM.into());
-    }
-    let metric = match METRICS.iter().find(|(name, _)| *name == metric) {
-        Some((_, series)) => Metric::Of(*series),
-        None if metric == "ready" => Metric::Ready,
-        // Any other word is a series of [prometheus.custom] or of the rollout's own analysis.
-        None => Metric::Own(metric.to_owned()),
-    };
-    let limit = self::limit(&metric, operator, limit)?;
-    Ok((metric, operator, limit))
+    let (metric, operator, limit) = SIGNS.iter().find_map(|(sign, op)| text.split_once(sign).map(|(m, l)| (m.trim(), *op, l.trim())))?;
+    (!metric.is_empty() && !limit.is_empty()).then_some((metric, operator, limit))
 }
 
 fn limit(metric: &Metric, operator: Operator, text: &str) -> Result<Limit, String> {
@@ -313,6 +386,28 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     let known = || words.iter().map(|(w, _)| *w).collect::<Vec<_>>().join(", ");
     words.iter().find(|(w, _)| *w == text).map(|(_, value)| *value).ok_or_else(|| format!("write one of {}", known()))
+}
+
+/// `team=pay, tier!=batch, !legacy`, as kubectl writes them.
+fn labels(text: &str) -> Result<Vec<Label>, String> {
+    let word = |t: &str| {
+        let t = t.trim();
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        (!t.is_empty() && t.chars().all(fits)).then(|| t.to_owned())
+    };
+    let one = |part: &str| match part.split_once("!=").map(|pair| (pair, false)).or_else(|| Some((part.split_once('=')?, true))) {
+        Some(((key, value), equal)) => {
+            let value = value.strip_prefix('=').unwrap_or(value);
+            let value = if value.trim().is_empty() { String::new() } else { word(value)? };
+            Some(Label { key: word(key)?, value: Some(value), holds: equal })
+        }
+        None => {
+            let (key, holds) = part.trim().strip_prefix('!').map_or((part, true), |key| (key, false));
+            Some(Label { key: word(key)?, value: None, holds })
+        }
+    };
+    let all = text.split(',').map(one).collect::<Option<_>>();
+    all.ok_or("write labels as kubectl takes them, such as \"team=pay, tier!=batch\"".into())
 }
 
 /// `08:00-18:00` in minutes.

@@ -1,5 +1,7 @@
 //! The `[prometheus]` settings as the sampler takes them.
 
+use std::collections::BTreeMap;
+
 use secrecy::SecretString;
 
 use super::Config;
@@ -49,10 +51,16 @@ fn profile(config: &Config) -> Result<ProfileChoice, Problem> {
 const KNOWN: [&str; 11] =
     ["rate", "errors", "error-share", "p50", "p95", "p99", "latency-unit", "namespace-label", "service-label", "hash-label", "pod-label"];
 
+/// The series to show, by name.
+pub fn own_names(table: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    table.keys().filter(|name| !KNOWN.contains(&name.as_str())).cloned().collect()
+}
+
 fn custom(config: &Config) -> Custom {
     let table = config.table("prometheus.custom");
     let get = |name: &str| table.get(name).and_then(|v| v.first()).cloned();
-    let own = table.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str()));
+    let names = own_names(&table);
+    let own = table.iter().filter(|(name, _)| names.contains(name));
     Custom {
         name: "custom".into(),
         rate: get("rate"),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    engine::flag::Switch,
     intent::{Danger, Intent, Verb},
     model::{Id, Notice, Text, Time},
     object::Resource,
@@ -130,6 +131,8 @@ pub enum Goal {
         from: u32,
         to: u32,
     },
+    /// The flag reads off: no object tells that, the flag's own server does.
+    FlagOff,
 }
 
 /// What should be seen afterwards, and how long that may take.
@@ -178,6 +181,8 @@ pub struct Plan {
     pub sentence: Text,
     /// In order; the next is sent only when the one before was accepted.
     pub writes: Vec<Write>,
+    /// A feature flag to be switched off; then there are no writes.
+    pub switch: Option<Box<Switch>>,
     pub changes: Vec<Change>,
     /// The conditions inside the writes, in words.
     pub only_if: Vec<Text>,

@@ -72,6 +72,8 @@ pub enum End {
     Failed,
     /// The time is over and none of it has happened.
     TimedOut,
+    /// The time is over, and nobody can say how it does.
+    Blind,
     Gone,
     NoSuchStep,
 }
@@ -83,7 +85,7 @@ impl End {
             Self::Met | Self::Done | Self::Idle => 0,
             Self::NoSuchStep => 2,
             Self::Advised | Self::Failed => 12,
-            Self::Gone => 13,
+            Self::Gone | Self::Blind => 13,
             Self::TimedOut => 14,
         }
     }
@@ -96,6 +98,7 @@ impl End {
             Self::Advised => "an abort is advised; nothing was written",
             Self::Failed => "the release has failed",
             Self::TimedOut => "the time is over; nothing was written",
+            Self::Blind => "the time is over, and what was last heard is too old to say how it does; nothing was written",
             Self::Gone => "it does not exist any more",
             Self::NoSuchStep => "it has fewer steps",
         }
@@ -120,6 +123,11 @@ impl Watchman {
     pub fn new(goal: Goal, span: Duration, now: Time) -> Self {
         let until = TimeDelta::from_std(span).ok().and_then(|span| now.checked_add_signed(span)).unwrap_or(Time::MAX_UTC);
         Self { goal, began: now, until, moved: false, failed_before: true, last: None }
+    }
+
+    /// Whether it is there to judge the release by its requests.
+    pub fn judges(&self) -> bool {
+        self.goal == Goal::Guard
     }
 
     /// Whether there is something to tell, and whether that was the end.

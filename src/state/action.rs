@@ -6,7 +6,10 @@ use chrono::TimeDelta;
 
 use super::{Card, Effect, Known, Prompt, PromptKind, Stage, State, available, view::Overlay};
 use crate::{
-    engine::{self, Engine, Plan, Progress, Refusal},
+    engine::{
+        self, Engine, Goal, Plan, Progress, Refusal,
+        flag::{self, Reading},
+    },
     guard::{self, Ground},
     intent::{Intent, Verb},
     journal,
@@ -36,6 +39,7 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         Verb::Undo => ask_revision(state, &known, now, effects),
         Verb::SetImage => ask_container(state, &known, now, effects),
         Verb::SetWeight | Verb::Scale => ask_number(state, &known, verb, now, effects),
+        Verb::KillFlag => ask_flag(state, &known, now, effects),
         verb => {
             if let Some(intent) = available::plain(verb) {
                 open(state, intent, now, effects);
@@ -45,7 +49,7 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
 }
 
 /// Earlier versions and pods are only watched while the rollout is open: whether there is one to go back to shows there.
-fn needs_details(rollout: &Rollout, verb: Verb) -> bool {
+pub fn needs_details(rollout: &Rollout, verb: Verb) -> bool {
     let asks_details = match verb {
         // Whoever would get the users is asked first.
         Verb::Flip | Verb::Promote if rollout.engine == EngineKind::BlueGreen => true,
@@ -101,7 +105,7 @@ fn ask_container(state: &mut State, known: &Known, now: Time, effects: &mut Vec<
 /// How much, or how many; the refusal at once where no number would do.
 fn ask_number(state: &mut State, known: &Known, verb: Verb, now: Time, effects: &mut Vec<Effect>) {
     if available::probe(state, known, verb, now).is_err() {
-        return available::probes(verb).into_iter().take(1).for_each(|intent| open(state, intent, now, effects));
+        return available::probes(state, known, verb).into_iter().take(1).for_each(|intent| open(state, intent, now, effects));
     }
     let share = known.rollout.new_side().and_then(|t| t.traffic.applied);
     let (kind, input) = match verb {
@@ -110,6 +114,17 @@ fn ask_number(state: &mut State, known: &Known, verb: Verb, now: Time, effects: 
     };
     ask_about(state);
     state.view.overlay = Some(Overlay::Prompt(Prompt { kind, input, selected: super::input::FILLED_IN, choices: Vec::new() }));
+}
+
+/// Which flag, where there are several; else the card of the only one, or why there is none.
+fn ask_flag(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
+    let mut own = available::probes(state, known, Verb::KillFlag);
+    if own.len() < 2 || available::probe(state, known, Verb::KillFlag, now).is_err() {
+        return own.drain(..).take(1).for_each(|intent| open(state, intent, now, effects));
+    }
+    let choices = flag::of(&state.settings.flags, &known.rollout).map(|flag| (flag.name.clone(), flag.name.clone())).collect();
+    ask_about(state);
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Flag, input: String::new(), selected: 0, choices }));
 }
 
 fn ask_about(state: &mut State) {
@@ -136,6 +151,7 @@ pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<
     }
     let chosen = prompt.choices.get(prompt.selected).map(|(_, value)| value.clone());
     match (prompt.kind.clone(), chosen) {
+        (PromptKind::Flag, Some(flag)) => open(state, Intent::Kill { flag }, now, effects),
         (PromptKind::Undo, Some(hash)) => open(state, Intent::Undo { to: Some(hash) }, now, effects),
         (PromptKind::Container, Some(container)) => {
             let Some(known) = state.subject().cloned() else { return };
@@ -209,6 +225,7 @@ fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
         dry_run: Check::Pending,
         rights: Check::Pending,
         health: None,
+        flag: None,
         objections: Vec::new(),
         overridden: false,
         typed: None,
@@ -227,6 +244,7 @@ fn fill(state: &State, known: &Known, card: &mut Card, plan: Plan, now: Time, ef
     card.dry_run = Check::Pending;
     card.rights = Check::Pending;
     card.health = None;
+    card.flag = None;
     card.ready_at = None;
     card.overridden = false;
     card.typed = guard::asks_for_name(&state.settings, &plan).then(String::new);
@@ -255,6 +273,9 @@ fn speak(state: &State, known: &Known, card: &mut Card, plan: &Plan, now: Time) 
         card.objections.extend(guard::doubts(&card.dry_run, "the dry run"));
         card.objections.extend(guard::doubts(&card.rights, "the rights"));
         card.objections.extend(card.health.as_ref().and_then(guard::unwell));
+    }
+    if plan.switch.is_some() {
+        card.objections.extend(guard::doubts(&card.dry_run, "whether the flag is on"));
     }
     card.evidence = evidence(state, now);
     card.verdict = match known.verdict.because.is_empty() {
@@ -437,7 +458,11 @@ fn track(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effec
     let Some(root) = engine::root(engine, &state.objects, &known.rollout.id.uid) else { return };
     let sent_only = matches!(card.stage, Stage::Sent { .. });
     let before = card.stage.clone();
-    match engine.progress(&plan.expect.goal, &known.rollout, root, &state.objects) {
+    let progress = match plan.expect.goal {
+        Goal::FlagOff => progress_of_flag(card),
+        _ => engine.progress(&plan.expect.goal, &known.rollout, root, &state.objects),
+    };
+    match progress {
         Progress::Done if !sent_only => card.stage = Stage::Done { at: now },
         Progress::Diverted(said) if !sent_only => card.stage = Stage::Diverted { said },
         Progress::Observed if matches!(card.stage, Stage::Accepted { .. }) => card.stage = Stage::Observed { at: now },
@@ -449,6 +474,20 @@ fn track(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effec
             rollout: Some(card.target.clone()),
             event: Box::new(journal::Event::Effect { intent: card.intent.clone(), seen: words(&card.stage).to_string() }),
         });
+    }
+}
+
+fn progress_of_flag(card: &Card) -> Progress {
+    match card.flag {
+        Some(Reading::Off(_)) => Progress::Done,
+        _ => Progress::Nothing,
+    }
+}
+
+/// What a flag reads: before its card is answered, and after.
+pub fn flag_read(state: &mut State, number: u64, reading: Reading) {
+    if let Some(card) = state.card.as_mut().filter(|c| c.number == number) {
+        card.flag = Some(reading);
     }
 }
 

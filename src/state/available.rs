@@ -1,8 +1,8 @@
 //! Whether a command makes sense here and now, and if not why: for help, palette and refusals alike.
 
-use super::{Known, Mode, Screen, State};
+use super::{Known, Mode, Screen, State, action};
 use crate::{
-    engine::{self, Plan, Refusal},
+    engine::{self, Plan, Refusal, flag},
     guard::{self, Ground},
     intent::{Command, Intent, Place, Verb, describe},
     model::{Text, Time},
@@ -42,16 +42,22 @@ pub fn plain(verb: Verb) -> Option<Intent> {
         Verb::Restart => Intent::Restart,
         Verb::Flip => Intent::Flip,
         Verb::ScaleDown => Intent::ScaleDown,
-        Verb::SetImage | Verb::SetWeight | Verb::Scale => return None,
+        Verb::SetImage | Verb::SetWeight | Verb::Scale | Verb::KillFlag => return None,
     })
 }
 
 /// Intents that tell whether a verb can be asked for at all: of a number, two that cannot both be there already.
-pub fn probes(verb: Verb) -> Vec<Intent> {
+pub fn probes(state: &State, known: &Known, verb: Verb) -> Vec<Intent> {
     match verb {
         Verb::SetImage => vec![Intent::SetImage { container: Text::default(), image: Text::default() }],
         Verb::SetWeight => [0, 100].map(|percent| Intent::SetWeight { percent }).into(),
         Verb::Scale => [1, 2].map(|replicas| Intent::Scale { replicas }).into(),
+        // Without any, one that is not there says why.
+        Verb::KillFlag => {
+            let own: Vec<_> =
+                flag::of(&state.settings.flags, &known.rollout).map(|flag| Intent::Kill { flag: flag.name.clone() }).collect();
+            if own.is_empty() { vec![Intent::Kill { flag: Text::default() }] } else { own }
+        }
         verb => plain(verb).into_iter().collect(),
     }
 }
@@ -62,13 +68,28 @@ pub fn probes(verb: Verb) -> Vec<Intent> {
 /// Why not even the first has one.
 pub fn probe(state: &State, known: &Known, verb: Verb, now: Time) -> Result<(), Refusal> {
     let mut refused = None;
-    for intent in probes(verb) {
+    for intent in probes(state, known, verb) {
         match plan(state, known, &intent, now) {
             Ok(_) => return Ok(()),
             Err(refusal) => _ = refused.get_or_insert(refusal),
         }
     }
     refused.map_or(Ok(()), Err)
+}
+
+/// Verbs that the bottom line shows only where they have a plan. An undo depends on versions that only the open rollout knows.
+pub const OFFERED: [Verb; 9] =
+    [Verb::Promote, Verb::PromoteFull, Verb::Pause, Verb::Resume, Verb::Abort, Verb::Flip, Verb::SetWeight, Verb::ScaleDown, Verb::Retry];
+
+/// Finds out what the rollout in hand can be offered, unless that is known.
+pub fn offer(state: &mut State, now: Time) {
+    let asks = state.mode == Mode::Interactive && state.frozen.is_none();
+    let Some(known) = state.subject().filter(|known| asks && known.offers.is_none()) else { return };
+    let can = |verb: &Verb| action::needs_details(&known.rollout, *verb) || probe(state, known, *verb, now).is_ok();
+    let (uid, offers) = (Text::from(&*known.rollout.id.uid), OFFERED.into_iter().filter(can).collect());
+    if let Some(known) = state.rollouts.get_mut(&uid) {
+        known.offers = Some(offers);
+    }
 }
 
 /// Which of the two the one key means now.

@@ -1,6 +1,7 @@
 //! The action card: what would be done, what speaks for and against it, and how far it came.
 
 use crate::{
+    engine::flag::Reading,
     engine::{Plan, Refusal},
     intent::Intent,
     model::{Id, Notice, Text, Time},
@@ -22,6 +23,8 @@ pub struct Card {
     pub dry_run: Check,
     pub rights: Check,
     pub health: Option<Health>,
+    /// What the flag reads, where the card is about one.
+    pub flag: Option<Reading>,
     /// What must be overridden with `o`, in words; empty when nothing must.
     pub objections: Vec<Notice>,
     /// `o` was pressed.
@@ -97,7 +100,7 @@ impl Card {
     /// Whether a screen of this size (columns, rows) can show what is consented to. The way back is never
     /// refused for that.
     pub fn readable(&self, size: (u16, u16)) -> bool {
-        (size.0 >= 40 && size.1 >= 12) || self.intent.verb() == crate::intent::Verb::Abort
+        (size.0 >= 40 && size.1 >= 12) || self.intent.verb().is_way_out()
     }
 
     /// What is still to be done before `y` counts.

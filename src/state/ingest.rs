@@ -46,6 +46,7 @@ pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
         Body::Backfill(id, filled) => backfilled(state, &id.uid, *filled),
         Body::Rehearsed { card, findings } => action::rehearsed(state, card, *findings, at, effects),
         Body::Acted { card, outcome } => action::acted(state, card, outcome, at),
+        Body::FlagRead { card, reading } => action::flag_read(state, card, reading),
         Body::Note(text) => state.note = Some((at, text)),
     }
 }
@@ -243,6 +244,9 @@ fn remodel_open(state: &mut State, at: Time, effects: &mut Vec<Effect>) {
 pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effects: &mut Vec<Effect>) {
     let Some(root) = engine::root(engine, &state.objects, uid).cloned() else { return };
     let mut rollout = engine.normalise(&state.context, &root, &state.objects);
+    if state.settings.rules.iter().any(|rule| !rule.labels.is_empty()) {
+        rollout.labels = root.labels();
+    }
     let before = state.rollouts.get(uid);
     let unobserved_since = rollout.unobserved.then(|| before.and_then(|k| k.unobserved_since).unwrap_or(at));
     if unobserved_since.is_some_and(|since| (at - since).to_std().is_ok_and(|d| d >= UNOBSERVED_LIMIT)) {
@@ -267,7 +271,7 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
     let verdict = verdict::judge(&case(state, uid, &rollout, at));
     let haystack = filter::haystack(&rollout);
     let key: Text = uid.into();
-    state.rollouts.insert(key.clone(), Box::new(Known { rollout, verdict, unobserved_since, deleted: None, haystack }));
+    state.rollouts.insert(key.clone(), Box::new(Known { rollout, verdict, unobserved_since, deleted: None, haystack, offers: None }));
     state.unsorted = true;
     for entry in seen {
         log(state, &key, entry);
@@ -360,9 +364,9 @@ fn case<'a>(state: &'a State, uid: &str, rollout: &'a Rollout, now: Time) -> ver
 }
 
 /// The trial of the release in flight: other versions are another trial.
-fn try_blocks(trials: &mut HashMap<Text, verdict::Trial>, uid: &Text, rollout: &Rollout, fresh: &RolloutMetrics) {
+fn try_blocks(trials: &mut HashMap<Text, verdict::Trial>, uid: &Text, rollout: &Rollout, fresh: &RolloutMetrics, warm_up: Duration) {
     let (Some(new), Some(old)) = (rollout.new_side(), rollout.old_side()) else { return drop(trials.remove(uid)) };
-    let begin = || verdict::Trial::new(&new.hash, &old.hash, new.created);
+    let begin = || verdict::Trial::new(&new.hash, &old.hash, new.created).warming_up(warm_up);
     let trial = trials
         .entry(uid.clone())
         .and_modify(|t| {
@@ -383,7 +387,7 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
         let kept = state.metrics.entry(uid.clone()).or_default();
         let at = fresh.at;
         if let Some(known) = state.rollouts.get(&uid) {
-            try_blocks(&mut state.trials, &uid, &known.rollout, &fresh);
+            try_blocks(&mut state.trials, &uid, &known.rollout, &fresh, state.settings.warm_up);
         }
         kept.at = at.or(kept.at);
         kept.new = fresh.new;

@@ -569,6 +569,25 @@ fn what_was_done_is_dated_by_the_key_press_not_by_its_card() {
     }
 }
 
+#[test]
+fn the_bottom_line_offers_what_would_not_be_refused() {
+    let bottom = |state: &mut State| {
+        update::settle(state, at(1));
+        let mut terminal = ratatui::Terminal::new(ratatui::backend::TestBackend::new(120, 40)).unwrap();
+        terminal.draw(|frame| _ = crate::ui::draw(frame, state, at(1))).unwrap();
+        let cells = &terminal.backend().buffer().content;
+        cells[39 * 120..].iter().map(ratatui::buffer::Cell::symbol).collect::<String>()
+    };
+    let mut paused = state(ROUTER_PAUSED, Mode::Interactive);
+    let said = bottom(&mut paused);
+    assert!(["promote", "pause", "abort"].iter().all(|word| said.contains(word)), "{said}");
+    // Argo acts on none of them before the controller has seen the last change.
+    let root = changed(ROUTER_PAUSED, |root| root["metadata"]["generation"] = 99.into());
+    send(&mut paused, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(root) });
+    let said = bottom(&mut paused);
+    assert!(said.contains("undo") && !["promote", "pause", "abort"].iter().any(|word| said.contains(word)), "{said}");
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let keys = prop::sample::select(vec![
         "p",
@@ -668,3 +687,5 @@ fn a_key_that_comes_before_the_details_waits_for_them_but_not_for_what_may_not_b
     send(&mut state, Body::Link(Source::Detail, link));
     assert!(state.card.is_some(), "nothing more will come");
 }
+
+mod flag;

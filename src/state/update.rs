@@ -1,6 +1,6 @@
 //! The one reducer: an event changes the state, and says what must be done outside.
 
-use super::{State, action, ingest, input, order};
+use super::{State, action, available, ingest, input, order};
 use crate::{
     engine::{Plan, Probe},
     guard::Approved,
@@ -92,5 +92,6 @@ pub fn settle(state: &mut State, now: Time) {
         order::sort(state, now);
         state.unsorted = false;
     }
+    available::offer(state, now);
     state.view.offset = crate::ui::fleet_offset(state);
 }

@@ -91,6 +91,8 @@ pub enum PromptKind {
     Weight,
     /// How many pods: typed.
     Replicas,
+    /// Which feature flag; values are names.
+    Flag,
 }
 
 /// Time windows of the charts. The last is "since the rollout started".

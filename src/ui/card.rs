@@ -9,7 +9,7 @@ use super::{
     panes::diff,
 };
 use crate::{
-    engine::Plan,
+    engine::{Change, Plan, flag::Reading},
     guard,
     intent::Verb,
     model::{Severity, Source, Text},
@@ -21,6 +21,8 @@ use crate::{
 const WIDTH: u16 = 80;
 /// Columns of the labels.
 const LABEL: usize = 11;
+/// Rows that a verdict may take: its numbers are what the answer rests on.
+const SENTENCE: usize = 4;
 /// What is said when lines were dropped, and where that has no room either.
 const MORE: &str = "more on a larger screen";
 const MORE_BRIEF: &str = "more …";
@@ -122,6 +124,7 @@ fn verb_words(verb: Verb) -> &'static str {
         Verb::SetWeight => "Set the weight of",
         Verb::Scale => "Scale",
         Verb::ScaleDown => "Scale down the old side of",
+        Verb::KillFlag => "Kill a flag of",
     }
 }
 
@@ -147,10 +150,15 @@ fn wrapped(rank: u8, text: &str, style: Style, width: usize) -> Vec<Ranked> {
 
 /// A label and words behind it, wrapped under each other, at most two lines.
 fn labelled(ctx: &Ctx<'_>, rank: u8, label: &str, text: &str, style: Style, width: usize) -> Vec<Ranked> {
+    labelled_in(ctx, rank, label, text, style, (width, 2))
+}
+
+/// The same in at most so many rows.
+fn labelled_in(ctx: &Ctx<'_>, rank: u8, label: &str, text: &str, style: Style, (width, rows): (usize, usize)) -> Vec<Ranked> {
     if text.is_empty() {
         return Vec::new();
     }
-    let lines = format::wrap_in(text, width.saturating_sub(LABEL), 2);
+    let lines = format::wrap_in(text, width.saturating_sub(LABEL), rows);
     let put = |(i, l): (usize, String)| {
         let label = if i == 0 { label } else { "" };
         let line = Writer::new().put(format!("{label:<LABEL$}"), ctx.ink.dim).put(l, style).line();
@@ -169,9 +177,10 @@ fn asking(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> 
     let unasked = matches!(card.rights, Check::No(_)).then(|| guard::doubts(&card.dry_run, "the dry run")).flatten();
     for objection in card.objections.iter().filter(|o| unasked.as_ref().is_none_or(|u| u.text != o.text)) {
         let state = if card.overridden { "overridden" } else { "against" };
-        lines.extend(labelled(ctx, 0, state, &objection.text, ctx.ink.bad, width));
+        lines.extend(labelled_in(ctx, 0, state, &objection.text, ctx.ink.bad, (width, SENTENCE)));
     }
     for change in &plan.changes {
+        let change = &read_now(card, change);
         let fields = diff::change_lines(ctx, change, width.saturating_sub(2));
         let indented = |l: Words| Writer::new().put("  ", ctx.ink.plain).append(l).line();
         lines.extend(fields.into_iter().enumerate().map(|(i, l)| Ranked { goes_on: i > 0, ..Ranked::new(6, indented(l)) }));
@@ -181,7 +190,9 @@ fn asking(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> 
     lines.extend(checks(ctx, card, plan, width));
     lines.extend(card.health.iter().flat_map(|health| asked(ctx, health, width)));
     lines.push(Ranked::new(10, evidence(ctx)));
-    lines.extend(labelled(ctx, 7, "verdict", &card.verdict, ctx.ink.plain, width));
+    if !said_against(card) {
+        lines.extend(labelled_in(ctx, 7, "verdict", &card.verdict, ctx.ink.plain, (width, SENTENCE)));
+    }
     lines.extend(labelled(ctx, 14, "others", &quoted(&card.others), ctx.ink.plain, width));
     if let Some(capacity) = &plan.capacity {
         lines.extend(labelled(ctx, 9, "capacity", capacity, ctx.ink.plain, width));
@@ -193,6 +204,17 @@ fn asking(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> 
     }
     lines.extend(labelled(ctx, 3, "back", &plan.back, ctx.ink.good, width));
     lines
+}
+
+/// Whether the verdict stands among the objections: once is enough.
+fn said_against(card: &Card) -> bool {
+    card.verdict.split_once(": ").is_some_and(|(_, because)| card.objections.iter().any(|o| o.text.ends_with(because)))
+}
+
+/// A flag's old value is no object's: it was asked for.
+fn read_now(card: &Card, change: &Change) -> Change {
+    let from = card.flag.as_ref().map_or_else(|| change.from.clone(), Reading::value);
+    Change { from, ..change.clone() }
 }
 
 /// How old what the card rests on is, now and not when it was opened.
@@ -217,6 +239,9 @@ fn quoted(others: &str) -> String {
 
 /// What the server says to the same patch, and whether we may send it. A problem stays to the last.
 fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> {
+    if plan.switch.is_some() {
+        return read_back(ctx, card, width);
+    }
     let write = plan.writes.first().map(|w| {
         let sub = w.subresource.map(|s| format!("/{s}")).unwrap_or_default();
         format!(" ({} {}{sub})", w.verb(), w.resource.plural)
@@ -242,6 +267,13 @@ fn checks(ctx: &Ctx<'_>, card: &Card, plan: &Plan, width: usize) -> Vec<Ranked> 
         .put(write.unwrap_or_default(), ctx.ink.dim)
         .line();
     vec![Ranked::new(8, line)]
+}
+
+/// What stands for a dry run where there is none: whether the flag is on. Trouble stands among the objections.
+fn read_back(ctx: &Ctx<'_>, card: &Card, width: usize) -> Vec<Ranked> {
+    let (text, style) = check(ctx, &card.dry_run, "it is on");
+    let rank = if matches!(card.dry_run, Check::No(_)) { 0 } else { 8 };
+    labelled(ctx, rank, "read back", &text, style, width)
 }
 
 /// What the pods said that users would be sent to; trouble stands among the objections.
@@ -296,11 +328,18 @@ fn stations(stage: &Stage) -> (usize, bool) {
     }
 }
 
+fn is_switch(card: &Card) -> bool {
+    card.plan.as_ref().is_some_and(|plan| plan.switch.is_some())
+}
+
 fn way(ctx: &Ctx<'_>, card: &Card) -> Words {
     let goal = card.plan.as_ref().map_or("effect seen", |p| p.expect.what.as_str());
     let (passed, going) = stations(&card.stage);
     let mut out = Writer::new();
-    for (i, name) in ["sent", "accepted", "observed", goal].into_iter().enumerate() {
+    // Nobody observes a flag's way: it reads off, or it does not.
+    let all: &[&str] = if is_switch(card) { &["sent", "accepted", goal] } else { &["sent", "accepted", "observed", goal] };
+    let passed = passed.min(all.len());
+    for (i, name) in all.iter().enumerate() {
         let joint = if i == 0 { String::new() } else { format!(" {} ", glyphs::ARROW) };
         let (sign, style) = match i {
             i if i < passed => (glyphs::DONE, ctx.ink.good),
@@ -317,7 +356,23 @@ fn way(ctx: &Ctx<'_>, card: &Card) -> Words {
 fn outcome(ctx: &Ctx<'_>, card: &Card, stage: &Stage) -> (String, String, Style) {
     let ink = &ctx.ink;
     let goal = card.plan.as_ref().map_or("the effect", |p| p.expect.what.as_str());
+    let reads = card.flag.as_ref().filter(|_| is_switch(card)).map(Reading::value);
     match stage {
+        Stage::Accepted { at } if is_switch(card) => {
+            let reads = reads.unwrap_or_default();
+            (format!("Its server took it {} ago; the flag still reads {reads}.", ctx.live.since(*at)), String::new(), ink.plain)
+        }
+        Stage::Silent { at } if is_switch(card) => (
+            format!("Accepted, but the flag has not read off for {}.", ctx.live.since(*at)),
+            "Look where flags are kept before trying again: another environment, an approval, or a cache may stand between.".into(),
+            ink.bad,
+        ),
+        Stage::Failed { said } if is_switch(card) => (format!("Not switched off: {said}"), "Nothing was changed.".into(), ink.bad),
+        Stage::Unknown { said, at } if is_switch(card) => (
+            format!("Outcome unknown since {}: {said}", ctx.live.since(*at)),
+            format!("It may or may not have happened. It is not sent again; the flag reads {} now.", reads.unwrap_or_default()),
+            ink.loud,
+        ),
         Stage::Sent { at } => (format!("Sent {} ago, no answer yet.", ctx.live.since(*at)), String::new(), ink.plain),
         Stage::Accepted { at } => {
             (format!("The API server took it {} ago; the controller has not seen it yet.", ctx.live.since(*at)), String::new(), ink.plain)

@@ -92,10 +92,11 @@ fn tally(ctx: &Ctx<'_>, width: usize) -> line::Words {
         (counts.waiting, if counts.waiting == 1 { "waits for you" } else { "wait for you" }, ctx.ink.warn),
         (counts.failing, "failing", ctx.ink.bad),
         (counts.moving, "moving", ctx.ink.plain),
+        (counts.paused, "paused", ctx.ink.plain),
         (counts.steady, if folded { "steady, folded" } else { "steady" }, ctx.ink.dim),
     ];
     let mut out = Writer::new();
-    for (n, word, style) in parts {
+    for (n, word, style) in parts.into_iter().filter(|(n, word, _)| *n > 0 || *word != "paused") {
         let joint = if out.is_empty() { " ".into() } else { format!(" {} ", glyphs::DOT) };
         out = out.put(joint, ctx.ink.dim).put(format!("{n} {word}"), if n == 0 { ctx.ink.dim } else { style });
     }
@@ -305,7 +306,11 @@ fn traffic(ctx: &Ctx<'_>, known: &Known) -> Cell {
 }
 
 fn ready(ctx: &Ctx<'_>, known: &Known) -> Cell {
-    match known.rollout.ready_to_watch() {
+    let r = &known.rollout;
+    if r.new_side().or(r.tracks.first()).is_some_and(|side| r.is_scaled_to_zero(side)) {
+        return ("to zero".into(), ctx.ink.dim);
+    }
+    match r.ready_to_watch() {
         Some((ready, wanted)) => (format!("{ready}/{wanted}"), if ready < wanted { ctx.ink.warn } else { ctx.ink.plain }),
         None => (glyphs::DASH.into(), ctx.ink.dim),
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Ctx, card, line, line::Writer};
 use crate::{
-    engine,
+    engine::{self, flag},
     intent::{Command, Place, Verb, describe, shown},
     model::{Phase, Rollout, StepKind, Strategy, WaitFor},
-    state::{Mode, Screen},
+    state::{Known, Mode, Screen, available::OFFERED},
 };
 
 /// How long a note stays.
@@ -23,6 +23,7 @@ const KEYS: &[(Command, &str, When)] = &[
     (Command::Act(Verb::PromoteFull), "all the way", moves),
     (Command::PauseOrResume, "pause", moves),
     (Command::Act(Verb::Abort), "abort", moves),
+    (Command::Act(Verb::KillFlag), "kill flag", moves),
     (Command::Act(Verb::Flip), "flip", |r| r.strategy == Strategy::BlueGreen),
     (Command::Act(Verb::SetWeight), "weight", Rollout::in_flight),
     (Command::Act(Verb::ScaleDown), "scale down old", |r| r.strategy == Strategy::BlueGreen && !r.in_flight()),
@@ -64,7 +65,7 @@ pub fn line(ctx: &Ctx<'_>, width: usize) -> line::Words {
     for (command, label, when) in KEYS {
         let fits_here = here(ctx, *command)
             && ctx.subject().map_or(!acts(*command), |k| {
-                when(&k.rollout) && engine_can(&k.rollout, *command) && !(acts(*command) && k.deleted.is_some())
+                when(&k.rollout) && can(ctx, &k.rollout, *command) && offered(k, *command) && !(acts(*command) && k.deleted.is_some())
             });
         let Some(item) = sign(ctx, *command).filter(|_| fits_here).map(|key| item(ctx, &key, &label_of(ctx, *command, label))) else {
             continue;
@@ -82,9 +83,20 @@ fn item(ctx: &Ctx<'_>, key: &str, label: &str) -> line::Words {
     Writer::new().put(key, ctx.ink.key).put(format!(" {label}"), ctx.ink.plain).line()
 }
 
-/// Whether what drives it can do such a thing at all.
-fn engine_can(rollout: &Rollout, command: Command) -> bool {
+/// Whether what drives it can do such a thing at all, or the settings have a flag for it.
+fn can(ctx: &Ctx<'_>, rollout: &Rollout, command: Command) -> bool {
     let can = |verb: Verb| engine::of(rollout.engine).is_some_and(|engine| engine.descriptor().verbs.contains(&verb));
+    match command {
+        Command::Act(Verb::KillFlag) => flag::of(&ctx.state.settings.flags, rollout).next().is_some(),
+        Command::Act(verb) => can(verb),
+        Command::PauseOrResume => can(Verb::Pause) || can(Verb::Resume),
+        _ => true,
+    }
+}
+
+/// Whether it would not be refused, as far as that was asked.
+fn offered(known: &Known, command: Command) -> bool {
+    let can = |verb: Verb| !OFFERED.contains(&verb) || known.offers.as_ref().is_none_or(|offers| offers.contains(&verb));
     match command {
         Command::Act(verb) => can(verb),
         Command::PauseOrResume => can(Verb::Pause) || can(Verb::Resume),

@@ -104,6 +104,7 @@ fn prompt(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, asked: &Prompt) {
         PromptKind::Container => "Set image: of which container?".to_owned(),
         PromptKind::Image { container } => format!("Set image of {container}: to what?"),
         PromptKind::Weight => "Set weight: how many percent of the users on the new side?".to_owned(),
+        PromptKind::Flag => "Switch off which feature flag?".to_owned(),
         PromptKind::Replicas => "Scale: to how many pods?".to_owned(),
     };
     let inner = window(ctx, buf, area, 76, asked.choices.len().max(1) + 1, &title);

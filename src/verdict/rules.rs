@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{Datelike, TimeDelta, Timelike};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{mann_whitney, words};
@@ -99,10 +100,21 @@ pub struct Rule {
     pub effect: Effect,
     /// Patterns of `namespace/name`; empty for all.
     pub only: Vec<String>,
-    /// Minutes of the day, UTC; the second may be smaller: over midnight.
+    /// All must fit the labels of the rollout.
+    pub labels: Vec<Label>,
+    /// Minutes of the day in its zone; the second may be smaller: over midnight.
     pub hours: Option<(u32, u32)>,
     /// Days it works on, Monday first; none set for all.
     pub days: [bool; 7],
+    pub zone: Tz,
+}
+
+/// What a label must be, or must not be; without a value, whether it is there at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    pub key: String,
+    pub value: Option<String>,
+    pub holds: bool,
 }
 
 /// How one rule stands on one release.
@@ -132,16 +144,29 @@ pub struct Ground<'a> {
     pub at: Time,
 }
 
+impl Label {
+    fn fits(&self, rollout: &Rollout) -> bool {
+        let found = rollout.labels.get(self.key.as_str());
+        let is_so = match &self.value {
+            Some(value) => found.is_some_and(|v| **v == **value),
+            None => found.is_some(),
+        };
+        is_so == self.holds
+    }
+}
+
 impl Rule {
     /// Whether it is about this release at all.
     pub fn concerns(&self, rollout: &Rollout) -> bool {
-        self.only.is_empty() || {
+        let named = self.only.is_empty() || {
             let path = rollout.id.path();
             self.only.iter().any(|pattern| wildcard(pattern, &path))
-        }
+        };
+        named && self.labels.iter().all(|label| label.fits(rollout))
     }
 
     fn awake(&self, at: Time) -> bool {
+        let at = at.with_timezone(&self.zone);
         let minute = at.hour() * 60 + at.minute();
         let in_hours =
             self.hours.is_none_or(|(from, to)| if from <= to { (from..to).contains(&minute) } else { minute >= from || minute < to });

@@ -1,11 +1,13 @@
 //! What is known of one release: the test for failures and the test for slowness, block by block.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::{
     rules::{Ground, Rule, Standing},
-    sequential::{Odds, RATIOS, Sample, per_request_as_good, per_request_worse},
+    sequential::{Odds, RATIOS, Sample, TOLERATED, per_request_as_good, per_request_worse},
 };
 use crate::model::{
     Rollout, Time,
@@ -18,6 +20,10 @@ pub const ALPHA: f64 = 0.01;
 pub const WORSE: f64 = 2.0 / ALPHA;
 /// Once found worse, it stays so until the odds fall below this: advice that flickers helps nobody.
 const NO_LONGER: f64 = 10.0;
+/// What was found worse counts as over when the odds have fallen by so much since, and so long ago; the time is doubled by
+/// each relapse.
+const OVER: f64 = 100.0;
+const CALM_AFTER: f64 = 120.0;
 /// Odds from which the new side counts as good. To go on wrongly can be taken back; so this is less than for an alarm.
 pub const AS_GOOD: f64 = 20.0;
 /// A block longer than this mixes hours, and weights, that have nothing to do with each other.
@@ -27,7 +33,7 @@ const HALF_LIFE: f64 = 300.0;
 /// Requests that a prior belief is worth.
 const PRIOR: f64 = 10.0;
 
-/// One release, new version against old. A few hundred bytes; can be put away and taken up again.
+/// One release, new version against old. About a kilobyte; can be put away and taken up again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// Hashes of the two versions: with others it is another trial.
@@ -39,6 +45,10 @@ pub struct Trial {
     weight: Option<i64>,
     pub failing: Strand,
     pub slow: Strand,
+    /// Slowness of the new side does not count for so many seconds from its first request on; failures always do.
+    warm_up: f64,
+    /// The end of that.
+    warm: Option<Time>,
     /// Seconds above which a request is slow.
     pub limit: Option<f64>,
     /// When both sides were last counted.
@@ -60,12 +70,25 @@ impl Trial {
             weight: None,
             failing: Strand::expecting(0.01),
             slow: Strand::expecting(0.05),
+            warm_up: 0.0,
+            warm: None,
             limit: None,
             heard: None,
             blocks: 0,
             start: [None; Series::ALL.len()],
             rules: Vec::new(),
         }
+    }
+
+    /// Fresh pods answer slowly until their caches are filled: that says little about the version.
+    pub fn warming_up(mut self, length: Duration) -> Self {
+        self.warm_up = length.as_secs_f64();
+        self
+    }
+
+    /// Whether all that was seen of the new side so far was seen while it got warm.
+    pub fn is_cold(&self) -> bool {
+        self.warm_up > 0.0 && self.warm.zip(self.upto).is_none_or(|(warm, upto)| upto <= warm)
     }
 
     pub fn is_of(&self, new: &str, old: &str) -> bool {
@@ -95,7 +118,11 @@ impl Trial {
             self.blocks = self.blocks.saturating_add(1);
         }
         self.failing.take(sample(new, old, |c| Some((c.all, c.bad))), comparable, seconds, stretch);
-        self.slow.take(sample(new, old, |c| c.timed), comparable, seconds, stretch);
+        if new.is_some_and(|c| c.all > 0.0) {
+            self.warm.get_or_insert(block.from + TimeDelta::milliseconds((self.warm_up * 1000.0) as i64));
+        }
+        let warm = self.warm.is_none_or(|warm| block.from >= warm);
+        self.slow.take(sample(new.filter(|_| warm), old, |c| c.timed), comparable && warm, seconds, stretch);
     }
 
     /// Checks the rules against new readings.
@@ -130,7 +157,66 @@ pub struct Strand {
     new: Past,
     worse: bool,
     seconds: f64,
+    /// The most that [`Strand::excess`] ever was: users that were hit stay hit.
+    hit: f64,
+    turn: Turn,
+    lately: Lately,
     waiting: Waiting,
+}
+
+/// The newest requests: those of the span before this one, and those of this one.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Lately {
+    before: Sample,
+    now: Sample,
+    seconds: [f64; 2],
+}
+
+impl Lately {
+    const SPAN: f64 = 60.0;
+
+    fn take(&mut self, sample: &Sample, seconds: f64) {
+        if self.seconds[1] >= Self::SPAN {
+            *self = Self { before: self.now, now: Sample::default(), seconds: [self.seconds[1], 0.0] };
+        }
+        self.now.add(sample);
+        self.seconds[1] += seconds;
+    }
+}
+
+/// Which way the odds go. They add up all that happened, so they stay high long after it is over: whether it is over is told
+/// by how far they have fallen since they were highest (Page's test).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Turn {
+    /// They have fallen since by [`OVER`].
+    falling: bool,
+    /// Their logarithm where they were highest, or when falling lowest since.
+    edge: f64,
+    /// Since they were highest.
+    seconds: f64,
+    relapses: i32,
+}
+
+impl Turn {
+    fn take(&mut self, odds: f64, seconds: f64) {
+        self.seconds += seconds;
+        if self.falling {
+            self.edge = self.edge.min(odds);
+            // As much as was needed to find it in the first place.
+            if odds >= self.edge + WORSE.ln() {
+                let relapses = self.relapses + i32::from(self.is_over());
+                *self = Self { falling: false, edge: odds, seconds: 0.0, relapses };
+            }
+        } else if odds >= self.edge {
+            (self.edge, self.seconds) = (odds, 0.0);
+        } else if odds <= self.edge - OVER.ln() {
+            (self.falling, self.edge) = (true, odds);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.falling && self.seconds >= CALM_AFTER * 2.0_f64.powi(self.relapses.min(6))
+    }
 }
 
 /// Blocks that are not weighed yet.
@@ -151,6 +237,9 @@ impl Strand {
             new: past(),
             worse: false,
             seconds: 0.0,
+            hit: 0.0,
+            turn: Turn::default(),
+            lately: Lately::default(),
             waiting: Waiting::default(),
         }
     }
@@ -181,6 +270,9 @@ impl Strand {
         self.odds.take(&sample, self.old.expected(), self.dispersion() * stretch);
         self.seen.add(&sample);
         self.seconds += seconds;
+        self.hit = self.hit.max(self.excess().map_or(0.0, |(hit, _)| hit));
+        self.turn.take(self.odds.worse(), seconds);
+        self.lately.take(&sample, seconds);
         self.worse = self.odds.worse() >= if self.worse { NO_LONGER.ln() } else { WORSE.ln() };
         self.learn();
     }
@@ -200,6 +292,21 @@ impl Strand {
     /// Whether the new side was found worse, and still is.
     pub fn is_worse(&self) -> bool {
         self.worse
+    }
+
+    /// For how many seconds there was no sign of what it was found worse for, when that is sure enough to be said.
+    pub fn calm(&self) -> Option<f64> {
+        (self.turn.is_over() && self.recovering().is_some()).then_some(self.turn.seconds)
+    }
+
+    /// The last minute or two, where they look as good, which is no proof yet: seconds, and the share of bad requests.
+    pub fn recovering(&self) -> Option<(f64, f64)> {
+        let Lately { before, now, seconds } = &self.lately;
+        let mut sample = *before;
+        sample.add(now);
+        let (new, old) = (sample.new_bad / sample.new, sample.old_bad / sample.old);
+        let enough = seconds[0] > 0.0 && sample.new >= 3.0 * PRIOR && sample.old > 0.0;
+        (enough && new <= TOLERATED.times * old + TOLERATED.plus).then_some((seconds.iter().sum(), new))
     }
 
     pub fn is_as_good(&self) -> bool {
@@ -229,10 +336,11 @@ impl Strand {
         self.is_seen().then(|| (self.seen.new_bad / self.seen.new, self.seen.old_bad / self.seen.old))
     }
 
-    /// Bad requests of the new side that the old one would not have had, all in all and a second.
+    /// Bad requests of the new side that the old one would not have had, as an estimate: all in all, which only grows, and a
+    /// second.
     pub fn excess(&self) -> Option<(f64, f64)> {
         let (new, old) = self.shares()?;
-        let all = ((new - old) * self.seen.new).max(0.0);
+        let all = ((new - old) * self.seen.new).max(self.hit);
         let rate = if self.seconds > 0.0 { self.seen.new / self.seconds } else { 0.0 };
         Some((all, (new - old).max(0.0) * rate))
     }

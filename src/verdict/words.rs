@@ -51,6 +51,15 @@ pub fn about(seconds: f64) -> String {
     }
 }
 
+/// How long something has been so, never more than it has: `40 s`, `3 min`, `2 h`.
+pub fn so_long(seconds: f64) -> String {
+    match seconds.max(0.0) {
+        s if s < 120.0 => format!("{:.0} s", s.floor()),
+        s if s < 7_200.0 => format!("{:.0} min", (s / 60.0).floor()),
+        s => format!("{:.0} h", (s / 3600.0).floor()),
+    }
+}
+
 /// A length of time taken as a latency: `250 ms`, `1.5 s`.
 pub fn latency(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{} s", (seconds * 100.0).round() / 100.0) }

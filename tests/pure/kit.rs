@@ -140,6 +140,7 @@ pub fn intent(verb: Verb) -> Intent {
         Verb::SetImage => Intent::SetImage { container: "app".into(), image: "app:v9".into() },
         Verb::SetWeight => Intent::SetWeight { percent: 100 },
         Verb::Scale => Intent::Scale { replicas: 5 },
+        Verb::KillFlag => Intent::Kill { flag: "new-checkout".into() },
         verb => rolltop::state::available::plain(verb).unwrap(),
     }
 }

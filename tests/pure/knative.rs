@@ -221,6 +221,12 @@ fn a_route_that_did_it_is_done_and_one_that_cannot_is_not() {
 }
 
 #[test]
+fn no_pods_because_nobody_asks_is_no_trouble() {
+    let resting = scene("follows").model();
+    assert!(resting.is_scaled_to_zero(&resting.tracks[0]) && resting.detailed, "{:?}", resting.tracks);
+}
+
+#[test]
 fn what_is_wrong_is_told() {
     let says = |all: &[Value], words: &str| {
         let notices = scene_of(all).model().notices;

@@ -127,6 +127,7 @@ fn plain(namespace: &str, name: &str, engine: EngineKind, strategy: Strategy, ph
         owner: None,
         writers: Vec::new(),
         subject: Subject::default(),
+        labels: BTreeMap::new(),
         surge: None,
         detailed: false,
     }
@@ -329,7 +330,7 @@ pub fn add(state: &mut State, rollout: Rollout, verdict: Verdict, metrics: Optio
         state.metrics.insert(uid.clone(), metrics);
     }
     state.order.push(uid.clone());
-    state.rollouts.insert(uid, Box::new(Known { rollout, verdict, unobserved_since: None, deleted: None, haystack }));
+    state.rollouts.insert(uid, Box::new(Known { rollout, verdict, unobserved_since: None, deleted: None, haystack, offers: None }));
 }
 
 fn says(is: Advice, because: &str) -> Verdict {
@@ -426,6 +427,7 @@ pub fn plan() -> Plan {
             patch: Patch::Json(Vec::new()),
             call: None,
         }],
+        switch: None,
         changes: vec![Change { field: "status.pauseConditions".into(), from: "[CanaryPauseStep 13:59:10]".into(), to: "null".into() }],
         only_if: vec!["step is still 4".into(), "canary hash 6f9d8c42".into(), "generation 57".into()],
         expect: Expectation { goal: Goal::Resumed, what: "weight 50 % applied".into(), within: std::time::Duration::from_secs(30) },
@@ -447,6 +449,7 @@ pub fn card(stage: Stage) -> Card {
         dry_run: Check::Yes,
         rights: Check::Yes,
         health: None,
+        flag: None,
         objections: Vec::new(),
         overridden: false,
         typed: None,

@@ -5,9 +5,9 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use rolltop::{
-    model::{Link, LinkState, Source, Time},
+    model::{EngineKind, Link, LinkState, Notice, Phase, Severity, Source, Steps, Time, Wait, WaitFor},
     settings::Colours,
-    state::{Overlay, Pane, Prompt, PromptKind, Screen, State},
+    state::{Known, Overlay, Pane, Prompt, PromptKind, Screen, State},
     ui,
 };
 
@@ -46,6 +46,26 @@ fn fleet() {
 }
 
 #[test]
+fn what_somebody_holds_does_not_move() {
+    let mut state = sample::fleet();
+    let held = state.rollouts.values_mut().find(|known| known.rollout.phase == Phase::Progressing).unwrap();
+    held.rollout.phase = Phase::Paused;
+    for (who, said) in [(WaitFor::Human, "2 moving · 1 paused · 3 steady"), (WaitFor::Timer, "3 moving · 3 steady")] {
+        let held = state.rollouts.values_mut().find(|known| &*known.rollout.id.name == "frontend").unwrap();
+        held.rollout.wait = Some(Wait { who, reason: "spec.paused".into(), since: None, until: None });
+        let header = show(&state, (80, 24)).lines().nth(1).unwrap().to_owned();
+        assert!(header.contains(said), "{header}");
+        let rows: Vec<&Known> = state.rollouts.values().map(|known| &**known).collect();
+        assert!(rolltop::report::line(&state, &rows).contains(said));
+    }
+    // As many as can be: nothing of it may be cut.
+    for (i, known) in state.rollouts.values_mut().enumerate() {
+        known.rollout.phase = [Phase::Waiting, Phase::Failing, Phase::Progressing, Phase::Paused, Phase::Healthy][i % 5];
+    }
+    assert!(show(&state, (80, 24)).lines().nth(1).unwrap().contains("steady"));
+}
+
+#[test]
 fn rollout() {
     for size in SIZES {
         snapshot("canary", &sample::open(), size);
@@ -69,6 +89,36 @@ fn cards() {
     for size in [(40, 12), (60, 8), (80, 4), (120, 40)] {
         snapshot("card_override", &state, size);
     }
+}
+
+#[test]
+fn a_card_says_the_verdict_once_and_to_its_end() {
+    let because = "canary fails 4.1 % of 1 204 requests (the last 2 min: 3.9 %), stable 0.2 % of 10 836; odds over a million : 1; \
+                   49 users hit so far";
+    let mut card = sample::cards().remove("override").unwrap();
+    card.verdict = format!("ABORT advised: {because}").into();
+    for objections in [vec![format!("ABORT is advised: {because}")], Vec::new()] {
+        card.objections = objections.into_iter().map(|text| Notice { severity: Severity::Danger, text: text.into() }).collect();
+        let mut state = sample::open();
+        state.card = Some(card.clone());
+        let shown = show(&state, (80, 24));
+        let drawn = shown.lines().filter(|l| l.contains('│')).map(|l| l.trim_matches(['│', ' '])).collect::<Vec<_>>();
+        let drawn = drawn.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(drawn.matches(because).count(), 1, "{drawn}");
+    }
+}
+
+#[test]
+fn scaled_to_zero_is_said_in_words() {
+    let mut state = sample::open();
+    let known = state.rollouts.values_mut().find(|known| &*known.rollout.id.name == "checkout").unwrap();
+    (known.rollout.engine, known.rollout.steps) = (EngineKind::Knative, Steps::default());
+    known.rollout.tracks.iter_mut().for_each(|t| (t.desired, t.current, t.ready, t.pods) = (0, 0, 0, Vec::new()));
+    let open = show(&state, (120, 40));
+    assert!(!open.contains("0 of 0") && !open.contains("0/0"), "{open}");
+    assert!(open.contains("canary has no steps; ") && open.contains("canary   scaled to zero"), "{open}");
+    state.view.screen = Screen::Fleet;
+    assert!(show(&state, (80, 24)).lines().any(|l| l.contains("checkout") && l.contains("to zero")));
 }
 
 #[test]

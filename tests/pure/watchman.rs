@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use rolltop::{
-    headless::watchman::{End, Goal, Watchman},
-    model::{Phase, Rollout},
-    state::Known,
+    config::{Config, Sources},
+    headless::{
+        is_blind, namesakes,
+        watchman::{End, Goal, Watchman},
+    },
+    model::{LinkState, Phase, Rollout, Source},
+    state::{Known, State},
     verdict::{Advice, Verdict},
 };
 
@@ -15,7 +19,7 @@ const SPAN: Duration = Duration::from_secs(600);
 
 fn known(rollout: Rollout, is: Advice) -> Known {
     let verdict = Verdict { is, ..Verdict::default() };
-    Known { rollout, verdict, unobserved_since: None, deleted: None, haystack: "".into() }
+    Known { rollout, verdict, unobserved_since: None, deleted: None, haystack: "".into(), offers: None }
 }
 
 fn moving(phase: Phase, is: Advice) -> Known {
@@ -121,9 +125,47 @@ fn only_what_is_new_is_told() {
 }
 
 #[test]
+fn who_saw_nothing_lately_does_not_say_that_nothing_happened() {
+    let state = sample::open();
+    let known = state.open().unwrap();
+    let (soon, late) = (sample::now(), sample::ahead(600));
+    let blind = |state: &State, judges, now| is_blind(state, known, judges, now);
+    assert!(!blind(&state, true, soon) && blind(&state, true, late));
+    let mut gone = state.clone();
+    gone.links.entry(Source::Prometheus).state = LinkState::NoRoute;
+    assert!(blind(&gone, true, soon) && !blind(&gone, false, soon), "its requests only matter to whoever judges them");
+    let mut gone = state.clone();
+    gone.links.entry(Source::Fleet).state = LinkState::NoRoute;
+    assert!(blind(&gone, false, soon));
+    let mut without = state.clone();
+    without.settings.prometheus = false;
+    assert!(!blind(&without, true, soon));
+}
+
+#[test]
+fn a_bare_name_is_looked_for_everywhere_when_asked_to() {
+    let scope = |flags: Vec<(&'static str, &'static str, String)>, rollout| {
+        let config = Config::load(&Sources { flags, ..Sources::default() }, |_| None).unwrap();
+        rolltop::session::wanted(&config, "mine", rollout).label
+    };
+    let all = || vec![("cluster.all-namespaces", "-A", "true".to_owned()), ("cluster.namespace", "-A", String::new())];
+    assert_eq!(scope(Vec::new(), Some("checkout")), "mine");
+    assert_eq!(scope(Vec::new(), None), "all namespaces");
+    assert_eq!(scope(all(), Some("checkout")), "all namespaces");
+    assert_eq!(scope(all(), Some("shop/checkout")), "shop");
+    let mut state = sample::fleet();
+    assert_eq!(namesakes(&state, "checkout"), ["shop/checkout"]);
+    let mut twin = sample::canary();
+    (twin.id.namespace, twin.id.uid) = ("other".into(), "twin".into());
+    sample::add(&mut state, twin, Verdict::default(), None);
+    assert_eq!(namesakes(&state, "checkout"), ["other/checkout", "shop/checkout"]);
+    assert_eq!(namesakes(&state, "shop/checkout"), ["shop/checkout"]);
+}
+
+#[test]
 fn every_end_has_a_documented_code() {
-    let all = [End::NoSuchStep, End::Met, End::Done, End::Idle, End::Advised, End::Failed, End::TimedOut, End::Gone];
-    assert_eq!(all.map(End::code), [2, 0, 0, 0, 12, 12, 14, 13]);
+    let all = [End::NoSuchStep, End::Met, End::Done, End::Idle, End::Advised, End::Failed, End::TimedOut, End::Blind, End::Gone];
+    assert_eq!(all.map(End::code), [2, 0, 0, 0, 12, 12, 14, 13, 13]);
     let readme = include_str!("../../README.md");
     for code in [12, 13, 14] {
         assert!(readme.contains(&format!("\n| {code} |")), "{code}");

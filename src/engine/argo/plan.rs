@@ -677,6 +677,7 @@ impl Ask<'_, '_> {
             danger: danger(intent.verb()),
             sentence: draft.sentence.into(),
             writes: draft.writes,
+            switch: None,
             changes: draft.changes,
             only_if: draft.only_if.into_iter().map(Text::from).collect(),
             expect: Expectation { goal: draft.goal, what: draft.what.into(), within: draft.within },

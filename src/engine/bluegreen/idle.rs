@@ -144,6 +144,7 @@ fn finish(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, draft: Draft) -> Pl
         danger: danger(intent.verb()),
         sentence: draft.sentence.into(),
         writes: vec![still_elsewhere(f), draft.write],
+        switch: None,
         changes: vec![change(draft.field, &draft.from, &draft.to)],
         only_if: vec![elsewhere, draft.only_if.into()],
         expect: Expectation { goal: draft.goal, what: draft.what.into(), within: SOON * 2 },

@@ -85,6 +85,7 @@ fn flip(f: &Facts<'_>, rollout: &Rollout, intent: &Intent) -> Result<Plan, Refus
         danger: danger(intent.verb()),
         sentence: sentence.into(),
         writes: vec![flip_write(f, to)],
+        switch: None,
         changes: vec![change(format!("spec.selector.{}", f.pair.key), &from.value, &to.value)],
         only_if: vec![
             format!("Service {service} is the same object").into(),
@@ -231,6 +232,7 @@ fn scale_down(f: &Facts<'_>, rollout: &Rollout, intent: &Intent, now: Time) -> R
         danger: danger(intent.verb()),
         sentence: sentence.into(),
         writes: vec![still_elsewhere(f), emptied(idle)],
+        switch: None,
         changes: vec![change(format!("spec.replicas of {deployment}"), &idle.wanted().to_string(), "0")],
         only_if: vec![
             format!("Service {} still selects {}", f.root.meta.name, live.value).into(),

@@ -122,6 +122,7 @@ impl Draft {
             danger: describe(Command::Act(intent.verb())).map_or(Danger::Reversible, |row| row.danger),
             sentence: self.sentence.into(),
             writes: self.writes,
+            switch: None,
             changes: self.changes,
             only_if: self.only_if,
             expect: Expectation {

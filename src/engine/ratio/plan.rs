@@ -131,6 +131,7 @@ impl Ask<'_, '_> {
             danger: danger(self.intent.verb()),
             sentence: sentence.into(),
             writes: [Some(self.marked(&mark)), count(up), count(down)].into_iter().flatten().collect(),
+            switch: None,
             changes: vec![line(up), line(down)],
             only_if: vec![
                 format!("Service {} still selects the same pods, in the same phase", self.root.meta.name).into(),
@@ -232,6 +233,7 @@ impl Ask<'_, '_> {
             danger: danger(self.intent.verb()),
             sentence: sentence.into(),
             writes: vec![self.marked(mark)],
+            switch: None,
             changes: vec![change(format!("annotation {ANNOTATION}"), state.0, state.1)],
             only_if: vec![format!("Service {} still selects the same pods, in the same phase", self.root.meta.name).into()],
             expect: Expectation { goal, what: "the phase says so".into(), within: Duration::from_secs(30) },

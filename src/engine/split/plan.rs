@@ -122,6 +122,7 @@ impl Ask<'_, '_> {
             danger: danger(self.intent.verb()),
             sentence: self.sentence(percent).into(),
             writes: vec![write],
+            switch: None,
             changes: self.changes(percent),
             only_if: self.only_if(),
             expect: Expectation {
@@ -278,6 +279,7 @@ impl Ask<'_, '_> {
             danger: danger(self.intent.verb()),
             sentence: sentence.into(),
             writes: vec![marked(Edit::main(f.root).all_same(&guards), f, mark).write()],
+            switch: None,
             changes: vec![change(format!("annotation {ANNOTATION}"), &before, &said(mark))],
             only_if: self.only_if(),
             expect: Expectation { goal, what: "the phase says so".into(), within: SOON },

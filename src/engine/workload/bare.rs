@@ -40,6 +40,7 @@ pub fn rollout(engine: EngineKind, context: &str, root: &Object) -> Rollout {
         owner: None,
         writers: root.meta.writers.clone(),
         subject: Subject::default(),
+        labels: Default::default(),
         detailed: false,
     }
 }

@@ -89,6 +89,7 @@ impl Draft {
             danger: describe(Command::Act(intent.verb())).map_or(Danger::Reversible, |row| row.danger),
             sentence: self.sentence,
             writes: self.writes,
+            switch: None,
             changes: self.changes,
             only_if: vec![self.only_if.unwrap_or_else(|| format!("nobody changed {} {} since", root.resource.kind, root.meta.name).into())],
             expect: Expectation { goal: self.goal, what: self.what, within: self.within },

@@ -7,14 +7,14 @@ use super::super::{
     line::{self, Words, Writer},
 };
 use crate::{
-    model::{Pod, PodHealth, Role, Time, Track, metrics::Reading},
+    model::{Pod, PodHealth, Role, Rollout, Time, Track, metrics::Reading},
     state::Known,
 };
 
 const LABEL: usize = 9;
 
 pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
-    let mut lines: Vec<Words> = known.rollout.tracks.iter().map(|t| line::fit(track(ctx, t, width, true), width)).collect();
+    let mut lines: Vec<Words> = known.rollout.tracks.iter().map(|t| line::fit(track(ctx, &known.rollout, t, width, true), width)).collect();
     lines.extend(trouble(ctx, known, width));
     lines.extend(load(ctx, known, width));
     lines.extend(each(ctx, known, width));
@@ -25,10 +25,10 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
 pub fn tracks(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let line = |t: &Track| {
         let why = first_trouble(t).map(|why| format!(" {} {why}", glyphs::DOT)).unwrap_or_default();
-        let whole = track(ctx, t, width, true);
+        let whole = track(ctx, &known.rollout, t, width, true);
         // The image is said elsewhere too, the trouble nowhere.
         let fits = why.is_empty() || whole.width() + line::columns(&why) <= width;
-        let whole = if fits { whole } else { track(ctx, t, width, false) };
+        let whole = if fits { whole } else { track(ctx, &known.rollout, t, width, false) };
         line::fit(Writer::new().append(whole).put(why, ctx.ink.bad).line(), width)
     };
     known.rollout.tracks.iter().map(line).collect()
@@ -41,7 +41,7 @@ pub fn first_trouble(track: &Track) -> Option<String> {
 }
 
 /// Ready of wanted, a dot a pod, its image, and when it goes.
-fn track(ctx: &Ctx<'_>, track: &Track, width: usize, with_image: bool) -> Words {
+fn track(ctx: &Ctx<'_>, rollout: &Rollout, track: &Track, width: usize, with_image: bool) -> Words {
     let name = if track.is_new { ctx.ink.new } else { ctx.ink.plain };
     let style = if track.ready < track.desired { ctx.ink.warn } else { ctx.ink.strong };
     let image = track.images.first().map(|i| format::image(i)).unwrap_or_default();
@@ -49,7 +49,7 @@ fn track(ctx: &Ctx<'_>, track: &Track, width: usize, with_image: bool) -> Words 
     let wide = width >= LABEL + 6 + (track.current.max(track.ready) as usize).min(30) + 3 + line::columns(&image);
     let mut out = Writer::new()
         .put(format!("{:<LABEL$}", track.role().name()), name)
-        .put(format!("{}/{}", track.ready, track.desired), style)
+        .put(if rollout.is_scaled_to_zero(track) { "scaled to zero ".into() } else { format!("{}/{}", track.ready, track.desired) }, style)
         .pad(LABEL + 6)
         .append(dots(ctx, track, if wide { 30 } else { width.saturating_sub(LABEL + 6 + 3).clamp(4, 30) }));
     if track.role() == Role::Old && track.current > track.desired {

@@ -53,7 +53,11 @@ fn none(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
         return vec![line::fit(line::words(not_begun(known, steps), ctx.ink.dim), width)];
     }
     let kind = if known.rollout.in_flight() { "new pods" } else { "pods" };
-    let pods = known.rollout.ready_to_watch().map(|(ready, wanted)| format!("; {ready} of {wanted} {kind} are ready")).unwrap_or_default();
+    let r = &known.rollout;
+    let pods = match r.new_side().or(r.tracks.first()) {
+        Some(side) if r.is_scaled_to_zero(side) => "; scaled to zero".into(),
+        _ => r.ready_to_watch().map(|(ready, wanted)| format!("; {ready} of {wanted} {kind} are ready")).unwrap_or_default(),
+    };
     let text = format!("{} has no steps{pods}", known.rollout.strategy.name());
     format::wrap(&text, width).into_iter().map(|l| line::words(l, ctx.ink.dim)).collect()
 }

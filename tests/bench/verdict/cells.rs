@@ -73,6 +73,11 @@ pub const CELLS: &[Cell] = &[
     },
     Cell { name: "same, a third of the scrapes missing", moment: |_, rng| Moment { gap: rng.f64() < 0.33, ..steady(0.01, 0.01) }, ..SAME },
     Cell { name: "cold start: 3× for 30 s, then the same", moment: |i, _| steady(if i < 6 { 0.03 } else { 0.01 }, 0.01), ..SAME },
+    Cell {
+        name: "cold start: half as slow again for 30 s, then the same",
+        moment: |i, _| Moment { slow: [if i < 6 { 0.128 } else { SLOW }, SLOW], ..steady(0.01, 0.01) },
+        ..SAME
+    },
     Cell { name: "better: half the failures", moment: |_, _| steady(0.005, 0.01), ..SAME },
     Cell { name: "1.5× of 1 %", moment: |_, _| steady(0.015, 0.01), ..WORSE },
     Cell { name: "2× of 0.2 %", moment: |_, _| steady(0.004, 0.002), ..WORSE },

@@ -1,10 +1,13 @@
 //! One release, judged at every reading by the test and by every preset, on the same requests.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use chrono::TimeDelta;
 use rolltop::{
-    config::rules::{PRESETS, preset},
+    config::{
+        Config, Sources,
+        rules::{PRESETS, preset},
+    },
     model::{
         Rollout, Time,
         metrics::{Counts, Reading, RolloutMetrics, Series, Side, TrackReadings},
@@ -39,8 +42,19 @@ pub struct Outcome {
     pub called: Option<(f64, f64)>,
 }
 
+/// What of the new side's first seconds counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarmUp {
+    Usual,
+    /// Slowness counts from so many seconds on.
+    Slowness(u64),
+    /// Nothing counts before.
+    All(u64),
+}
+
 pub struct Contest {
     rules: Vec<Rule>,
+    usual: Duration,
     settings: Settings,
     rollout: Rollout,
 }
@@ -60,13 +74,19 @@ impl Contest {
         // Pods are ready in all of these releases.
         rollout.tracks.iter_mut().for_each(|t| t.ready = t.desired);
         let rules = PRESETS.iter().flat_map(|p| preset(p.name).unwrap()).filter(|r| r.effect == Effect::Abort).collect();
-        Self { rules, settings: Settings::default(), rollout }
+        let usual = Config::load(&Sources::default(), |_| None).unwrap().duration("verdict.warm-up");
+        Self { rules, usual, settings: Settings::default(), rollout }
     }
 
-    pub fn play(&self, cell: &Cell, seed: u64) -> Vec<Outcome> {
+    pub fn play(&self, cell: &Cell, seed: u64, warm_up: WarmUp) -> Vec<Outcome> {
         let mut rng = fastrand::Rng::with_seed(seed * 1_000_003 + cell.name.len() as u64);
         let began = start() + TimeDelta::seconds((BEFORE as f64 * TICK) as i64);
-        let mut trial = Trial::new("new", "old", Some(began));
+        let from = |seconds: u64| Some(began + TimeDelta::seconds(seconds as i64));
+        let mut trial = match warm_up {
+            WarmUp::Usual => Trial::new("new", "old", Some(began)).warming_up(self.usual),
+            WarmUp::Slowness(seconds) => Trial::new("new", "old", Some(began)).warming_up(Duration::from_secs(seconds)),
+            WarmUp::All(seconds) => Trial::new("new", "old", from(seconds)),
+        };
         let mut lines = Lines::default();
         // Minutes of the old side alone, which rolltop asks for when a release begins: what rules call the start.
         for i in 0..BEFORE {

@@ -18,7 +18,7 @@ mod sample;
 use std::{fmt::Write as _, io::Write as _, time::Instant};
 
 use cells::{CELLS, Cell};
-use contest::{Contest, JUDGES, Outcome};
+use contest::{Contest, JUDGES, Outcome, WarmUp};
 
 const RUNS: u64 = 1_000;
 const BEGIN: &str = "<!-- table: written by `cargo bench --bench verdict` -->\n";
@@ -31,8 +31,9 @@ fn main() {
     }
     let began = Instant::now();
     let said = |cell: &Cell| drop(writeln!(std::io::stderr(), "{:>4.0} s  {}", began.elapsed().as_secs_f64(), cell.name));
-    let results: Vec<(&Cell, Vec<Outcome>)> = CELLS.iter().inspect(|cell| said(cell)).map(|cell| (cell, played(cell))).collect();
-    let table = table(&results);
+    let results: Vec<(&Cell, Vec<Outcome>)> =
+        CELLS.iter().inspect(|cell| said(cell)).map(|cell| (cell, played(cell, WarmUp::Usual))).collect();
+    let table = table(&results) + &warm_ups();
     let took = began.elapsed().as_secs_f64();
     let _ = writeln!(std::io::stdout(), "{table}\n{} releases in {took:.0} s", RUNS as usize * CELLS.len());
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/verdict/README.md");
@@ -43,8 +44,8 @@ fn main() {
 }
 
 /// All runs of a cell, on two threads.
-fn played(cell: &Cell) -> Vec<Outcome> {
-    let half = |from: u64| move || (from..RUNS).step_by(2).flat_map(|seed| Contest::new().play(cell, seed)).collect::<Vec<_>>();
+fn played(cell: &Cell, warm_up: WarmUp) -> Vec<Outcome> {
+    let half = |from: u64| move || (from..RUNS).step_by(2).flat_map(|seed| Contest::new().play(cell, seed, warm_up)).collect::<Vec<_>>();
     std::thread::scope(|scope| {
         let threads = [scope.spawn(half(0)), scope.spawn(half(1))];
         threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
@@ -71,6 +72,31 @@ fn table(results: &[(&Cell, Vec<Outcome>)]) -> String {
     }
     out
 }
+
+/// What a warm-up saves, and what it costs: the test alone, under each way to leave out the first seconds.
+fn warm_ups() -> String {
+    const WAYS: [(&str, WarmUp); 5] = [
+        ("none", WarmUp::Slowness(0)),
+        ("30 s, slowness", WarmUp::Slowness(30)),
+        ("60 s, slowness", WarmUp::Slowness(60)),
+        ("30 s, failures too", WarmUp::All(30)),
+        ("60 s, failures too", WarmUp::All(60)),
+    ];
+    let cells = |worse| CELLS.iter().filter(move |c| c.worse == worse && (worse || c.name.starts_with("cold start")));
+    let chosen = cells(false).chain(cells(true).filter(|c| WARM.contains(&c.name)));
+    let heads: String = WAYS.iter().map(|(way, _)| format!(" {way} |")).collect();
+    let rule = "---|".repeat(WAYS.len() + 1);
+    let mut out =
+        format!("\n**What a warm-up changes: the test, called worse, per cent; median seconds.**\n\n| release |{heads}\n|{rule}\n");
+    for cell in chosen {
+        let row: String = WAYS.iter().map(|(_, way)| format!(" {} |", found(of(&played(cell, *way), JUDGES[0])))).collect();
+        let _ = writeln!(out, "| {} |{row}", cell.name);
+    }
+    out
+}
+
+/// Worse releases that a warm-up could hide.
+const WARM: [&str; 5] = ["2× of 1 %", "5× of 1 %", "20× of 0.2 %", "1.5× the latency", "2× the latency"];
 
 fn of<'a>(outcomes: &'a [Outcome], judge: &str) -> Vec<&'a Outcome> {
     outcomes.iter().filter(|o| o.judge == judge && o.called.is_some()).collect()

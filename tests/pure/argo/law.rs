@@ -47,13 +47,14 @@ fn intent(verb: Verb) -> Intent {
         Verb::ScaleDown => Intent::ScaleDown,
         Verb::SetWeight => Intent::SetWeight { percent: 50 },
         Verb::Scale => Intent::Scale { replicas: 3 },
+        Verb::KillFlag => Intent::Kill { flag: "new-checkout".into() },
     }
 }
 
 /// What belongs to other engines is refused whatever the state, with a reason of its own where nothing else is the matter.
 #[test]
 fn no_state_lets_the_verbs_of_other_engines_through() {
-    for verb in [Verb::ScaleDown, Verb::SetWeight, Verb::Scale] {
+    for verb in [Verb::ScaleDown, Verb::SetWeight, Verb::Scale, Verb::KillFlag] {
         assert!(scene("canary-paused-at-step").plan(&intent(verb)).is_err(), "{verb:?}");
         assert!(LAW.iter().all(|row| !row.allow.contains(&verb)), "{verb:?}");
     }

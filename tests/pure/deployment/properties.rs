@@ -30,6 +30,7 @@ fn intent(verb: Verb) -> Intent {
         Verb::ScaleDown => Intent::ScaleDown,
         Verb::SetWeight => Intent::SetWeight { percent: 10 },
         Verb::Scale => Intent::Scale { replicas: 3 },
+        Verb::KillFlag => Intent::Kill { flag: "new-checkout".into() },
     }
 }
 

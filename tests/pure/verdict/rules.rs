@@ -17,10 +17,13 @@ use rolltop::{
 use super::release::{SAME, start};
 use crate::sample;
 
+/// Series of one's own, after the rules so that their lines stay.
+const QUEUE: &str = "[prometheus]\nprofile = \"custom\"\n[prometheus.custom]\nrate = 'r{{service=\"{service}\"}}'\nservice-label = 's'\nqueue-depth = 'q'\n";
+
 fn load(text: &str) -> Result<Vec<Rule>, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, format!("{text}\n{QUEUE}")).unwrap();
     let sources = Sources { file: Some(path), named: true, ..Sources::default() };
     Config::load(&sources, |_| None).map(|c| c.rules.to_vec()).map_err(|m| m.to_string())
 }
@@ -55,6 +58,7 @@ impl Session {
     fn sees(&mut self, m: &RolloutMetrics) -> Verdict {
         let mut rollout = sample::canary();
         rollout.analyses.clear();
+        rollout.labels.insert("team".into(), "shop".into());
         self.trial.watch(&self.settings.rules, &rollout, m);
         let case = Case { metrics: Some(m), trial: Some(&self.trial), ..Case::under(&self.settings, &rollout, m.at.unwrap()) };
         judge(&case)
@@ -92,11 +96,22 @@ wenn = "x"
 [[rules]]
 preset = "spinaker"
 [[rules]]
-when = "queue > 3x stable"
+when = "queue-depth > 3x stable"
 only = ["shop"]
 [[rules]]
 when = "p95 too high"
 times = 0
+[[rules]]
+when = "erors > 5 %"
+[[rules]]
+when = "errors > 5 %"
+times = 5
+[[rules]]
+when = "errors > 5 %"
+every = "1m"
+for = "5m"
+zone = "Mars/Base"
+labels = "team pay"
 "#;
     let errors = load(text).unwrap_err();
     for (line, words) in [
@@ -116,10 +131,57 @@ times = 0
         (20, "write namespace/name"),
         (22, "write METRIC OPERATOR LIMIT"),
         (23, "write how many checks may fail"),
+        (25, "'erors' is no metric; there are errors, p50, p95, p99, rate, ready, queue-depth, analysis.NAME"),
+        (28, "it needs `every`"),
+        (32, "write one of them"),
+        (33, "write a time zone by its IANA name"),
+        (34, "write labels as kubectl takes them"),
     ] {
         assert!(errors.lines().any(|l| l.contains(&format!("config.toml:{line}:")) && l.contains(words)), "line {line}: {words}\n{errors}");
     }
     assert!(load("rules = 3\n").unwrap_err().contains("written as [[rules]]"));
+}
+
+#[test]
+fn a_series_nobody_asks_for_is_a_mistake() {
+    let custom = "[prometheus.custom]\nqueue-depth = 'q'\n[[rules]]\nwhen = \"queue-depth > 3\"\n";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, custom).unwrap();
+    let sources = Sources { file: Some(path), named: true, ..Sources::default() };
+    let said = Config::load(&sources, |_| None).unwrap_err().to_string();
+    assert!(said.contains("config.toml:4: ") && said.contains("profile = \"custom\" only"), "{said}");
+    let own = one("analysis.success-rate < 0.95");
+    assert_eq!(own.metric, rolltop::verdict::rules::Metric::Own("success-rate".into()));
+    // A session on another cluster, such as a demo's, keeps its rules.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, format!("[[rules]]\nwhen = \"queue-depth > 3\"\n{QUEUE}")).unwrap();
+    let sources = Sources { file: Some(path), named: true, ..Sources::default() };
+    let config = Config::load(&sources, |_| None).unwrap();
+    assert_eq!(config.elsewhere("demo", Vec::new()).unwrap().rules, config.rules);
+}
+
+#[test]
+fn a_policy_comes_on_top_of_the_rules_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, policy] = [
+        ("config.toml", "[[rules]]\nwhen = \"errors > 5 %\"\neffect = \"abort\"\n[[rules]]\nname = \"slow\"\nwhen = \"p99 > 2 s\"\n[[rules]]\npreset = \"slo\"\n"),
+        ("policy.toml", "[[rules]]\nwhen = \"errors  >  5 %\"\neffect = \"hold\"\n[[rules]]\nname = \"slow\"\nwhen = \"p99 > 1 s\"\n[[rules]]\nwhen = \"ready < 80 %\"\n"),
+    ]
+    .map(|(name, text)| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    });
+    let alone = Config::load(&Sources { file: Some(file.clone()), ..Sources::default() }, |_| None).unwrap();
+    let both = Config::load(&Sources { file: Some(file), policy: Some(policy), ..Sources::default() }, |_| None).unwrap();
+    let told = |config: &Config| config.rules.iter().map(|r| (r.name.clone(), r.effect)).collect::<Vec<_>>();
+    use rolltop::verdict::rules::Effect::{Abort, Hold, Note};
+    assert_eq!(told(&alone).len(), 3);
+    let names = [("slo: errors > 5 %", Abort), ("errors > 5 %", Hold), ("slow", Note), ("ready < 80 %", Note)];
+    assert_eq!(told(&both), names.map(|(name, effect)| (name.to_owned(), effect)));
+    assert!(both.rules.iter().any(|r| r.name == "slow" && r.limit == rolltop::verdict::rules::Limit::Number(1.0)));
 }
 
 #[test]
@@ -128,6 +190,7 @@ fn the_rule_of_the_example_says_what_it_means() {
         rolltop::config::fields::example().lines().filter_map(|l| l.strip_prefix("## ")).map(|l| format!("{l}\n")).collect();
     let rules = load(&example).unwrap();
     let own = rules.last().unwrap();
+    assert_eq!((own.zone.name(), own.labels.len()), ("Europe/Berlin", 2));
     assert_eq!((rules.len(), own.lasting.as_secs(), own.requests, own.hours), (4, 120, 500.0, Some((480, 1080))));
     assert_eq!(own.days, [true, true, true, true, true, false, false]);
 }
@@ -209,6 +272,15 @@ fn hours_days_scope_and_requests_let_a_rule_sleep() {
         ("days = \"sun-tue\"", true),
         ("only = [\"shop/*\"]", true),
         ("only = [\"pay/*\"]", false),
+        // In Berlin it is 23:13 of the same day, in Tokyo seven in the morning of the next.
+        ("hours = \"23:00-23:30\"\nzone = \"Europe/Berlin\"", true),
+        ("hours = \"22:00-23:00\"\nzone = \"Europe/Berlin\"", false),
+        ("days = \"wed\"\nzone = \"Asia/Tokyo\"", true),
+        ("days = \"tue\"\nzone = \"Asia/Tokyo\"", false),
+        ("labels = \"team=shop\"", true),
+        ("labels = \"team=pay\"", false),
+        ("labels = \"team, tier!=batch, !legacy\"", true),
+        ("labels = [\"team=shop\", \"!team\"]", false),
         ("requests = 500", false),
         ("requests = 0", true),
     ] {
