@@ -70,11 +70,28 @@ pub enum Command {
                       You are on call there, as assets/rbac has it."
     )]
     Demo(Demo),
+    /// Whom rolltop tells what, and how each channel fares.
+    #[command(
+        after_help = "Exit codes of `notify test`: 0 the server took it, 2 no such channel or no secret, 3 it cannot be reached or puts us off, 4 refused."
+    )]
+    Notify {
+        #[command(subcommand)]
+        what: Option<Notify>,
+    },
     /// The settings in force, each with its origin.
     Config {
         /// Print config.example.toml instead.
         #[arg(long)]
         example: bool,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Notify {
+    /// Send one marked message, and print what the server says.
+    Test {
+        /// Its name in the settings.
+        channel: String,
     },
 }
 
@@ -190,6 +207,9 @@ pub struct Global {
     /// Leave the mouse to the terminal
     #[arg(long, global = true)]
     pub no_mouse: bool,
+    /// Tell no channel of [[notify]] anything
+    #[arg(long, global = true)]
+    pub no_notify: bool,
     /// Log level: error, warn, info, debug
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -213,6 +233,7 @@ impl Global {
             text("display.theme", "--theme", &self.theme),
             switch("display.ascii", "--ascii", self.ascii, "yes"),
             switch("display.mouse", "--no-mouse", self.no_mouse, "false"),
+            switch("notify", "--no-notify", self.no_notify, "none"),
             text("log.level", "--log-level", &self.log_level),
         ]
         .into_iter()

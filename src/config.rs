@@ -4,6 +4,7 @@ pub mod fields;
 pub mod flags;
 pub mod keys;
 pub mod layer;
+pub mod notify;
 pub mod rules;
 pub mod sampler;
 pub mod secret;
@@ -20,6 +21,7 @@ use std::{
 use crate::{
     engine::flag::Flag,
     intent::Command,
+    notify::channel::Channel,
     settings::{Colours, Conventions, Freshness, Look, Settings, Zone, wildcard},
 };
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub keys: BTreeMap<String, Command>,
     pub conventions: Arc<Conventions>,
     pub rules: Arc<Vec<Rule>>,
+    /// Whom to tell.
+    pub channels: Arc<Vec<Channel>>,
 }
 
 /// Every mistake found, one line each.
@@ -87,11 +91,13 @@ impl Config {
             stack(&mut values, layer);
         }
         cap(&mut values, &ceiling);
+        notify::add_up(&mut values, &ceiling);
         let keys = keys::bind(table(&values, "keys"), values.get("keys").map(|(_, o)| o), &mut mistakes);
         let conventions = Arc::new(stepper::conventions(&values, &mut mistakes));
         let rules = Arc::new(rules::rules(&values, &rules::Own::of(&values), &mut mistakes));
+        let channels = Arc::new(notify::channels(&values, &mut mistakes));
         if mistakes.is_empty() {
-            return Ok(Self { values, keys, conventions, rules });
+            return Ok(Self { values, keys, conventions, rules, channels });
         }
         mistakes.sort_by_key(|m| match &m.origin {
             Origin::File(file, line) => (0, file.clone(), *line),
@@ -122,7 +128,8 @@ impl Config {
         // Rules were checked against the configured Prometheus, whatever is asked in its place.
         let rules = Arc::new(rules::rules(&merged, &rules::Own::of(&self.values), &mut mistakes));
         if mistakes.is_empty() {
-            return Ok(Self { values: merged, keys: self.keys.clone(), conventions, rules });
+            // What happens there is nobody's business here.
+            return Ok(Self { values: merged, keys: self.keys.clone(), conventions, rules, channels: Arc::default() });
         }
         Err(Mistakes(mistakes))
     }
@@ -291,6 +298,7 @@ fn show(value: &Value) -> String {
         Value::List(list) => format!("{list:?}"),
         Value::Table(table) => format!("{table:?}"),
         Value::Rules(rules) => format!("{} of them", rules.len()),
+        Value::Channels(channels) => notify::show(channels),
         Value::Flags(flags) => format!("{} of them", flags.len()),
     }
 }

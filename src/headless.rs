@@ -158,6 +158,7 @@ pub async fn attend(
     let Some(uid) = state.named(named) else { return Ok(End::Gone) };
     loop {
         let now = crate::clock::now();
+        session.notifier.observe(state, now);
         let known = state.get(&uid);
         let (new, end) = watchman.look(known, now);
         if let Some(known) = known.filter(|_| new) {
@@ -191,6 +192,21 @@ pub async fn attend(
     }
 }
 
+/// How long a command that is done stays to tell people what is left to tell.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Tells what is left to tell; who could not be told, once everything was tried.
+pub async fn last_words(state: &State, session: &mut Session) -> Option<Text> {
+    std::mem::take(&mut session.notifier).close(LAST_WORDS).await;
+    let mut untold = state.untold.clone();
+    while let Ok(msg) = session.rx.try_recv() {
+        if let crate::msg::Body::Untold(said) = msg.body {
+            untold = said;
+        }
+    }
+    untold
+}
+
 /// `watch --json`: one object per line and change, until the reader goes or the process is asked to end.
 ///
 /// # Errors
@@ -214,6 +230,7 @@ pub async fn stream(
             }
         }
         let now = crate::clock::now();
+        session.notifier.observe(state, now);
         for (uid, known) in &state.rollouts {
             if named.is_some_and(|name| !known.rollout.id.is_called(name)) {
                 continue;

@@ -41,6 +41,7 @@
 //! - [`demo`] is a cluster in the process: a store under an API server's rules, controllers over it in virtual time,
 //!   a traffic model and a Prometheus, all behind loopback HTTP. Nothing outside that room knows of it. Its token also
 //!   travels in the server's path, as Kubernetes' own clients send none where there is no TLS.
+//! - [`notify`] tells people who are not looking: it sees what the reducer knows and writes to nothing but its own outbox.
 //! - [`session`] joins the reading tasks once, for the screen ([`run`]) and for headless commands
 //!   ([`headless`]).
 
@@ -58,6 +59,7 @@ pub mod journal;
 pub mod keys;
 pub mod model;
 pub mod msg;
+pub mod notify;
 pub mod object;
 pub mod prometheus;
 pub mod report;

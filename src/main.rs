@@ -25,6 +25,7 @@ use rolltop::{
     journal::{Event, Journal},
     model::Text,
     msg::{Body, Msg},
+    notify::{self, Notifier, ask::Tested},
     prometheus, report, run,
     session::{self, Session},
     state::{Mode, State},
@@ -132,7 +133,39 @@ fn execute(cli: &Cli, config: &Config) -> Result<u8> {
         say(&if *example { rolltop::config::fields::example() } else { config.effective() })?;
         return Ok(exit::OK);
     }
+    if let Some(Command::Notify { what }) = &cli.command {
+        return match what {
+            None => say(&notify::ask::list(&config.channels, state_dir().as_deref())).map(|()| exit::OK),
+            Some(cli::Notify::Test { channel }) => block_on(notify_test(config, channel)),
+        };
+    }
     block_on(connected(cli, config, sampler))
+}
+
+/// Sends one message to a channel and says what came of it.
+async fn notify_test(config: &Config, name: &str) -> Result<u8> {
+    let Some(channel) = config.channels.iter().find(|channel| channel.name == name) else {
+        let known: Vec<&str> = config.channels.iter().map(|channel| channel.name.as_str()).collect();
+        let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
+        fail(exit::USAGE, &format!("no channel '{name}' in [[notify]]: {known}"));
+        return Ok(exit::USAGE);
+    };
+    let label = channel.label();
+    let (code, words) = match notify::ask::test(channel, config.text("cluster.context").unwrap_or_default(), rolltop::clock::now()).await {
+        Tested::Taken(said) => {
+            say(&format!("{label} took it: {said}\n"))?;
+            return Ok(exit::OK);
+        }
+        Tested::Ring(bytes) => {
+            say(&bytes)?;
+            return Ok(exit::OK);
+        }
+        Tested::NoSecret(why) => (exit::USAGE, why),
+        Tested::Unreachable(why) => (exit::UNREACHABLE, why),
+        Tested::Refused(why) => (exit::NOT_ALLOWED, why),
+    };
+    fail(code, &format!("{label}: {words}"));
+    Ok(code)
 }
 
 fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
@@ -301,7 +334,8 @@ async fn supervise(
     let wanted = session::wanted(config, connection.default_namespace(), open.as_deref());
     let settings = config.settings(connection.context(), connection.server(), |name| std::env::var(name).ok());
     let state = session::state(mode, connection, &wanted, settings, config.keys.clone());
-    let session = Session::start(connection, &wanted, sampler);
+    let mut session = Session::start(connection, &wanted, sampler);
+    session.notifier = Notifier::start(config.channels.clone(), state_dir(), Some(session.tx.clone()));
     if let Some(mut hints) = hints {
         let tx = session.tx.clone();
         tokio::spawn(async move {
@@ -401,7 +435,11 @@ async fn attend(config: &Config, connection: &Connection, sampler: Option<promet
         fail(exit::OK, "no Prometheus is configured: of this release only its phases and its own analyses can be judged");
     }
     let form = if about.json { Form::Json } else { Form::Line };
-    tokio::select! {
+    // Who waits for something is there; who lets something be guarded may not be.
+    if about.goal == Goal::Guard {
+        session.notifier = Notifier::start(config.channels.clone(), state_dir(), Some(session.tx.clone())).about(about.rollout);
+    }
+    let code = tokio::select! {
         end = headless::attend(&mut state, &mut session, about.rollout, watchman, form, std::io::stdout()) => match end {
             // Nobody can read it any more: that is no finding.
             Err(error) => {
@@ -417,7 +455,11 @@ async fn attend(config: &Config, connection: &Connection, sampler: Option<promet
             fail(exit::TERMINATED, "asked to end: the cluster is left as it is");
             Ok(exit::TERMINATED)
         }
+    };
+    if let Some(untold) = headless::last_words(&state, &mut session).await {
+        fail(exit::OK, &format!("somebody could not be told: {untold}"));
     }
+    code
 }
 
 /// What a table cannot show: that there is nothing, or that one source is missing.
@@ -437,6 +479,11 @@ fn complain(state: &State, empty: bool) {
 
 async fn follow(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, named: Option<&str>) -> Result<u8> {
     let (mut state, mut session) = headless_session(config, connection, sampler, named);
+    let notifier = Notifier::start(config.channels.clone(), state_dir(), Some(session.tx.clone()));
+    session.notifier = match named {
+        Some(name) => notifier.about(name),
+        None => notifier,
+    };
     let missing = |scope: &str| {
         fail(exit::OK, &format!("no rollout {} in {scope} yet: waiting for it", named.unwrap_or_default()));
     };

@@ -70,6 +70,8 @@ pub enum Body {
     },
     /// Something the person should read once, on the status line.
     Note(Text),
+    /// Somebody could not be told; nothing when all can be again.
+    Untold(Option<Text>),
     /// What somebody new could try; takes the place of the hint before.
     Hint(Text),
 }

@@ -85,6 +85,9 @@ pub enum End {
 /// Pictures that may come at once after quiet, so that an isolated change does not wait for the one before it.
 const AT_ONCE: u32 = 3;
 
+/// How long quitting may wait for messages to people; what is left is sent by the next session.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Messages taken in before keys are looked at again.
 const FOLD: usize = 256;
 
@@ -125,7 +128,12 @@ pub async fn run<H: Hands>(mut state: State, session: Session, hands: &H, open: 
     let pace = pace();
     let now = Instant::now();
     let mut this = Loop { state, session, screen, hands, open, began: now, dirty: true, next: None, due: now, pace, end: None };
-    this.turn().await
+    let end = this.turn().await;
+    let Loop { screen, session, .. } = this;
+    // The terminal is given back before the last messages are sent.
+    drop(screen);
+    session.notifier.close(LAST_WORDS).await;
+    end
 }
 
 impl<H: Hands> Loop<'_, H> {
@@ -178,6 +186,9 @@ impl<H: Hands> Loop<'_, H> {
         let now = crate::clock::now();
         settle(&mut self.state, now);
         self.dirty = false;
+        if let Some(ring) = self.session.notifier.observe(&self.state, now) {
+            self.screen.ring(&ring).map_err(|_| End::Gone)?;
+        }
         let drawn = self.screen.draw(&self.state, now).map_err(|_| End::Gone)?;
         // While what changes is out of sight, looking half as often is enough.
         let cost = if drawn.news { 1 } else { 2 };

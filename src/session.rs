@@ -11,6 +11,7 @@ use crate::{
     intent::Command,
     model::{LinkState, Source, Text, Time},
     msg::{Body, Msg},
+    notify::Notifier,
     object::Selection,
     prometheus::{self, Focus, Target},
     settings::Settings,
@@ -25,6 +26,8 @@ pub struct Session {
     pub reader: Reader,
     pub tx: mpsc::Sender<Msg>,
     pub rx: mpsc::Receiver<Msg>,
+    /// Tells people what happens; nobody, unless it is put in.
+    pub notifier: Notifier,
     targets: watch::Sender<Arc<Vec<Target>>>,
     focus: watch::Sender<Option<Focus>>,
     detail: Option<DetailWatch>,
@@ -51,7 +54,7 @@ impl Session {
         if let Some(settings) = sampler {
             tasks.spawn(sample(settings, reader.clone(), targets_rx, focus_rx, tx.clone()));
         }
-        Self { reader, tx, rx, targets, focus, detail: None, tasks }
+        Self { reader, tx, rx, notifier: Notifier::none(), targets, focus, detail: None, tasks }
     }
 
     /// Watches what belongs to the open rollout, instead of what was watched before.

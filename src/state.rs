@@ -73,6 +73,8 @@ pub struct State {
     pub card: Option<Card>,
     /// One line for the person, with the time it was said.
     pub note: Option<(Time, Text)>,
+    /// Who could not be told, and why.
+    pub untold: Option<Text>,
     /// What somebody new could try: `{promote}` stands for that command's key. Gone with the first action.
     pub hint: Option<Text>,
     /// A picture kept by `freeze`; views draw this one instead while it is set.
@@ -138,6 +140,7 @@ impl State {
             card: None,
             note: None,
             hint: None,
+            untold: None,
             frozen: None,
             frozen_at: None,
             epoch: 0,

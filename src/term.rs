@@ -120,6 +120,15 @@ impl Screen {
         io::stdout().flush()
     }
 
+    /// Writes what makes a terminal call its owner; it must not move the cursor.
+    ///
+    /// # Errors
+    /// When the terminal has gone.
+    pub fn ring(&mut self, bytes: &str) -> io::Result<()> {
+        io::stdout().write_all(bytes.as_bytes())?;
+        io::stdout().flush()
+    }
+
     /// Gives the terminal back, stops this process, and takes it again when it is continued.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub enum Kind {
     Rules,
     /// Feature flags, an array of tables in TOML.
     Flags,
+    /// Whom to tell, an array of tables in TOML.
+    Channels,
 }
 
 /// One setting.
@@ -58,6 +60,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "Guard rules besides the test: an array of tables. They can note, hold and abort, never go. Those of another file, such as\n# a policy, come on top; one with the same name (or without one, the same `when`) takes the place of that here.",
     ),
     ("flags", "Feature flags that can be switched off from a rollout's screen: an array of tables, see the README."),
+    ("notify", "Whom to tell what, besides this screen: an array of tables, tried in this order. ROLLTOP_NOTIFY=none tells nobody."),
     ("stepper", "Phases of a release that no controller drives: promote goes to the next one, never by itself."),
     ("stepper.rollouts", "Other phases for some: patterns of namespace/name with their phases, * as wildcard."),
     ("display", "How the screen looks."),
@@ -215,6 +218,7 @@ pub const FIELDS: &[Field] = &[
     field("verdict.presets", Kind::List, "[]", "rules people know: relative, baseline, absolute, slo, alerts, flagger, argo, kayenta"),
     unset("rules", Kind::Rules, RULES, "guard rules"),
     unset("flags", Kind::Flags, FLAGS, "feature flags"),
+    unset("notify", Kind::Channels, super::notify::EXAMPLE, "channels"),
     field(
         "stepper.phases",
         Kind::List,
@@ -244,7 +248,7 @@ pub fn find(path: &str) -> Option<&'static Field> {
 impl Field {
     pub fn section(&self) -> &'static str {
         match self.kind {
-            Kind::Table | Kind::Rules | Kind::Flags => self.path,
+            Kind::Table | Kind::Rules | Kind::Flags | Kind::Channels => self.path,
             _ => self.path.rsplit_once('.').map_or(self.path, |(section, _)| section),
         }
     }
@@ -270,6 +274,7 @@ impl Field {
             Kind::Table => "a table of names and texts".into(),
             Kind::Rules => "written as [[rules]], a table each".into(),
             Kind::Flags => "written as [[flags]], a table each".into(),
+            Kind::Channels => "written as [[notify]], a table each; or none".into(),
         }
     }
 }
@@ -281,7 +286,7 @@ pub fn example() -> String {
     );
     for (section, about) in SECTIONS {
         out.push_str(&format!("\n# {about}\n"));
-        let rules = FIELDS.iter().find(|f| matches!(f.kind, Kind::Rules | Kind::Flags) && f.path == *section);
+        let rules = FIELDS.iter().find(|f| matches!(f.kind, Kind::Rules | Kind::Flags | Kind::Channels) && f.path == *section);
         if let Some(rules) = rules {
             // Twice commented out: it is a whole of its own, not a line that can be taken alone.
             for line in rules.example.lines() {

@@ -41,6 +41,8 @@ pub enum Value {
     /// Rules as they were written, each with its place.
     Rules(Vec<(super::rules::Written, Origin)>),
     Flags(std::sync::Arc<Vec<crate::engine::flag::Flag>>),
+    /// Channels as they were written, each with its place.
+    Channels(Vec<(super::notify::Written, Origin)>),
 }
 
 /// A mistake, with its place and the way out.
@@ -76,7 +78,8 @@ pub fn parse(field: &Field, text: &str) -> Result<Value, String> {
         Kind::Choice(choices) if choices.contains(&text) => Ok(Value::Text(text.to_owned())),
         Kind::Choice(_) => Err(wrong()),
         Kind::List => Ok(Value::List(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect())),
-        Kind::Table | Kind::Rules | Kind::Flags => Err(format!("{} can only be set in a file", field.path)),
+        Kind::Channels if text == "none" => Ok(Value::Channels(Vec::new())),
+        Kind::Table | Kind::Rules | Kind::Flags | Kind::Channels => Err(format!("{} can only be set in a file", field.path)),
     }
 }
 
@@ -168,11 +171,20 @@ impl Reader<'_> {
         self.layer.insert(field.path, (Value::Flags(flags.into()), origin));
     }
 
+    fn channels(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
+        let mut wrong = Vec::new();
+        let channels = super::notify::read(value, &|at| self.origin(at), &mut wrong);
+        self.mistakes.append(&mut wrong);
+        let origin = self.origin(value.span().start);
+        self.layer.insert(field.path, (Value::Channels(channels), origin));
+    }
+
     fn field(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
         let at = value.span().start;
         match field.kind {
             Kind::Rules => return self.rules(field, value),
             Kind::Flags => return self.flags(field, value),
+            Kind::Channels => return self.channels(field, value),
             _ => {}
         }
         match convert(field, value.get_ref()) {
@@ -199,7 +211,9 @@ fn convert(field: &Field, value: &DeValue<'_>) -> Result<Value, String> {
             texts(value).map(Value::List).ok_or_else(|| format!("{} must be {}", field.path, field.expects()))
         }
         (Kind::Table, DeValue::Table(table)) => table_of(field, table),
-        (Kind::List | Kind::Table | Kind::Rules | Kind::Flags, _) => Err(format!("{} must be {}", field.path, field.expects())),
+        (Kind::List | Kind::Table | Kind::Rules | Kind::Flags | Kind::Channels, _) => {
+            Err(format!("{} must be {}", field.path, field.expects()))
+        }
         (_, DeValue::String(text)) => parse(field, text),
         _ => Err(format!("{} must be {}", field.path, field.expects())),
     }

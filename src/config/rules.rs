@@ -389,7 +389,7 @@ fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
 }
 
 /// `team=pay, tier!=batch, !legacy`, as kubectl writes them.
-fn labels(text: &str) -> Result<Vec<Label>, String> {
+pub fn labels(text: &str) -> Result<Vec<Label>, String> {
     let word = |t: &str| {
         let t = t.trim();
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);

@@ -435,7 +435,7 @@ pub fn plan(flags: &[Flag], rollout: &Rollout, name: &str, reason: &str) -> Resu
 }
 
 fn way_back(on: &Prepared) -> Text {
-    format!("switched on again by {} {}; rolltop does not send that", on.method, on.target.words()).into()
+    format!("[flags.on] has it: {} to {}; rolltop never sends that", on.method, on.target.host()).into()
 }
 
 /// A flag is no abort.

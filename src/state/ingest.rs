@@ -42,6 +42,7 @@ pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
         Body::Deleted { resource, uid, .. } => deleted(state, resource, &uid, at, effects),
         Body::Identity(identity) => state.identity = Some(identity),
         Body::Hint(hint) => state.hint = Some(hint),
+        Body::Untold(untold) => state.untold = untold,
         Body::Metrics(readings) => measured(state, readings, at),
         Body::Backfill(id, filled) => backfilled(state, &id.uid, *filled),
         Body::Rehearsed { card, findings } => action::rehearsed(state, card, *findings, at, effects),

@@ -145,19 +145,46 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     if width == 0 {
         return lines;
     }
-    for word in text.split_whitespace() {
+    for word in whole_numbers(text, width) {
         let Some(line) = lines.last_mut() else { break };
         let used = line.width();
         if used > 0 && used + 1 + word.width() > width {
-            lines.push(end(word, width));
+            lines.push(end(&word, width));
         } else {
             if used > 0 {
                 line.push(' ');
             }
-            line.push_str(&end(word, width));
+            line.push_str(&end(&word, width));
         }
     }
     lines
+}
+
+/// The words of a text; `1 204`, `4.1 %`, `240 : 1` and `3 min` are one each, unless no line could hold it.
+fn whole_numbers(text: &str, width: usize) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match words.last_mut() {
+            Some(last) if belong(last, word) && last.width() + 1 + word.width() <= width => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
+fn belong(before: &str, word: &str) -> bool {
+    const UNITS: [&str; 6] = ["%", "s", "ms", "min", "h", ":"];
+    let bare = word.trim_end_matches([',', ';', '.', ')', ':']);
+    let bare = if bare.is_empty() { word } else { bare };
+    let digits = bare.bytes().take_while(u8::is_ascii_digit).count();
+    match before.as_bytes().last() {
+        Some(b'0'..=b'9') => (digits == 3 && digits == bare.len()) || UNITS.contains(&bare),
+        Some(b':') => before.ends_with(" :") && digits > 0,
+        _ => matches!(before, "≈" | "↑" | "↓"),
+    }
 }
 
 /// The same in at most so many lines; where more were needed, the last ends in an ellipsis.
@@ -191,6 +218,21 @@ mod tests {
         for (x, said) in words {
             assert_eq!(ratio(x), said);
         }
+    }
+
+    #[test]
+    fn numbers_do_not_break() {
+        let text = "canary fails 4.1 % of 1 204 372 requests (3.9 %), odds 240 : 1; ≈ 3 min more, 12 of 400 pods in 2 of 3 steps";
+        for width in 12..60 {
+            let lines = wrap(text, width);
+            for whole in ["4.1 %", "1 204 372", "(3.9 %),", "240 : 1;", "≈ 3 min"] {
+                assert!(lines.iter().any(|l| l.contains(whole)), "{whole} at {width}: {lines:#?}");
+            }
+            assert_eq!(lines.join(" "), text);
+        }
+        // What fits on no line breaks all the same.
+        assert_eq!(wrap("1 204 372", 5), ["1 204", "372"]);
+        assert_eq!(wrap("12 of 4 pods", 5), ["12 of", "4", "pods"]);
     }
 
     #[test]

@@ -78,5 +78,8 @@ fn banners(ctx: &Ctx<'_>) -> Vec<line::Words> {
         found.push(line::words(" WATCH — cannot write ", ctx.ink.select));
     }
     found.extend(links::banner(ctx));
+    if let Some(untold) = &ctx.state.untold {
+        found.push(line::words(format!(" NOT TOLD {untold} (rolltop notify) "), ctx.ink.loud));
+    }
     found
 }

@@ -38,13 +38,18 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, pane: Pane, width: usize, height: usi
     })
 }
 
-pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, area: Rect) {
+/// Draws a pane; the answer is how many lines of it lie above and below.
+pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, area: Rect) -> (usize, usize) {
     let scroll = if ctx.view.zoom == Some(pane) || ctx.view.pane == Some(pane) { ctx.view.scroll } else { 0 };
     let height = if scroll > 0 { usize::MAX } else { usize::from(area.height) };
     match lines(ctx, known, pane, area.width.into(), height) {
-        Some(all) if pane == Pane::Timeline && area.width >= TWO_COLUMNS && ctx.view.zoom.is_none() => in_two(buf, area, all, scroll),
+        Some(all) if pane == Pane::Timeline && area.width >= TWO_COLUMNS && ctx.view.zoom.is_none() => {
+            in_two(buf, area, all, scroll);
+            (0, 0)
+        }
         Some(all) => {
             let scroll = scroll.min(all.len().saturating_sub(usize::from(area.height)));
+            let hidden = (scroll, all.len().saturating_sub(scroll + usize::from(area.height)));
             let mut shown: Vec<Words> = all.into_iter().skip(scroll).collect();
             // One text in many lines: where it is cut, it says so.
             if pane == Pane::Verdict && shown.len() > usize::from(area.height) {
@@ -53,8 +58,12 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, area: Re
                 shown.push(line::broken_off(last, area.width.into()));
             }
             line::draw_all(buf, area, shown);
+            hidden
         }
-        None => chart::draw(ctx, known, pane, buf, area),
+        None => {
+            chart::draw(ctx, known, pane, buf, area);
+            (0, 0)
+        }
     }
 }
 

@@ -83,7 +83,23 @@ fn boxed(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, area: Rect,
     let joined = matches!(joint, Joint::Middle | Joint::Last);
     let closed = matches!(joint, Joint::Alone | Joint::Last);
     let inner = layout::framed(buf, area, title, style, joined, closed);
-    panes::draw(ctx, known, pane, buf, Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner });
+    let hidden = panes::draw(ctx, known, pane, buf, Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner });
+    if closed && ctx.view.zoom == Some(pane) {
+        scroll_sign(ctx, buf, area, hidden);
+    }
+}
+
+/// On the floor of a zoomed pane: how many lines there are above and below.
+fn scroll_sign(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, (above, below): (usize, usize)) {
+    let text = match (above, below) {
+        (0, 0) => return,
+        (0, below) => format!(" ↓ {below} more "),
+        (above, 0) => format!(" ↑ {above} more "),
+        (above, below) => format!(" ↑ {above} ↓ {below} more "),
+    };
+    let width = u16::try_from(line::columns(&text)).unwrap_or(u16::MAX).min(area.width.saturating_sub(4));
+    let spot = Rect { x: area.right().saturating_sub(width + 2), y: area.bottom().saturating_sub(1), width, height: 1 };
+    line::draw(buf, spot, line::words(text, ctx.ink.strong));
 }
 
 /// Three columns of panes above, the sentences below.

@@ -145,8 +145,8 @@ pub struct Ground<'a> {
 }
 
 impl Label {
-    fn fits(&self, rollout: &Rollout) -> bool {
-        let found = rollout.labels.get(self.key.as_str());
+    pub fn fits(&self, labels: &std::collections::BTreeMap<Text, Text>) -> bool {
+        let found = labels.get(self.key.as_str());
         let is_so = match &self.value {
             Some(value) => found.is_some_and(|v| **v == **value),
             None => found.is_some(),
@@ -162,7 +162,7 @@ impl Rule {
             let path = rollout.id.path();
             self.only.iter().any(|pattern| wildcard(pattern, &path))
         };
-        named && self.labels.iter().all(|label| label.fits(rollout))
+        named && self.labels.iter().all(|label| label.fits(&rollout.labels))
     }
 
     fn awake(&self, at: Time) -> bool {
@@ -249,7 +249,7 @@ impl Rule {
         }
     }
 
-    /// `errors > 3x start: now 4.1 %, limit 0.6 %, for 2 min; would abort`.
+    /// `errors > 3x start: now 4.1 %, limit 0.6 %, for 2 min; would advise to abort`.
     pub fn words(&self, standing: &Standing, now: Time) -> Text {
         let value = match (standing.value, standing.limit) {
             _ if standing.asleep => "sleeps: not its hours, or too few requests".into(),
@@ -260,9 +260,12 @@ impl Rule {
             (Some(value), None) => format!("now {}, nothing to compare with", self.shown(value)),
             (None, _) => "no value: says nothing".into(),
         };
-        let since =
-            standing.since.map(|since| format!(", for {}", words::about((now - since).as_seconds_f64().max(0.0)))).unwrap_or_default();
-        let count = if self.times > 1 { format!(", {} of {} checks failed", standing.failures, self.times) } else { String::new() };
+        let since = standing.since.map(|since| (now - since).as_seconds_f64()).filter(|seconds| *seconds >= 1.0);
+        let since = since.map(|seconds| format!(", for {}", words::so_long(seconds))).unwrap_or_default();
+        let count = match self.times {
+            0 | 1 => String::new(),
+            times => format!(", failed checks: {}, {times} are too many", standing.failures),
+        };
         let does = match (self.effect, standing.tripped) {
             (Effect::Note, true) => "noted",
             (Effect::Note, false) => "would only be noted",

@@ -166,7 +166,7 @@ fn the_card_says_what_it_does_and_what_it_does_not() {
     let on = format!("{}[flags.on]\nmethod = \"PUT\"\nurl = \"https://flags.internal/on\"\n", written(OFF, READ, ""));
     let plan = self::plan(&on, &checkout());
     assert_eq!(plan.danger, Danger::Reversible);
-    assert!(plan.back.contains("PUT https://flags.internal/on"), "{}", plan.back);
+    assert!(plan.back.contains("PUT to flags.internal"), "{}", plan.back);
 }
 
 #[test]

@@ -491,7 +491,26 @@ pub fn cards() -> BTreeMap<&'static str, Card> {
         ("failed", card(Stage::Failed { said: "admission webhook denied the request: freeze until Monday".into() })),
         ("unknown", card(Stage::Unknown { said: "no answer within 15 s".into(), at: ago(16) })),
         ("diverted", card(Stage::Diverted { said: "it was aborted by its own analysis".into() })),
+        ("flag", flag_card(Stage::Asking)),
+        ("flag_accepted", flag_card(Stage::Accepted { at: ago(2) })),
+        ("flag_silent", flag_card(Stage::Silent { at: ago(31) })),
+        ("flag_unknown", flag_card(Stage::Unknown { said: "504 Gateway Timeout".into(), at: ago(3) })),
     ])
+}
+
+/// The card of the example's first flag.
+fn flag_card(stage: Stage) -> Card {
+    let example = rolltop::config::fields::example();
+    let lines = example.lines().skip_while(|l| !l.starts_with("## # Unleash")).map_while(|l| l.strip_prefix("##"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, lines.map(|l| format!("{}\n", l.trim())).collect::<String>()).unwrap();
+    let sources = rolltop::config::Sources { file: Some(path), named: true, ..Default::default() };
+    let flags = rolltop::config::Config::load(&sources, |_| None).unwrap().settings("prod-eu", "", |_| None).flags;
+    let rollout = open().open().unwrap().rollout.clone();
+    let plan = rolltop::engine::flag::plan(&flags, &rollout, "new-checkout", "ABORT advised").unwrap();
+    let flag = Some(rolltop::engine::flag::Reading::On("true".into()));
+    Card { intent: plan.intent.clone(), plan: Some(plan), flag, ..card(stage) }
 }
 
 /// Every way a connection can be, by name.

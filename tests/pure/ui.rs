@@ -9,6 +9,7 @@ use rolltop::{
     settings::Colours,
     state::{Known, Overlay, Pane, Prompt, PromptKind, Screen, State},
     ui,
+    verdict::Mark,
 };
 
 use crate::sample;
@@ -106,6 +107,26 @@ fn a_card_says_the_verdict_once_and_to_its_end() {
         let drawn = drawn.join(" ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(drawn.matches(because).count(), 1, "{drawn}");
     }
+}
+
+#[test]
+fn what_goes_on_below_says_so() {
+    let mut state = sample::open();
+    let known = state.rollouts.values_mut().find(|known| &*known.rollout.id.name == "checkout").unwrap();
+    known.verdict.rules = (0..30).map(|i| (Mark::Fine, format!("rule {i}: now 0 %, limit 5 %; would hold").into())).collect();
+    state.view.zoom = Some(Pane::Rules);
+    let sign = |state: &State| {
+        let shown = show(state, (80, 24));
+        let floor = shown.lines().rev().nth(1).unwrap().to_owned();
+        floor
+    };
+    assert!(sign(&state).contains("↓") && !sign(&state).contains("↑"), "{}", sign(&state));
+    state.view.scroll = 3;
+    assert!(sign(&state).contains("↑ 3 ↓"), "{}", sign(&state));
+    state.view.scroll = 1_000;
+    assert!(sign(&state).contains("↑") && !sign(&state).contains("↓"), "{}", sign(&state));
+    state.view.zoom = Some(Pane::Traffic);
+    assert!(!sign(&state).contains("more"));
 }
 
 #[test]

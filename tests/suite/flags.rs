@@ -127,7 +127,8 @@ async fn a_flag_is_switched_off_once_and_the_release_goes_on() {
     let mark = rig.audit().mark();
     app.press("K");
     let card = app.shows(&["Kill a flag of", "Switches flag new-checkout off at 127.0.0.1", "it is on", "y to kill a flag"]);
-    for words in ["flag new-checkout", "true", "false", "only if", "still reads on", "moves no traffic", "back", "switched on again by PUT"]
+    for words in
+        ["flag new-checkout", "true", "false", "only if", "still reads on", "moves no traffic", "back", "[flags.on] has it: PUT to"]
     {
         assert!(card.contains(words), "{words}\n{card}");
     }
