@@ -258,6 +258,10 @@ fn from_flags(flags: &[(&'static str, &'static str, String)], mistakes: &mut Vec
     let mut layer = Layer::new();
     for (path, flag, text) in flags {
         let Some(field) = fields::find(path) else { continue };
+        if field.kind == Kind::Flags {
+            layer.extend(layer::from_toml(Path::new(flag), text, mistakes));
+            continue;
+        }
         match layer::parse(field, text) {
             Ok(value) => drop(layer.insert(field.path, (value, Origin::Flag(flag)))),
             Err(text) => mistakes.push(Mistake { origin: Origin::Flag(flag), text }),

@@ -5,6 +5,7 @@ pub mod api;
 pub mod controllers;
 pub mod drill;
 pub mod exposition;
+pub mod flags;
 pub mod kinds;
 pub mod kubeconfig;
 pub mod ledger;

@@ -69,6 +69,32 @@ fn confirm(term: &Term) {
     }
 }
 
+/// The failures of a canary stop when its flag is switched off, without an abort.
+#[test]
+fn a_flag_is_switched_off_and_the_failures_stop() {
+    let place = Place::new();
+    let mut term = place.screen(&["demo", "flag", "--speed", "5"], (120, 40));
+    shows(&term, &["shop/checkout", "switches new-checkout off"]);
+    term.send("\r");
+    shows(&term, &["Traffic", "WAITING", "ABORT advised"]);
+    term.send("K");
+    shows(&term, &["Switches flag new-checkout off at 127.0.0.1", "it is on", "ABORT advised", "esc cancel"]);
+    let begin = std::time::Instant::now();
+    while term.screen().contains("esc cancel") {
+        assert!(begin.elapsed() < PATIENCE, "the card takes no yes:\n{}", term.screen());
+        std::thread::sleep(Duration::from_millis(1_900));
+        term.send("y");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    shows(&term, &["off (read back)"]);
+    // The release stands where it stood, and what the canary fails now is what the old side fails.
+    let calm = |screen: &str| screen.contains("WAITING") && !screen.contains("ABORT advised");
+    let seen = term.wait_for(calm, Duration::from_secs(120));
+    assert!(seen.is_ok(), "{}", seen.unwrap_err());
+    term.send("q");
+    assert_eq!(term.exit_code(PATIENCE), Some(0));
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -138,7 +138,7 @@ pointer = "/environments/production/on"
 off = false
 
 # OpenFeature flagd takes no writes: it is switched off where it reads its flags from, here a small server that keeps its
-# file, and asked for what users get. A flag that is off has the default variant "off".
+# file, and asked for what users get. Off is the default variant "off"; a flag in state DISABLED answers 404, which says nothing.
 [[flags]]
 name = "new-basket"
 rollouts = "shop/basket"

@@ -242,6 +242,17 @@ pub struct Event {
     pub act: Act,
 }
 
+/// A feature flag that decides how a version behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flag {
+    pub name: String,
+    pub workload: String,
+    /// Image tag.
+    pub version: String,
+    pub on: Version,
+    pub off: Version,
+}
+
 /// A whole scenario.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
@@ -256,6 +267,7 @@ pub struct Scenario {
     pub workloads: Vec<Workload>,
     pub templates: Vec<Template>,
     pub script: Vec<Event>,
+    pub flags: Vec<Flag>,
     pub manifests: Vec<Value>,
     pub nodes: u32,
     pub kinds: Kinds,
@@ -282,6 +294,7 @@ shipped![
     "checkout",
     "good",
     "regression",
+    "flag",
     "slow",
     "quiet",
     "sick-stable",

@@ -30,7 +30,7 @@ use super::{
         router,
         server::Server,
     },
-    controllers,
+    controllers, flags,
     kubeconfig::Kubeconfig,
     ledger::{Clerk, Ledger},
     loadtester,
@@ -88,6 +88,8 @@ pub struct Cluster {
     /// Address of Flagger's load tester, where its gates open.
     pub loadtester: String,
     pub kubeconfig: PathBuf,
+    /// Feature flags as settings have them; empty: there are none.
+    pub flags: String,
     /// When the screen opened, by the cluster's clock.
     pub opening: Time,
     stop: Option<oneshot::Sender<()>>,
@@ -112,11 +114,11 @@ impl Cluster {
             runtime.shutdown_background();
         })?;
         let begun = is_ready.recv().map_err(|_| io::Error::other("the embedded cluster did not start"))??;
-        let Begun { world, ledger, server, prometheus, loadtester, opening, kubeconfig } = begun;
+        let Begun { world, ledger, server, prometheus, loadtester, flags, opening, kubeconfig } = begun;
         let path = folder.path().join("kubeconfig");
         kubeconfig.write(&path)?;
         let (stop, thread) = (Some(stop), Some(thread));
-        Ok(Self { world, ledger, server, prometheus, loadtester, kubeconfig: path, opening, stop, thread, folder })
+        Ok(Self { world, ledger, server, prometheus, loadtester, flags, kubeconfig: path, opening, stop, thread, folder })
     }
 
     /// What an ordinary session on this cluster is told.
@@ -128,7 +130,8 @@ impl Cluster {
             ("safety.journal", path(&self.folder.path().join("journal.jsonl"))),
         ];
         let measured = (!self.prometheus.is_empty()).then(|| ("prometheus.url", self.prometheus.clone()));
-        own.into_iter().chain(measured).chain(pace(self.clock().speed())).collect()
+        let flags = (!self.flags.is_empty()).then(|| ("flags", self.flags.clone()));
+        own.into_iter().chain(measured).chain(flags).chain(pace(self.clock().speed())).collect()
     }
 
     /// Runs as fast as the cluster's own.
@@ -170,6 +173,7 @@ struct Begun {
     server: String,
     prometheus: String,
     loadtester: String,
+    flags: String,
     opening: Time,
     kubeconfig: Kubeconfig,
 }
@@ -200,6 +204,11 @@ async fn begin(options: Options) -> io::Result<(Begun, Vec<Arc<Server>>)> {
     };
     let address = prometheus.as_ref().map(|server| server.url()).unwrap_or_default();
     let tester = Arc::new(Server::start(loadtester::router(Arc::clone(&door)), None).await?);
+    let switches = match scenario.flags.is_empty() {
+        true => None,
+        false => Some(Arc::new(Server::start(flags::router(scenario.flags.clone(), Arc::clone(&door)), None).await?)),
+    };
+    let flags = switches.as_ref().map(|server| flags::settings(&scenario.flags, &server.url())).unwrap_or_default();
     let opening = Utc::now().trunc_subsecs(0);
     let switch = Switch::default();
     let ledger = counted.map(|workload| Ledger::new(&workload, opening));
@@ -220,8 +229,8 @@ async fn begin(options: Options) -> io::Result<(Begun, Vec<Arc<Server>>)> {
     let _ = switch.set(faults(world.clone()));
     let kubeconfig = Kubeconfig { server: api.url(), token, namespace: "default".into(), context: CONTEXT.into() };
     let (server, loadtester) = (api.url(), tester.url());
-    let begun = Begun { ledger, server, prometheus: address, loadtester, opening, kubeconfig, world };
-    Ok((begun, prometheus.into_iter().chain([api, tester]).collect()))
+    let begun = Begun { ledger, server, prometheus: address, loadtester, flags, opening, kubeconfig, world };
+    Ok((begun, prometheus.into_iter().chain(switches).chain([api, tester]).collect()))
 }
 
 /// Carries out the faults of a script. It is called with the simulation in hand, therefore everything happens a moment

@@ -314,6 +314,7 @@ fn empty() -> Scenario {
         workloads: Vec::new(),
         templates: Vec::new(),
         script: Vec::new(),
+        flags: Vec::new(),
         manifests: Vec::new(),
         nodes: 3,
         kinds: Kinds::With(Vec::new()),

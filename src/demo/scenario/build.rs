@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Act, Event, Is, Kind, Kinds, Owner, Past, Router, Scenario, Server, Template, Verb, Version, When, Workload,
+    Act, Event, Flag, Is, Kind, Kinds, Owner, Past, Router, Scenario, Server, Template, Verb, Version, When, Workload,
     format::{self, FAULTS, ROOT, TRAFFIC, VERSION_OF},
     names,
     read::{self, Reader, Row},
@@ -100,6 +100,7 @@ impl Builder {
         root.tables("workload").iter().for_each(|row| self.workload(row));
         let script: Vec<Event> = root.tables("script").iter().filter_map(|row| self.event(row)).collect();
         self.versions_are_known(root, &script);
+        let flags = root.tables("flag").iter().filter_map(|row| self.flag(row)).collect();
         let manifests = root.objects("manifest").iter().map(|(object, line)| self.manifest(object, *line)).collect();
         self.hint(root);
         let text = |key| root.text(key).unwrap_or_default();
@@ -113,6 +114,7 @@ impl Builder {
             workloads: std::mem::take(&mut self.workloads),
             templates: std::mem::take(&mut self.templates),
             script,
+            flags,
             manifests,
             nodes: root.count("nodes").unwrap_or(NODES).max(1),
             kinds: self.kinds(root),
@@ -489,6 +491,20 @@ impl Builder {
         let to = self.reader.row(&VERSION_OF, table, row.line_of("to"));
         let base = versions.get(tag).cloned().unwrap_or_default();
         Some(Act::Behave { workload, tag: tag.clone(), version: Box::new(version(&to, &base)) })
+    }
+
+    fn flag(&mut self, row: &Row<'_>) -> Option<Flag> {
+        let name = row.text("name")?;
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            self.reader.wrong(row.line_of("name"), "[[flag]]: write a name of letters, digits, - and _");
+            return None;
+        }
+        let known = self.known(&row.text("workload")?, row.line_of("workload"))?;
+        let (workload, versions, tag) = (known.path(), known.versions.clone(), row.text("version")?);
+        let DeValue::Table(table) = row.raw("off")?.get_ref() else { return None };
+        let off = self.reader.row(&VERSION_OF, table, row.line_of("off"));
+        let on = versions.get(&tag).cloned().unwrap_or_default();
+        Some(Flag { name, workload, version: tag, off: version(&off, &on), on })
     }
 
     fn traffic(&mut self, path: &str, row: &Row<'_>) -> Option<Act> {

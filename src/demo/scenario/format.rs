@@ -141,6 +141,7 @@ pub static ROOT: Section = Section {
         key("workload", Kind::Tables(&WORKLOAD), "what runs"),
         key("analysis", Kind::Tables(&ANALYSIS), "analysis templates"),
         key("script", Kind::Tables(&SCRIPT), "what happens"),
+        key("flag", Kind::Tables(&FLAG), "feature flags that people can switch off"),
         key("manifest", Kind::Objects, "any further objects, as kubectl would apply them"),
     ],
 };
@@ -194,6 +195,17 @@ pub static VERSION_OF: Section = Section {
         key("pods", Kind::Fate, "what becomes of its pods; ready"),
         key("ready-after", Kind::Duration, "from scheduled to ready; 3s"),
         key("gauges", Kind::Tables(&GAUGE), "numbers of its own"),
+    ],
+};
+
+pub static FLAG: Section = Section {
+    title: "[[flag]]",
+    about: "A feature flag, served on loopback and belonging to a workload.",
+    keys: &[
+        must("name", Kind::Text, "letters, digits, - and _"),
+        must("workload", Kind::Workload, "whose screen can switch it off"),
+        must("version", Kind::Text, "image tag it is built into"),
+        must("off", Kind::Table(&VERSION_OF), "how that version behaves while the flag is off"),
     ],
 };
 
@@ -269,7 +281,7 @@ pub fn acts() -> impl Iterator<Item = &'static str> {
 }
 
 /// All sections, as the documentation lists them.
-const SECTIONS: &[&Section] = &[&ROOT, &WORKLOAD, &TRAFFIC, &VERSION_OF, &GAUGE, &ANALYSIS, &SCRIPT];
+const SECTIONS: &[&Section] = &[&ROOT, &WORKLOAD, &TRAFFIC, &VERSION_OF, &GAUGE, &ANALYSIS, &SCRIPT, &FLAG];
 
 /// The documentation as comment lines, for the head of a scenario file.
 pub fn documentation() -> String {
