@@ -5,6 +5,7 @@
 
 mod flag;
 mod health;
+mod lease;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use crate::{
     cluster::Reader,
     engine::{Call, Patch, Plan, Probe, Write},
     guard::Approved,
+    intent::Intent,
     journal::{self, Event, Journal, Record},
     model::{Id, Text},
     msg::{Body, Check, Findings, Msg, Outcome},
@@ -36,13 +38,18 @@ pub struct Writer {
     context: Arc<str>,
     identity: Arc<std::sync::Mutex<Option<Text>>>,
     tx: mpsc::Sender<Msg>,
+    /// What the guard's leases of this session name as their holder.
+    holder: Text,
+    held: lease::Held,
     /// Held by every plan that is being carried out.
     flying: Arc<()>,
 }
 
 impl Writer {
     pub fn new(client: kube::Client, reader: Reader, journal: Journal, context: Arc<str>, tx: mpsc::Sender<Msg>) -> Self {
-        Self { client, reader, journal, context, identity: Arc::default(), tx, flying: Arc::default() }
+        let holder = format!("{}/{}", host(), journal.session).into();
+        let (identity, held, flying) = Default::default();
+        Self { client, reader, journal, context, identity, tx, holder, held, flying }
     }
 
     /// Who the journal names from now on.
@@ -62,6 +69,10 @@ impl Writer {
             rollout,
             event,
         }
+    }
+
+    pub fn holder(&self) -> Text {
+        self.holder.clone()
     }
 
     pub fn journal(&self) -> &Journal {
@@ -136,6 +147,7 @@ impl Writer {
                 writes: journal::writes(&plan),
                 request: plan.switch.as_ref().map(|switch| journal::request(&switch.off)),
                 overridden: approved.overridden().cloned(),
+                armed_by: approved.armed().map(|arming| arming.by.clone()),
             };
             let record = this.record(Some(card), Some(plan.target.clone()), attempt);
             let journal = this.journal.clone();
@@ -152,11 +164,16 @@ impl Writer {
                 Ok(Err(error)) => Outcome::NotSent { said: format!("the journal cannot be written: {error}").into() },
                 Err(error) => Outcome::NotSent { said: error.to_string().into() },
             };
-            let event =
-                Event::Outcome { intent: plan.intent, outcome: outcome.name().into(), said: outcome.said(), writes_done: outcome.done() };
-            let record = this.record(Some(card), Some(plan.target), event);
+            let Plan { intent, target, .. } = plan;
+            let (name, said, writes_done) = (outcome.name().into(), outcome.said(), outcome.done());
+            let event = Event::Outcome { intent: intent.clone(), outcome: name, said, writes_done };
+            let record = this.record(Some(card), Some(target.clone()), event);
             if let Err(error) = this.journal.note(&record) {
                 tracing::error!(%error, "the outcome could not be journaled");
+            }
+            // Before the reducer knows: what it decides next must find the lease held.
+            if matches!(outcome, Outcome::Accepted { .. }) {
+                this.leased(&intent, &target);
             }
             this.report(card, outcome).await;
             if let (Some(switched), Some(switch)) = (switched, plan.switch) {
@@ -172,6 +189,14 @@ impl Writer {
         let deadline = tokio::time::Instant::now() + patience;
         while Arc::strong_count(&self.flying) > 1 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn leased(&self, intent: &Intent, target: &Id) {
+        match intent {
+            Intent::Arm { .. } => self.hold(target),
+            Intent::Disarm => self.forget(target),
+            _ => {}
         }
     }
 
@@ -192,7 +217,8 @@ impl Writer {
 
     async fn send(&self, target: &Id, write: &Write, dry: bool) -> Result<Value, Failure> {
         let Some(call) = &write.call else {
-            return self.answer(self.client.request::<Value>(patch(write, dry)?)).await;
+            let request = if let Some(object) = &write.create { create(write, object, dry)? } else { patch(write, dry)? };
+            return self.answer(self.client.request::<Value>(request)).await;
         };
         // No server holds a condition for a call, so they are asked one by one, as late as can be.
         self.still_so(target, write, call).await?;
@@ -250,21 +276,37 @@ fn unmet(conditions: &Patch, now: &Value) -> Option<String> {
     operations.iter().find(differs).map(|op| op.get("path").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn address(write: &Write) -> String {
+    let sub = write.subresource.map(|s| format!("/{s}")).unwrap_or_default();
+    format!("{}/{}{sub}", collection(write), write.name)
+}
+
+fn collection(write: &Write) -> String {
     let resource = write.resource;
     let base = if resource.group.is_empty() {
         format!("/api/{}", resource.version)
     } else {
         format!("/apis/{}/{}", resource.group, resource.version)
     };
-    let sub = write.subresource.map(|s| format!("/{s}")).unwrap_or_default();
-    format!("{base}/namespaces/{}/{}/{}{sub}", write.namespace, resource.plural, write.name)
+    format!("{base}/namespaces/{}/{}", write.namespace, resource.plural)
+}
+
+fn create(write: &Write, object: &Value, dry: bool) -> Result<Request<Vec<u8>>, Failure> {
+    let uri = format!("{}?{}", collection(write), parameters(dry));
+    built(Request::post(uri).header(CONTENT_TYPE, "application/json"), object)
+}
+
+fn parameters(dry: bool) -> String {
+    format!("fieldManager={MANAGER}{}", if dry { "&dryRun=All" } else { "" })
 }
 
 fn patch(write: &Write, dry: bool) -> Result<Request<Vec<u8>>, Failure> {
     let Patch::Json(operations) = &write.patch;
-    let dry = if dry { "&dryRun=All" } else { "" };
-    let uri = format!("{}?fieldManager={MANAGER}{dry}", address(write));
+    let uri = format!("{}?{}", address(write), parameters(dry));
     built(Request::patch(uri).header(CONTENT_TYPE, "application/json-patch+json"), operations)
 }
 

@@ -56,7 +56,7 @@ pub enum Command {
     },
     /// Supervise one release for a pipeline: a line for each change, and an exit code. Nothing is written.
     #[command(
-        after_help = "Exit codes: 0 done, 12 failed, or an abort is advised, 13 gone or unknown, 14 out of time, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
+        after_help = "Exit codes: 0 done, 12 failed, aborted, or an abort is advised, 13 gone or unknown, 14 out of time, 15 cannot be armed, 17 an abort that is not known to have worked, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
     )]
     Guard(Guard),
     /// Wait for a release to come so far. Nothing is written.
@@ -112,6 +112,9 @@ pub struct Guard {
     /// Settings with [verdict] and [[rules]] of this release, over those of the settings file.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// Arm the guard: as soon as an abort is advised it is done, once. Without this it only says so.
+    #[arg(long)]
+    pub execute: bool,
     /// How long at most.
     #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
     pub span: Duration,

@@ -49,6 +49,12 @@ pub fn follow(clock: Clock) {
     let _ = SESSION.set(clock);
 }
 
+/// Sleeps until this clock has moved on by so much.
+pub async fn sleep(span: std::time::Duration) {
+    let speed = SESSION.get().map_or(1.0, Clock::speed);
+    tokio::time::sleep(span.div_f64(speed)).await;
+}
+
 /// Now, by the session's clock.
 pub fn now() -> Time {
     SESSION.get().map_or_else(Utc::now, Clock::now)

@@ -84,6 +84,22 @@ pub async fn watch_fleet(reader: Reader, roots: Vec<&'static Resource>, scope: S
     tx.closed().await;
 }
 
+/// Watches what of a kind carries a label, over the fleet's part of the cluster. It is an extra: no link speaks of it, and without
+/// the right to read it there is none of it.
+pub async fn watch_marked(reader: Reader, resource: &'static Resource, label: &str, scope: Scope, tx: mpsc::Sender<Msg>) {
+    let hub = Hub::silent(Source::Fleet, tx.clone(), reader.pace().clone());
+    let namespaces = match scope {
+        Scope::All => vec![None],
+        Scope::Namespaces(names) => names.into_iter().map(Some).collect(),
+    };
+    let mut tasks = JoinSet::new();
+    for (scope, namespace) in (0_u32..).zip(namespaces) {
+        let target = Target { resource, namespace, labels: Some(label.to_owned()), fields: None, scope };
+        tasks.spawn(run(reader.clone(), target, hub.slot(resource.qualified(), true)));
+    }
+    tx.closed().await;
+}
+
 fn in_each(tasks: &mut JoinSet<()>, reader: &Reader, root: &'static Resource, hub: &Arc<Hub>, names: &[String]) {
     for (scope, name) in (0_u32..).zip(names) {
         let target = Target { resource: root, namespace: Some(name.clone()), labels: None, fields: None, scope };

@@ -209,6 +209,8 @@ impl Config {
             conventions: self.conventions.clone(),
             rules: self.rules.clone(),
             rules_alone: !self.flag("verdict.test"),
+            arming: self.flag("safety.arming"),
+            armed_for: self.duration("safety.armed-for"),
             warm_up: self.duration("verdict.warm-up"),
             flags: self.flags(),
         }
@@ -272,6 +274,9 @@ fn from_flags(flags: &[(&'static str, &'static str, String)], mistakes: &mut Vec
 
 /// Puts back what the administrator demands: read-only stays on, protected contexts add up.
 fn cap(values: &mut Layer, ceiling: &Layer) {
+    if let Some((Value::Bool(false), origin)) = ceiling.get("safety.arming") {
+        values.insert("safety.arming", (Value::Bool(false), origin.clone()));
+    }
     if let Some((Value::Bool(true), origin)) = ceiling.get("safety.read-only") {
         values.insert("safety.read-only", (Value::Bool(true), origin.clone()));
     }

@@ -3,10 +3,16 @@
 //!
 //! [`Approved`] has no public constructor besides [`approve`], and `approve` asks for a [`Grant`], which
 //! only a [`Writer`](crate::act::Writer) can give. A watch session has no writer, so nothing to check there.
+//!
+//! There are two kinds of consent: a person's key on a card, and for one abort the leave they gave beforehand ([`arming`]).
+
+pub mod arming;
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
+
+use arming::Arming;
 
 use crate::{
     act::Writer,
@@ -31,17 +37,24 @@ pub const REREADING_TIME: Duration = Duration::from_millis(1_500);
 
 /// Proof that a writer exists.
 #[derive(Debug)]
-pub struct Grant(());
+pub struct Grant {
+    holder: Text,
+}
 
 impl Grant {
-    pub fn from_writer(_: &Writer) -> Self {
-        Self(())
+    pub fn from_writer(writer: &Writer) -> Self {
+        Self { holder: writer.holder() }
     }
 
     /// For tests of the reducer, which have no cluster to write to.
     #[cfg(test)]
     pub fn for_test() -> Self {
-        Self(())
+        Self { holder: "here/1".into() }
+    }
+
+    /// What leases of this session are held by: no other session has it.
+    pub fn holder(&self) -> &Text {
+        &self.holder
     }
 }
 
@@ -50,6 +63,7 @@ impl Grant {
 pub struct Approved<T> {
     inner: T,
     by_override: Option<Text>,
+    armed: Option<Arming>,
 }
 
 impl Approved<Plan> {
@@ -60,6 +74,11 @@ impl Approved<Plan> {
     /// What was overridden, for the journal.
     pub fn overridden(&self) -> Option<&Text> {
         self.by_override.as_ref()
+    }
+
+    /// What was agreed to beforehand, where no key was pressed for it.
+    pub fn armed(&self) -> Option<&Arming> {
+        self.armed.as_ref()
     }
 }
 
@@ -72,6 +91,12 @@ pub struct Ground<'a> {
     pub settings: &'a Settings,
     pub metrics: Option<&'a RolloutMetrics>,
     pub verdict: &'a Verdict,
+    /// What this session holds leases by; empty without a writer.
+    pub holder: &'a str,
+    /// As the API server knows this person.
+    pub by: &'a str,
+    /// What this session may abort of this rollout, if anything.
+    pub arming: Option<&'a Arming>,
     pub now: Time,
 }
 
@@ -87,7 +112,7 @@ const RULES: &[Rule] = &[
     (|g, _, _| g.frozen, "the picture is frozen, the cluster is not", "press z to let it run again"),
     (|_, k, _| k.deleted.is_some(), "this rollout no longer exists", "press esc to go back to the fleet"),
     (
-        |_, k, verb| k.rollout.unobserved && !verb.is_way_out() && verb != Verb::Undo,
+        |_, k, verb| k.rollout.unobserved && !verb.is_way_out() && !matches!(verb, Verb::Undo | Verb::Disarm),
         "the controller has not yet acted on the last change",
         "wait until it has; a second change now could skip a step",
     ),
@@ -109,6 +134,12 @@ pub fn consider(
         if forbids(ground, known, intent.verb()) {
             return Err(Refusal::because(*reason).instead(*instead, None));
         }
+    }
+    // Arming is nobody's business but the guard's: it writes to no object of the release.
+    match intent {
+        Intent::Arm { minutes } => return arming::arm(ground, engine, known, root, objects, *minutes),
+        Intent::Disarm => return arming::disarm(ground, &known.rollout.id, objects),
+        _ => {}
     }
     let mut plan = match intent {
         Intent::Kill { flag } => flag::plan(&ground.settings.flags, &known.rollout, flag, &reason(ground.verdict))?,
@@ -219,7 +250,50 @@ pub fn approve(card: &Card, _: &Grant, now: Time) -> Result<Approved<Plan>, Text
         return Err("too fast to have been read: press y again".into());
     }
     let by_override = card.overridden.then(|| card.objections.iter().map(|n| n.text.to_string()).collect::<Vec<_>>().join("; ").into());
-    Ok(Approved { inner: plan, by_override })
+    Ok(Approved { inner: plan, by_override, armed: None })
+}
+
+/// The same without a key, for the abort that a person agreed to beforehand: once, as long as everything they agreed to holds.
+///
+/// # Errors
+/// Why it may not act, or not yet.
+pub fn mandated(card: &Card, _: &Grant, ground: &Ground<'_>, known: &Known) -> Result<Approved<Plan>, Unmandated> {
+    let no = |why: &str| Err(Unmandated::Never(why.into()));
+    let (Some(arming), Some(plan)) = (&card.arming, &card.plan) else { return no("nobody has armed it") };
+    if !matches!(card.stage, crate::state::Stage::Asking) || plan.intent != Intent::Abort {
+        return no("it may abort once, and nothing else");
+    }
+    if let Some(why) = arming::ends(ground, known, arming) {
+        return Err(Unmandated::Never(why));
+    }
+    if !arming::calls_for_it(known) {
+        return Err(Unmandated::NotYet);
+    }
+    match card.confirm() {
+        Confirm::Ready => Ok(Approved { inner: plan.clone(), by_override: None, armed: Some(arming.clone()) }),
+        Confirm::Checking => Err(Unmandated::NotYet),
+        Confirm::Override | Confirm::TypeName => {
+            let why = card.objections.first().map_or("it asks for a person", |n| n.text.as_str());
+            no(why)
+        }
+        Confirm::Impossible => no("the server would refuse it"),
+    }
+}
+
+/// Why an armed guard does not act.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unmandated {
+    NotYet,
+    Never(Text),
+}
+
+/// Controllers that write to the objects of a release all the time. Whoever else does is a person, or acts for one.
+const CONTROLLERS: [&str; 7] =
+    ["rollouts-controller", "argo-rollouts", "kube-controller-manager", "flagger", "kruise-rollout", "knative", "kserve"];
+
+/// Who has written to a rollout, without the controllers that drive releases.
+pub fn people(rollout: &Rollout) -> impl Iterator<Item = &crate::model::Writer> {
+    rollout.writers.iter().filter(|w| !CONTROLLERS.iter().any(|c| w.manager.contains(c)))
 }
 
 /// Whether a card in this context asks for the rollout's name. The safe direction never does.

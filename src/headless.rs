@@ -1,13 +1,17 @@
 //! The same reducer without a screen: `status`, `watch --json`, `guard` and `wait`.
 
+pub mod executor;
 pub mod watchman;
 
 use std::{collections::HashMap, io::Write, time::Duration};
 
+use executor::Executor;
 use watchman::{End, Watchman};
 
 use crate::{
+    hands::{Hands, NoHands},
     model::{LinkState, Source, Text, Time},
+    msg::Body,
     report,
     session::Session,
     state::{Effect, Event, Known, Screen, State, input, update},
@@ -43,13 +47,13 @@ pub async fn look(state: &mut State, session: &mut Session, named: Option<&str>,
         let Ok(Some(msg)) = tokio::time::timeout_at(deadline, session.rx.recv()).await else {
             return if synced(state, Source::Fleet) { Look::Known } else { Look::Unreachable };
         };
-        step(state, session, Event::Msg(msg));
+        step(state, session, &NoHands, Event::Msg(msg));
         if !opened && synced(state, Source::Fleet) {
             opened = true;
             if let Some(uid) = named.and_then(|name| state.named(name)) {
                 let mut effects = Vec::new();
                 input::open(state, &uid, crate::clock::now(), &mut effects);
-                perform(state, session, effects);
+                perform(state, session, &NoHands, effects);
             }
         }
     }
@@ -79,14 +83,19 @@ fn synced(state: &State, source: Source) -> bool {
     state.links.get(source).synced.is_some()
 }
 
-fn step(state: &mut State, session: &mut Session, event: Event) {
+fn step(state: &mut State, session: &mut Session, hands: &impl Hands, event: Event) {
+    if let Event::Msg(msg) = &event
+        && let Body::Identity(Ok(identity)) = &msg.body
+    {
+        hands.known_as(&identity.user);
+    }
     let effects = update(state, event, crate::clock::now());
-    perform(state, session, effects);
+    perform(state, session, hands, effects);
 }
 
-/// Only reading effects exist here: without a writer no card is ever approved.
-fn perform(state: &State, session: &mut Session, effects: Vec<Effect>) {
-    for effect in effects {
+/// Without a writer there are only reading effects: no card is ever approved.
+fn perform(state: &State, session: &mut Session, hands: &impl Hands, effects: Vec<Effect>) {
+    for effect in effects.into_iter().filter_map(|effect| hands.take(effect)) {
         match effect {
             Effect::Watch { epoch, selections } => session.watch(epoch, selections),
             Effect::Measure => session.measure(state),
@@ -144,8 +153,8 @@ pub fn is_blind(state: &State, known: &Known, judges: bool, now: Time) -> bool {
 pub async fn attend(
     state: &mut State,
     session: &mut Session,
-    named: &str,
-    mut watchman: Watchman,
+    hands: &impl Hands,
+    (named, mut watchman, mut executor): (&str, Watchman, Option<Executor>),
     form: Form,
     mut out: impl Write,
 ) -> std::io::Result<End> {
@@ -177,6 +186,16 @@ pub async fn attend(
             }
             *before = now_in_trouble;
         }
+        if let Some(executor) = &mut executor {
+            let mut effects = Vec::new();
+            let lines = executor.step(state, &uid, now, &mut effects);
+            perform(state, session, hands, effects);
+            if form != Form::Json {
+                lines.iter().try_for_each(|line| writeln!(out, "{} {line}", now.format("%H:%M:%SZ")))?;
+                out.flush()?;
+            }
+        }
+        let end = executor.as_ref().map_or(end, |executor| executor.end(state, &uid, end));
         match end {
             Some(End::TimedOut) if state.get(&uid).is_some_and(|known| is_blind(state, known, watchman.judges(), now)) => {
                 return Ok(End::Blind);
@@ -188,7 +207,7 @@ pub async fn attend(
             Some(msg) = session.rx.recv() => Event::Msg(msg),
             _ = ticks.tick() => Event::Tick,
         };
-        step(state, session, event);
+        step(state, session, hands, event);
     }
 }
 
@@ -221,7 +240,7 @@ pub async fn stream(
     let mut last: HashMap<Text, String> = HashMap::new();
     let mut looked = named.is_none();
     while let Some(msg) = session.rx.recv().await {
-        step(state, session, Event::Msg(msg));
+        step(state, session, &NoHands, Event::Msg(msg));
         // Said once: it may well come.
         if !looked && synced(state, Source::Fleet) {
             looked = true;

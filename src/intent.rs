@@ -24,11 +24,13 @@ pub enum Verb {
     ScaleDown,
     SetWeight,
     Scale,
+    Arm,
+    Disarm,
     KillFlag,
 }
 
 impl Verb {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Promote,
         Self::PromoteFull,
         Self::Skip,
@@ -43,6 +45,8 @@ impl Verb {
         Self::ScaleDown,
         Self::SetWeight,
         Self::Scale,
+        Self::Arm,
+        Self::Disarm,
         Self::KillFlag,
     ];
 
@@ -62,6 +66,8 @@ impl Verb {
             Self::ScaleDown => "scale-down",
             Self::SetWeight => "set-weight",
             Self::Scale => "scale",
+            Self::Arm => "arm",
+            Self::Disarm => "disarm",
             Self::KillFlag => "kill-flag",
         }
     }
@@ -112,6 +118,12 @@ pub enum Intent {
     Scale {
         replicas: u32,
     },
+    /// The guard may abort this release once by itself, within so many minutes.
+    Arm {
+        minutes: u32,
+    },
+    /// It may no longer.
+    Disarm,
     /// A feature flag of the settings is switched off.
     Kill {
         flag: Text,
@@ -135,6 +147,8 @@ impl Intent {
             Self::ScaleDown => Verb::ScaleDown,
             Self::SetWeight { .. } => Verb::SetWeight,
             Self::Scale { .. } => Verb::Scale,
+            Self::Arm { .. } => Verb::Arm,
+            Self::Disarm => Verb::Disarm,
             Self::Kill { .. } => Verb::KillFlag,
         }
     }
@@ -169,6 +183,7 @@ pub enum Command {
     Steady,
     Act(Verb),
     PauseOrResume,
+    ArmOrDisarm,
     Redraw,
     Suspend,
     Quit,
@@ -254,6 +269,13 @@ pub const COMMANDS: &[Row] = &[
     act(Verb::Skip, "skip", &[], "skip the step in progress", Grave),
     row_act(Command::PauseOrResume, "pause", &["space"], "pause, or resume a manual pause", Reversible),
     act(Verb::Abort, "abort", &["a"], "abort: all traffic back to the old version", Reversible),
+    row_act(
+        Command::ArmOrDisarm,
+        "arm",
+        &["A"],
+        "let the guard abort this release once by itself, for a limited time; or no longer",
+        Reversible,
+    ),
     act(Verb::KillFlag, "kill-flag", &["K"], "switch a feature flag of this rollout off ([[flags]] in the settings)", Reversible),
     act(Verb::Flip, "flip", &["f"], "flip blue-green, or flip back while the old pods live", Grave),
     act(Verb::ScaleDown, "scale-down", &["x"], "scale down the old side of a blue-green: users have left it", Grave),
@@ -337,7 +359,7 @@ mod tests {
     #[test]
     fn every_verb_can_be_reached() {
         for verb in Verb::ALL {
-            let by_toggle = matches!(verb, Verb::Pause | Verb::Resume);
+            let by_toggle = matches!(verb, Verb::Pause | Verb::Resume | Verb::Arm | Verb::Disarm);
             assert!(by_toggle || describe(Command::Act(verb)).is_some(), "{verb:?} has no row");
         }
     }

@@ -44,6 +44,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         request: Option<RequestRecord>,
         overridden: Option<Text>,
+        /// Who agreed to it beforehand, where the guard acts by itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        armed_by: Option<Text>,
     },
     Outcome {
         intent: Intent,
@@ -54,6 +57,29 @@ pub enum Event {
     Effect {
         intent: Intent,
         seen: String,
+    },
+    /// The guard may abort this release once, by itself.
+    Armed {
+        release: Text,
+        until: Time,
+        by: Text,
+    },
+    /// It may no longer.
+    Disarmed {
+        why: Text,
+    },
+    /// An armed guard begins to act.
+    GuardActs {
+        because: Text,
+    },
+    /// After a roll-back: the old side serves and errors are back where they were.
+    Recovered {
+        after_seconds: i64,
+    },
+    /// After a roll-back: they are not.
+    NotRecovered {
+        after_seconds: i64,
+        why: Text,
     },
 }
 
@@ -66,6 +92,8 @@ pub struct WriteRecord {
     pub patch: Patch,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<Call>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create: Option<serde_json::Value>,
 }
 
 /// A request to somewhere else than the cluster, without what is secret.
@@ -107,6 +135,7 @@ pub fn writes(plan: &Plan) -> Vec<WriteRecord> {
             subresource: w.subresource,
             patch: redacted(&w.patch),
             call: w.call.clone(),
+            create: w.create.clone(),
         })
         .collect()
 }

@@ -53,6 +53,7 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod guard;
+pub mod hands;
 pub mod headless;
 pub mod intent;
 pub mod journal;

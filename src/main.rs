@@ -18,9 +18,11 @@ use rolltop::{
     cluster::{self, Connection},
     config::{CEILING, Config, Sources},
     demo::{drill, scenario, serve},
+    hands::{Hands, NoHands},
     headless::{
         self, Form, Look,
-        watchman::{Goal, Watchman},
+        executor::Executor,
+        watchman::{End, Goal, Watchman},
     },
     journal::{Event, Journal},
     model::Text,
@@ -288,12 +290,12 @@ async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Setti
             status(config, &connection, sampler, rollout.as_deref(), form).await
         }
         Some(Command::Guard(args)) => {
-            attend(config, &connection, sampler, Attended { rollout: &args.rollout, goal: Goal::Guard, span: args.span, json: args.json })
-                .await
+            let about = Attended { rollout: &args.rollout, goal: Goal::Guard, span: args.span, json: args.json, execute: args.execute };
+            attend(config, &connection, sampler, about).await
         }
         Some(Command::Wait(args)) => {
-            attend(config, &connection, sampler, Attended { rollout: &args.rollout, goal: args.goal, span: args.timeout, json: false })
-                .await
+            let about = Attended { rollout: &args.rollout, goal: args.goal, span: args.timeout, json: false, execute: false };
+            attend(config, &connection, sampler, about).await
         }
         Some(Command::Watch { rollout, json: true }) => follow(config, &connection, sampler, rollout.as_deref()).await,
         Some(Command::Watch { rollout, json: false }) => supervise(config, &connection, sampler, Show::open(rollout), Mode::Watch).await,
@@ -345,26 +347,12 @@ async fn supervise(
         });
     }
     let end = match mode {
-        Mode::Watch => run::run(state, session, &run::NoHands, open).await,
+        Mode::Watch => run::run(state, session, &NoHands, open).await,
         Mode::Interactive => {
-            let path = config
-                .path("safety.journal")
-                .or_else(|| state_dir().map(|d| d.join("journal.jsonl")))
-                .ok_or_else(|| eyre!("no home folder: name a journal with ROLLTOP_SAFETY_JOURNAL"))?;
-            let journal = Journal::open(&path).wrap_err_with(|| {
-                format!("the journal {} cannot be opened; without it nothing may be written, so use `rolltop watch`", path.display())
-            })?;
-            let writer = Writer::new(
-                connection.write_client()?,
-                session.reader.clone(),
-                journal,
-                Arc::from(connection.context()),
-                session.tx.clone(),
-            );
-            let started = Event::SessionStarted { version: env!("CARGO_PKG_VERSION"), mode: "interactive" };
-            writer.journal().note(&writer.record(None, None, started))?;
+            let writer = writer(config, connection, &session, "interactive")?;
             let end = run::run(state, session, &writer, open).await;
             // A write that has begun is brought to its end: half a plan is the worst of all.
+            writer.let_all_go();
             writer.settle(Duration::from_secs(2)).await;
             end
         }
@@ -374,6 +362,22 @@ async fn supervise(
         run::End::Asked => exit::TERMINATED,
         run::End::Gone => exit::HUNG_UP,
     })
+}
+
+/// The only hands there are, with the journal they cannot do without.
+fn writer(config: &Config, connection: &Connection, session: &Session, mode: &'static str) -> Result<Writer> {
+    let path = config
+        .path("safety.journal")
+        .or_else(|| state_dir().map(|d| d.join("journal.jsonl")))
+        .ok_or_else(|| eyre!("no home folder: name a journal with ROLLTOP_SAFETY_JOURNAL"))?;
+    let journal = Journal::open(&path).wrap_err_with(|| {
+        format!("the journal {} cannot be opened; without it nothing may be written, so use `rolltop watch`", path.display())
+    })?;
+    let context = Arc::from(connection.context());
+    let writer = Writer::new(connection.write_client()?, session.reader.clone(), journal, context, session.tx.clone());
+    let started = Event::SessionStarted { version: env!("CARGO_PKG_VERSION"), mode };
+    writer.journal().note(&writer.record(None, None, started))?;
+    Ok(writer)
 }
 
 async fn status(
@@ -416,9 +420,11 @@ struct Attended<'a> {
     goal: Goal,
     span: Duration,
     json: bool,
+    /// Whether it may abort, once.
+    execute: bool,
 }
 
-/// Watches one release for a pipeline. Nothing here can write.
+/// Watches one release for a pipeline. Only with `--execute`, and where the settings let it, there is a writer.
 async fn attend(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, about: Attended<'_>) -> Result<u8> {
     let ended = term::asked_to_end()?;
     let watchman = Watchman::new(about.goal, about.span, rolltop::clock::now());
@@ -434,13 +440,60 @@ async fn attend(config: &Config, connection: &Connection, sampler: Option<promet
     if about.goal == Goal::Guard && !state.settings.prometheus {
         fail(exit::OK, "no Prometheus is configured: of this release only its phases and its own analyses can be judged");
     }
-    let form = if about.json { Form::Json } else { Form::Line };
+    if about.execute && config.flag("safety.read-only") {
+        fail(End::NotArmed.code(), "the settings make every session read-only: --execute is not possible");
+        return Ok(End::NotArmed.code());
+    }
     // Who waits for something is there; who lets something be guarded may not be.
     if about.goal == Goal::Guard {
         session.notifier = Notifier::start(config.channels.clone(), state_dir(), Some(session.tx.clone())).about(about.rollout);
     }
-    let code = tokio::select! {
-        end = headless::attend(&mut state, &mut session, about.rollout, watchman, form, std::io::stdout()) => match end {
+    let code = match about.execute {
+        true => armed(config, connection, &mut state, &mut session, about, watchman, ended).await,
+        false => attended(&mut state, &mut session, &NoHands, about, watchman, ended).await,
+    };
+    if let Some(untold) = headless::last_words(&state, &mut session).await {
+        fail(exit::OK, &format!("somebody could not be told: {untold}"));
+    }
+    code
+}
+
+/// The same with hands, and with a lease that goes back whatever the end.
+async fn armed(
+    config: &Config,
+    connection: &Connection,
+    state: &mut State,
+    session: &mut Session,
+    about: Attended<'_>,
+    watchman: Watchman,
+    ended: impl Future<Output = ()>,
+) -> Result<u8> {
+    let writer = writer(config, connection, session, "guard")?;
+    state.mode = Mode::Interactive;
+    state.grant = writer.grant().map(Arc::new);
+    if let Some(Ok(identity)) = &state.identity {
+        writer.known_as(identity.user.clone());
+    }
+    // Nobody looks at the card that arms; its consent was given on the command line.
+    state.view.size = (80, 24);
+    let code = attended(state, session, &writer, about, watchman, ended).await;
+    writer.let_all_go();
+    writer.settle(Duration::from_secs(2)).await;
+    code
+}
+
+async fn attended(
+    state: &mut State,
+    session: &mut Session,
+    hands: &impl Hands,
+    about: Attended<'_>,
+    watchman: Watchman,
+    ended: impl Future<Output = ()>,
+) -> Result<u8> {
+    let form = if about.json { Form::Json } else { Form::Line };
+    let executor = about.execute.then(|| Executor::new(about.span));
+    tokio::select! {
+        end = headless::attend(state, session, hands, (about.rollout, watchman, executor), form, std::io::stdout()) => match end {
             // Nobody can read it any more: that is no finding.
             Err(error) => {
                 fail(exit::UNKNOWN, &format!("its lines cannot be written: {error}"));
@@ -452,14 +505,11 @@ async fn attend(config: &Config, connection: &Connection, sampler: Option<promet
             }
         },
         () = ended => {
-            fail(exit::TERMINATED, "asked to end: the cluster is left as it is");
+            let words = if about.execute { "disarmed, the cluster" } else { "the cluster" };
+            fail(exit::TERMINATED, &format!("asked to end: {words} is left as it is"));
             Ok(exit::TERMINATED)
         }
-    };
-    if let Some(untold) = headless::last_words(&state, &mut session).await {
-        fail(exit::OK, &format!("somebody could not be told: {untold}"));
     }
-    code
 }
 
 /// What a table cannot show: that there is nothing, or that one source is missing.

@@ -63,6 +63,11 @@ pub enum Body {
         card: u64,
         outcome: Outcome,
     },
+    /// The lease of an armed rollout was renewed, or is lost, and why.
+    Held {
+        uid: Text,
+        renewed: Result<(), Text>,
+    },
     /// What the flag of a card reads now.
     FlagRead {
         card: u64,
@@ -93,6 +98,16 @@ pub enum Check {
     No(Text),
     /// Could not be asked.
     Unknown(Text),
+}
+
+impl Check {
+    /// What speaks against it.
+    pub fn said(&self) -> Option<&Text> {
+        match self {
+            Self::No(said) | Self::Unknown(said) => Some(said),
+            Self::Pending | Self::Yes => None,
+        }
+    }
 }
 
 /// What the pods say that users would be sent to.

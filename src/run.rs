@@ -9,68 +9,14 @@ use futures::StreamExt;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    act::Writer,
-    engine::{Plan, Probe},
-    guard::{Approved, Grant},
-    journal, keys,
-    model::{Id, Text, Time},
+    hands::Hands,
+    keys,
+    model::Time,
     msg::{Body, Msg},
-    object::Resource,
     session::Session,
     state::{Effect, Event, State, update, update::settle},
     term::Screen,
 };
-
-/// What a session can do to a cluster. A watch session has [`NoHands`].
-pub trait Hands {
-    /// Permission for the guard to approve plans, where there is a writer.
-    fn grant(&self) -> Option<Grant>;
-    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource, probes: Vec<Probe>);
-    fn carry_out(&self, card: u64, approved: Approved<Plan>);
-    fn journal(&self, card: Option<u64>, rollout: Option<Id>, event: journal::Event);
-    fn known_as(&self, user: &Text);
-}
-
-impl Hands for Writer {
-    fn grant(&self) -> Option<Grant> {
-        Some(Grant::from_writer(self))
-    }
-
-    fn rehearse(&self, card: u64, plan: Plan, root: &'static Resource, probes: Vec<Probe>) {
-        Self::rehearse(self, card, plan, root, probes);
-    }
-
-    fn carry_out(&self, card: u64, approved: Approved<Plan>) {
-        Self::carry_out(self, card, approved);
-    }
-
-    /// Off the loop: a disk that hangs must not freeze the screen.
-    fn journal(&self, card: Option<u64>, rollout: Option<Id>, event: journal::Event) {
-        let (journal, record) = (Writer::journal(self).clone(), self.record(card, rollout, event));
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = journal.note(&record) {
-                tracing::error!(%error, "the journal does not take a line");
-            }
-        });
-    }
-
-    fn known_as(&self, user: &Text) {
-        Self::known_as(self, user.clone());
-    }
-}
-
-/// The hands of `rolltop watch`: none. There is nothing here that could write.
-pub struct NoHands;
-
-impl Hands for NoHands {
-    fn grant(&self) -> Option<Grant> {
-        None
-    }
-    fn rehearse(&self, _: u64, _: Plan, _: &'static Resource, _: Vec<Probe>) {}
-    fn carry_out(&self, _: u64, _: Approved<Plan>) {}
-    fn journal(&self, _: Option<u64>, _: Option<Id>, _: journal::Event) {}
-    fn known_as(&self, _: &Text) {}
-}
 
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +121,9 @@ impl<H: Hands> Loop<'_, H> {
             return self.ready();
         }
         let now = crate::clock::now();
-        let busy = self.state.card.is_some() || self.state.note.is_some() || self.state.rollouts.values().any(|k| k.rollout.unobserved);
+        let waits = !self.state.arms.is_empty() || !self.state.recoveries.is_empty();
+        let busy =
+            waits || self.state.card.is_some() || self.state.note.is_some() || self.state.rollouts.values().any(|k| k.rollout.unobserved);
         let next = self.next.and_then(|at| (at - now).to_std().ok()).unwrap_or(Duration::from_secs(60));
         let most = Duration::from_secs(if busy { 1 } else { 60 });
         Instant::now() + next.min(most).max(Duration::from_millis(20))
@@ -272,6 +220,7 @@ impl<H: Hands> Loop<'_, H> {
 
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
+            let Some(effect) = self.hands.take(effect) else { continue };
             match effect {
                 Effect::Watch { epoch, selections } => self.session.watch(epoch, selections),
                 Effect::Unwatch => self.session.unwatch(),
@@ -280,14 +229,12 @@ impl<H: Hands> Loop<'_, H> {
                     self.session.focus(&self.state, crate::clock::now());
                 }
                 Effect::Focus => self.session.focus(&self.state, crate::clock::now()),
-                Effect::Rehearse { card, plan, root, probes } => self.hands.rehearse(card, *plan, root, probes),
-                Effect::Act { card, approved } => self.hands.carry_out(card, *approved),
-                Effect::Journal { card, rollout, event } => self.hands.journal(card, rollout, *event),
                 Effect::Copy(text) => self.terminal(|screen| screen.copy(&text)),
                 Effect::Bell => self.terminal(Screen::bell),
                 Effect::Redraw => self.terminal(Screen::redraw),
                 Effect::Suspend => self.terminal(Screen::suspend),
                 Effect::Quit => self.end = Some(End::Quit),
+                Effect::Rehearse { .. } | Effect::Act { .. } | Effect::Journal { .. } | Effect::LetGo { .. } => {}
             }
         }
     }

@@ -107,7 +107,7 @@ pub fn wildcard(pattern: &str, text: &str) -> bool {
 }
 
 /// Settings of one session; they do not change while it runs.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub look: Look,
     pub fresh: Freshness,
@@ -122,8 +122,31 @@ pub struct Settings {
     pub rules: Arc<Vec<crate::verdict::rules::Rule>>,
     /// The test has no say.
     pub rules_alone: bool,
+    /// Whether the guard may be armed.
+    pub arming: bool,
+    /// For how long, unless another time is said.
+    pub armed_for: Duration,
     /// For so long after its first request slowness of the new side does not count.
     pub warm_up: Duration,
     /// Feature flags that can be switched off.
     pub flags: Arc<Vec<crate::engine::flag::Flag>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            look: Look::default(),
+            fresh: Freshness::default(),
+            protected: false,
+            mouse: false,
+            prometheus: false,
+            conventions: Arc::default(),
+            rules: Arc::default(),
+            rules_alone: false,
+            arming: true,
+            armed_for: Duration::from_secs(30 * 60),
+            warm_up: Duration::ZERO,
+            flags: Arc::default(),
+        }
+    }
 }

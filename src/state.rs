@@ -3,6 +3,7 @@
 //! Views read it, only [`update`](update::update) changes it. What must be done outside comes back as [`Effect`]s.
 
 pub mod action;
+pub mod armed;
 pub mod available;
 pub mod card;
 pub mod filter;
@@ -22,15 +23,20 @@ use std::{
 
 use crate::{
     engine::{ENGINES, survey::Survey},
+    guard::{
+        Ground,
+        arming::{self, Lease},
+    },
     intent::{Command, Verb},
     model::{Id, Links, Rollout, Text, Time, metrics::RolloutMetrics},
     msg::Identity,
     object::Objects,
     settings::Settings,
     timeline::Entry,
-    verdict::{Trial, Verdict},
+    verdict::{Recovery, Trial, Verdict},
 };
 
+pub use armed::Armed;
 pub use card::{Card, Confirm, Stage};
 pub use filter::Filter;
 pub use update::{Effect, Event, Key, update};
@@ -71,6 +77,10 @@ pub struct State {
     pub view: View,
     /// The action being confirmed or tracked.
     pub card: Option<Card>,
+    /// What the guard of this session may abort by itself, by uid.
+    pub arms: BTreeMap<Text, Armed>,
+    /// Rollouts that were sent back, until it is seen what came of it; by uid.
+    pub recoveries: BTreeMap<Text, Recovery>,
     /// One line for the person, with the time it was said.
     pub note: Option<(Time, Text)>,
     /// Who could not be told, and why.
@@ -138,6 +148,8 @@ impl State {
             logs: HashMap::new(),
             view: View { window: 1, ..View::default() },
             card: None,
+            arms: BTreeMap::new(),
+            recoveries: BTreeMap::new(),
             note: None,
             hint: None,
             untold: None,
@@ -180,6 +192,27 @@ impl State {
             Screen::Rollout(uid) => self.get(uid),
             Screen::Fleet => None,
         }
+    }
+
+    /// What the guard looks at besides the rollout itself.
+    pub fn ground<'a>(&'a self, known: &'a Known, now: Time) -> Ground<'a> {
+        Ground {
+            mode: self.mode,
+            frozen: self.frozen.is_some(),
+            links: &self.links,
+            settings: &self.settings,
+            metrics: self.metrics_of(&known.rollout.id),
+            verdict: &known.verdict,
+            holder: self.grant.as_ref().map_or("", |grant| grant.holder()),
+            by: self.identity.as_ref().and_then(|known| known.as_ref().ok()).map_or("somebody", |identity| &*identity.user),
+            arming: self.arms.get(&*known.rollout.id.uid).map(|armed| &armed.arming),
+            now,
+        }
+    }
+
+    /// Whose guard may abort a rollout now, here or elsewhere.
+    pub fn armed(&self, id: &Id, now: Time) -> Option<Lease> {
+        arming::lease_of(id, &self.objects).filter(|lease| lease.is_live(now))
     }
 
     pub fn metrics_of(&self, id: &Id) -> Option<&RolloutMetrics> {

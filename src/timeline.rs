@@ -16,6 +16,8 @@ pub enum Origin {
     Seen,
     /// Something this person did here.
     You,
+    /// Something the armed guard did or gave up.
+    Guard,
 }
 
 #[derive(Debug, Clone, PartialEq)]

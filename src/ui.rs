@@ -20,11 +20,13 @@ mod rollout;
 mod stack;
 pub mod theme;
 
+use std::collections::BTreeMap;
+
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     model::{Role, Text, Time, metrics::RolloutMetrics},
-    state::{Card, Known, Screen, State, View},
+    state::{Armed, Card, Known, Screen, Stage, State, View},
 };
 use clock::Clock;
 pub use links::{Trouble, trouble};
@@ -37,6 +39,8 @@ pub(crate) struct Ctx<'a> {
     /// Where the reader is; goes on moving over a frozen picture.
     view: &'a View,
     card: Option<&'a Card>,
+    /// What this session's guard may do: it does not stand still over a frozen picture.
+    arms: &'a BTreeMap<Text, Armed>,
     note: Option<&'a (Time, Text)>,
     hint: Option<&'a Text>,
     /// The time of the picture; stands still while it is frozen.
@@ -57,7 +61,8 @@ impl<'a> Ctx<'a> {
         Self {
             state: shown,
             view: &state.view,
-            card: state.card.as_ref(),
+            card: state.card.as_ref().or_else(|| acting(state)),
+            arms: &state.arms,
             note: state.note.as_ref(),
             hint: state.hint.as_ref(),
             clock: Clock::new(now, zone),
@@ -97,6 +102,11 @@ impl<'a> Ctx<'a> {
     fn metrics(&self, known: &Known) -> Option<&'a RolloutMetrics> {
         self.state.metrics_of(&known.rollout.id)
     }
+}
+
+/// What the guard does by itself, as soon as it does.
+fn acting(state: &State) -> Option<&Card> {
+    state.arms.values().find_map(|armed| armed.card.as_ref().filter(|card| card.stage != Stage::Asking))
 }
 
 /// Draws the whole picture. The answer is until when it stays true if nothing else happens.

@@ -5,6 +5,7 @@
 //! "go" is a finding of its own, and missing counts are no zeros.
 
 pub mod mann_whitney;
+pub mod recovery;
 pub mod rules;
 pub mod sequential;
 pub mod trial;
@@ -20,6 +21,7 @@ use crate::model::{
     metrics::{Reading, RolloutMetrics},
 };
 use crate::settings::Settings;
+pub use recovery::Recovery;
 use rules::{Effect, Rule, Standing};
 pub use trial::{Strand, Trial};
 

@@ -5,6 +5,8 @@
 
 #[path = "suite/app.rs"]
 pub mod app;
+#[path = "suite/armed.rs"]
+mod armed;
 #[path = "suite/blue_green.rs"]
 mod blue_green;
 #[path = "suite/canary.rs"]

@@ -29,6 +29,8 @@ pub struct Hub {
     epoch: u64,
     tx: mpsc::Sender<Msg>,
     pace: Pace,
+    /// Its streams are an extra that no link speaks of.
+    silent: bool,
     board: Mutex<Board>,
     /// Held while sending, so that links arrive in the order in which they were true.
     sent: tokio::sync::Mutex<Sent>,
@@ -68,7 +70,17 @@ struct Sent {
 impl Hub {
     pub fn new(source: Source, epoch: u64, tx: mpsc::Sender<Msg>, pace: Pace) -> Arc<Self> {
         let board = Board { of_many_engines: source == Source::Fleet, ..Board::default() };
-        Arc::new(Self { source, epoch, tx, pace, board: Mutex::new(board), sent: tokio::sync::Mutex::default(), dirty: Notify::new() })
+        Arc::new(Self::with(source, epoch, tx, pace, board, false))
+    }
+
+    /// One that sends data and never a link.
+    pub fn silent(source: Source, tx: mpsc::Sender<Msg>, pace: Pace) -> Arc<Self> {
+        Arc::new(Self::with(source, 0, tx, pace, Board::default(), true))
+    }
+
+    fn with(source: Source, epoch: u64, tx: mpsc::Sender<Msg>, pace: Pace, board: Board, silent: bool) -> Self {
+        let (sent, dirty) = (tokio::sync::Mutex::default(), Notify::new());
+        Self { source, epoch, tx, pace, silent, board: Mutex::new(board), sent, dirty }
     }
 
     pub fn source(&self) -> Source {
@@ -108,6 +120,9 @@ impl Hub {
 
     /// Sends the link if it says something new.
     pub async fn publish(&self) -> Result<(), Closed> {
+        if self.silent {
+            return Ok(());
+        }
         let mut sent = self.sent.lock().await;
         let mut link = self.board().link();
         let same = sent.link.state == link.state;

@@ -202,6 +202,8 @@ pub const FIELDS: &[Field] = &[
         "[]",
         "contexts, or server addresses (a context can be renamed), * as wildcard, in which an action asks for the rollout's name",
     ),
+    field("safety.arming", Kind::Bool, "true", "whether a person may arm the guard, so that it aborts by itself; false: it advises only"),
+    field("safety.armed-for", Kind::Duration, "\"30m\"", "for how long, unless another time is said; four hours at most"),
     unset(
         "safety.journal",
         Kind::Path,
@@ -236,7 +238,7 @@ pub const FIELDS: &[Field] = &[
     field("display.ascii", Kind::Choice(&["auto", "yes", "no"]), "\"auto\"", "only ASCII glyphs; auto asks the locale"),
     field("display.time", Kind::Choice(&["local", "utc"]), "\"local\"", "zone of the times shown"),
     field("display.mouse", Kind::Bool, "false", "let a click select a row; takes the terminal's own selection away"),
-    unset("keys", Kind::Table, "abort = [\"A\"]", "keys of a command"),
+    unset("keys", Kind::Table, "abort = [\"X\"]", "keys of a command"),
     field("log.level", Kind::Choice(&["error", "warn", "info", "debug"]), "\"info\"", "how much is written to the log file"),
 ];
 

@@ -270,7 +270,7 @@ mod tests {
             json!({"op": "test", "path": "/metadata/uid", "value": "d"}),
             json!({"op": "replace", "path": path, "value": 1}),
         ]);
-        Write { resource: &kinds::DEPLOYMENT, namespace: "shop".into(), name: "web".into(), subresource, patch, call: None }
+        Write { resource: &kinds::DEPLOYMENT, namespace: "shop".into(), name: "web".into(), subresource, patch, call: None, create: None }
     }
 
     fn said(objects: &Objects, path: &str) -> String {

@@ -44,7 +44,7 @@ pub struct Probe {
     pub path: Text,
 }
 
-/// One PATCH request, or one POST to a Service.
+/// One PATCH request, one POST to a Service, or one new object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {
     pub resource: &'static Resource,
@@ -54,12 +54,14 @@ pub struct Write {
     pub subresource: Option<&'static str>,
     pub patch: Patch,
     pub call: Option<Call>,
+    /// A new object instead, which must not be there yet; then the patch is empty.
+    pub create: Option<Value>,
 }
 
 impl Write {
     /// The right it takes.
     pub fn verb(&self) -> &'static str {
-        if self.call.is_some() { "create" } else { "patch" }
+        if self.call.is_some() || self.create.is_some() { "create" } else { "patch" }
     }
 }
 
@@ -131,6 +133,12 @@ pub enum Goal {
         from: u32,
         to: u32,
     },
+    /// The guard's lease is this session's.
+    Armed {
+        holder: Text,
+    },
+    /// It is nobody's.
+    Disarmed,
     /// The flag reads off: no object tells that, the flag's own server does.
     FlagOff,
 }

@@ -4,8 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ENGINES, Engine, gitops, plan::Write};
-use crate::object::{Resource, kinds};
+use super::{ENGINES, gitops, plan::Write};
+use crate::{
+    guard::arming,
+    object::{Resource, kinds},
+};
 
 /// One kind of request an engine's plans make.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +93,7 @@ pub fn viewer() -> Role {
     let mut sections = vec![
         ("For whatever drives a release", read(COMMON.into_iter())),
         ("Who owns an object, and when a change is taken back: Argo CD, Flux", read(gitops::KINDS.into_iter())),
+        ("Whose guard is armed", read([&arming::LEASE].into_iter())),
     ];
     for engine in ENGINES {
         // Whole for each engine: any section can be left out.
@@ -107,10 +111,9 @@ pub fn viewer() -> Role {
 
 /// What acting takes on top of [`viewer`].
 pub fn oncall() -> Role {
-    let rules = |engine: &dyn Engine| {
-        merged(engine.descriptor().writes.iter().map(|right| (right.resource.group, right.resource(), vec![right.verb])))
-    };
-    let mut sections: Vec<_> = ENGINES.iter().map(|engine| (engine.kind().title(), rules(*engine))).collect();
+    let rules = |rights: &[Right]| merged(rights.iter().map(|right| (right.resource.group, right.resource(), vec![right.verb])));
+    let mut sections: Vec<_> = ENGINES.iter().map(|engine| (engine.kind().title(), rules(engine.descriptor().writes))).collect();
+    sections.push(("To arm the guard", rules(&arming::WRITES)));
     sections.retain(|(_, rules)| !rules.is_empty());
     Role {
         name: "rolltop-oncall",

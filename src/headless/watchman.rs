@@ -76,6 +76,12 @@ pub enum End {
     Blind,
     Gone,
     NoSuchStep,
+    /// By this guard.
+    Aborted,
+    /// This guard could not be armed.
+    NotArmed,
+    /// This guard acted, and it is not known to have worked.
+    DidNotWork,
 }
 
 impl End {
@@ -84,9 +90,11 @@ impl End {
         match self {
             Self::Met | Self::Done | Self::Idle => 0,
             Self::NoSuchStep => 2,
-            Self::Advised | Self::Failed => 12,
+            Self::Advised | Self::Failed | Self::Aborted => 12,
             Self::Gone | Self::Blind => 13,
             Self::TimedOut => 14,
+            Self::NotArmed => 15,
+            Self::DidNotWork => 17,
         }
     }
 
@@ -101,6 +109,9 @@ impl End {
             Self::Blind => "the time is over, and what was last heard is too old to say how it does; nothing was written",
             Self::Gone => "it does not exist any more",
             Self::NoSuchStep => "it has fewer steps",
+            Self::Aborted => "this guard has aborted the release",
+            Self::NotArmed => "this guard cannot be armed; nothing was written",
+            Self::DidNotWork => "this guard acted, but the abort is not known to have worked",
         }
     }
 }

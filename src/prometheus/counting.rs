@@ -23,6 +23,9 @@ use crate::model::{
 
 /// Steps that are asked about at most, when a release is first seen or after a gap.
 const STEPS: i64 = 60;
+/// So old a moment must be before it is counted up to: a sample bears the time at which its scrape began, and one that comes
+/// in after its step was asked about would be in neither that step nor the next.
+const SETTLED: TimeDelta = TimeDelta::seconds(2);
 /// A window of four scrapes may have seen three quarters of what `rate()` makes of it.
 const STRETCH: f64 = 4.0 / 3.0;
 
@@ -64,7 +67,7 @@ impl Counting {
         self.0.retain(|id, _| targets.iter().any(|t| t.id == *id));
         let readings: HashMap<&Id, &RolloutMetrics> = metrics.iter().map(|(id, m)| (id, m)).collect();
         let millis = i64::try_from(step.as_millis()).ok()?.max(1_000);
-        let last = now.timestamp_millis().div_euclid(millis);
+        let last = (now - SETTLED).timestamp_millis().div_euclid(millis);
         let earliest = Time::from_timestamp_millis((last - STEPS) * millis)?;
         let to = Time::from_timestamp_millis(last * millis)?;
         let whose: Vec<(Option<Time>, Option<f64>)> = targets
@@ -192,18 +195,19 @@ mod tests {
         counting.done(&first);
         let mut ask = |now| counting.next(&Profile::Istio, std::slice::from_ref(&t), &[], at(now), STEP);
         assert_eq!(ask(1_004), None);
-        let next = ask(1_011).unwrap();
+        assert_eq!(ask(1_006), None, "a scrape that began in time may still be on its way");
+        let next = ask(1_012).unwrap();
         assert_eq!((next.from, next.to, &next.whose[..]), (at(1_005), at(1_010), &[(Some(at(1_000)), Some(250.0))][..]));
         // Not done: asked again, with what came since. The bound stays what it was.
         assert_eq!(ask(1_020).unwrap().from, at(1_005));
-        assert_eq!(ask(9_000).unwrap().from, at(8_705), "nobody asks for hours");
+        assert_eq!(ask(9_002).unwrap().from, at(8_705), "nobody asks for hours");
     }
 
     #[test]
     fn another_version_begins_anew_and_what_stands_still_is_not_asked_about() {
         let (mut counting, mut t) = (Counting::default(), target("shop", "cart"));
         let metrics = [measured(&t, 0.23)];
-        let first = counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(1_000), STEP).unwrap();
+        let first = counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(1_002), STEP).unwrap();
         counting.done(&first);
         t.new_hash = Some("newer".into());
         let next = counting.next(&Profile::Istio, std::slice::from_ref(&t), &[measured(&t, 0.9)], at(1_010), STEP).unwrap();
@@ -217,7 +221,7 @@ mod tests {
     fn one_question_counts_requests_failures_and_slow_ones() {
         let (mut counting, t) = (Counting::default(), target("shop", "cart"));
         let metrics = [measured(&t, 0.23)];
-        let ask = counting.next(&Profile::Mixed, std::slice::from_ref(&t), &metrics, at(1_000), STEP).unwrap();
+        let ask = counting.next(&Profile::Mixed, std::slice::from_ref(&t), &metrics, at(1_002), STEP).unwrap();
         let q = ask.question(&Profile::Istio).unwrap();
         let by = "destination_service_namespace, destination_service_name, destination_workload";
         let selected = r#"istio_requests_total{reporter="destination",destination_service_namespace=~"shop"}"#;
@@ -233,7 +237,7 @@ mod tests {
     fn blocks_keep_what_is_missing_apart_from_zero() {
         let (mut counting, t) = (Counting::default(), target("shop", "cart"));
         let metrics = [measured(&t, 0.23)];
-        let mut ask = counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(1_000), STEP).unwrap();
+        let mut ask = counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(1_002), STEP).unwrap();
         ask.from = at(995);
         let row = |service: &str, label: (&str, &str), points: &[(i64, f64)]| Row {
             labels: [("destination_service_namespace", "shop"), ("destination_service_name", service), label]

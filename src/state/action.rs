@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Card, Effect, Known, Prompt, PromptKind, Stage, State, available, view::Overlay};
+use super::{Card, Effect, Known, Prompt, PromptKind, Stage, State, armed, available, view::Overlay};
 use crate::{
     engine::{
         self, Engine, Goal, Plan, Progress, Refusal,
         flag::{self, Reading},
     },
-    guard::{self, Ground},
+    guard::{
+        self,
+        arming::{self, Arming},
+    },
     intent::{Intent, Verb},
     journal,
     model::{EngineKind, LinkState, Notice, Rollout, Source, Strategy, Text, Time},
@@ -38,7 +41,7 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         }
         Verb::Undo => ask_revision(state, &known, now, effects),
         Verb::SetImage => ask_container(state, &known, now, effects),
-        Verb::SetWeight | Verb::Scale => ask_number(state, &known, verb, now, effects),
+        Verb::SetWeight | Verb::Scale | Verb::Arm => ask_number(state, &known, verb, now, effects),
         Verb::KillFlag => ask_flag(state, &known, now, effects),
         verb => {
             if let Some(intent) = available::plain(verb) {
@@ -110,6 +113,7 @@ fn ask_number(state: &mut State, known: &Known, verb: Verb, now: Time, effects: 
     let share = known.rollout.new_side().and_then(|t| t.traffic.applied);
     let (kind, input) = match verb {
         Verb::SetWeight => (PromptKind::Weight, share.map(|s| format!("{:.0}", s * 100.0)).unwrap_or_default()),
+        Verb::Arm => (PromptKind::Minutes, (state.settings.armed_for.as_secs() / 60).to_string()),
         _ => (PromptKind::Replicas, known.rollout.replicas.to_string()),
     };
     ask_about(state);
@@ -166,6 +170,10 @@ pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<
             Some(percent) => open(state, Intent::SetWeight { percent }, now, effects),
             None => ask_again(state, prompt, "a weight is a whole number from 0 to 100", now),
         },
+        (PromptKind::Minutes, _) => match prompt.input.trim().parse() {
+            Ok(minutes) => open(state, Intent::Arm { minutes }, now, effects),
+            Err(_) => ask_again(state, prompt, "minutes are a whole number", now),
+        },
         (PromptKind::Replicas, _) => match prompt.input.trim().parse() {
             Ok(replicas) => open(state, Intent::Scale { replicas }, now, effects),
             Err(_) => ask_again(state, prompt, "replicas are a whole number", now),
@@ -193,24 +201,38 @@ pub fn open(state: &mut State, intent: Intent, now: Time, effects: &mut Vec<Effe
     if let Some(old) = state.card.take() {
         retire(state, &old, now);
     }
+    let card = draw_up(state, &known, intent, None, now, effects);
+    state.card = Some(card);
+}
+
+/// A card with the plan of an intent, or with why there is none; journaled.
+pub fn draw_up(state: &mut State, known: &Known, intent: Intent, arming: Option<Arming>, now: Time, effects: &mut Vec<Effect>) -> Card {
     let number = state.next_card;
     state.next_card += 1;
-    let plan = available::plan(state, &known, &intent, now);
-    let mut card = blank(number, intent.clone(), &known.rollout, now);
-    let event = match plan {
+    let folded = arming.is_some();
+    let mut card = Card { arming, folded, ..blank(number, intent.clone(), &known.rollout, now) };
+    let event = match plan(state, known, &card, now) {
         Err(refusal) => {
             let event = journal::Event::Refused { intent, reason: refusal.reason.clone() };
             card.stage = Stage::Refused(refusal);
             event
         }
         Ok(plan) => {
-            fill(state, &known, &mut card, plan, now, effects);
+            fill(state, known, &mut card, plan, now, effects);
             journal::Event::CardOpened { intent }
         }
     };
-    let rollout = Some(card.target.clone());
-    state.card = Some(card);
-    effects.push(Effect::Journal { card: Some(number), rollout, event: Box::new(event) });
+    effects.push(Effect::Journal { card: Some(number), rollout: Some(card.target.clone()), event: Box::new(event) });
+    card
+}
+
+/// The plan of a card as things are now. The guard's own spends its leave first.
+fn plan(state: &State, known: &Known, card: &Card, now: Time) -> Result<Plan, Refusal> {
+    let plan = available::plan(state, known, &card.intent, now)?;
+    Ok(match &card.arming {
+        Some(arming) => arming::spending(plan, arming),
+        None => plan,
+    })
 }
 
 fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
@@ -218,6 +240,7 @@ fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
         number,
         intent,
         target: rollout.id.clone(),
+        arming: None,
         opened: now,
         confirmed: None,
         stage: Stage::Asking,
@@ -259,15 +282,7 @@ fn fill(state: &State, known: &Known, card: &mut Card, plan: Plan, now: Time, ef
 
 /// The lines of the card that depend on evidence.
 fn speak(state: &State, known: &Known, card: &mut Card, plan: &Plan, now: Time) {
-    let ground = Ground {
-        mode: state.mode,
-        frozen: false,
-        links: &state.links,
-        settings: &state.settings,
-        metrics: state.metrics_of(&known.rollout.id),
-        verdict: &known.verdict,
-        now,
-    };
+    let ground = state.ground(known, now);
     card.objections = guard::objections(&ground, known, plan);
     if guard::moves_forward(&plan.intent, &known.rollout) {
         card.objections.extend(guard::doubts(&card.dry_run, "the dry run"));
@@ -298,9 +313,7 @@ fn evidence(state: &State, now: Time) -> Text {
 
 /// Who else touched the object lately, newest first.
 fn others(rollout: &Rollout, now: Time) -> Text {
-    const CONTROLLERS: [&str; 5] = ["rollouts-controller", "argo-rollouts", "kube-controller-manager", "flagger", "kruise-rollout"];
-    let mut writers: Vec<_> =
-        rollout.writers.iter().filter(|w| !CONTROLLERS.iter().any(|c| w.manager.contains(c))).filter_map(|w| Some((w.at?, w))).collect();
+    let mut writers: Vec<_> = guard::people(rollout).filter_map(|w| Some((w.at?, w))).collect();
     writers.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let lines: Vec<String> = writers.iter().take(2).map(|(at, w)| format!("{} {} ago", w.manager, ago(now - *at))).collect();
     match lines.is_empty() {
@@ -330,7 +343,7 @@ pub fn rehearsed(state: &mut State, number: u64, findings: Findings, at: Time, e
             super::ingest::remodel(state, engine, &uid, at, effects);
         }
     }
-    let Some(mut card) = state.card.take_if(|c| c.number == number && c.stage == Stage::Asking) else { return };
+    let Some(mut card) = take(state, number).filter(|card| card.stage == Stage::Asking) else { return };
     let current = card.plan.as_ref().is_some_and(|p| same_ground(p, &findings.plan));
     if current {
         card.dry_run = findings.dry_run;
@@ -341,7 +354,21 @@ pub fn rehearsed(state: &mut State, number: u64, findings: Findings, at: Time, e
             speak(state, known, &mut card, &plan, at);
         }
     }
-    state.card = Some(card);
+    put(state, card);
+}
+
+/// A card by its number: the person's, or one of the guard's.
+fn take(state: &mut State, number: u64) -> Option<Card> {
+    let own = state.card.take_if(|card| card.number == number);
+    own.or_else(|| state.arms.values_mut().find_map(|armed| armed.card.take_if(|card| card.number == number)))
+}
+
+/// Back to where [`take`] found it.
+fn put(state: &mut State, card: Card) {
+    match card.arming.as_ref().and_then(|arming| state.arms.get_mut(&*arming.target.uid)) {
+        Some(armed) => armed.card = Some(card),
+        None => state.card = Some(card),
+    }
 }
 
 /// Whether two plans rest on the same conditions. Values taken from the clock do not count.
@@ -367,25 +394,34 @@ fn conditions(plan: &Plan) -> Vec<&serde_json::Value> {
 /// After every event: an open card follows the ground it stands on, a sent one its effect.
 pub fn follow(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
     let Some(mut card) = state.card.take() else { return };
+    advance(state, &mut card, now, effects);
+    match card.stage {
+        Stage::Done { at } if (now - at).to_std().is_ok_and(|d| d >= LINGER) => retire(state, &card, now),
+        _ => state.card = Some(card),
+    }
+}
+
+/// One card, a person's or the guard's, after an event.
+pub fn advance(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effect>) {
     let known = state.rollouts.get(&*card.target.uid).cloned();
+    let was_done = matches!(card.stage, Stage::Done { .. });
     match card.stage.clone() {
-        Stage::Asking => replan(state, known.as_deref(), &mut card, now, effects),
-        Stage::Refused(old) => refresh(state, known.as_deref(), &mut card, &old, now),
+        Stage::Asking => replan(state, known.as_deref(), card, now, effects),
+        Stage::Refused(old) => refresh(state, known.as_deref(), card, &old, now),
         Stage::Sent { .. } | Stage::Accepted { .. } | Stage::Observed { .. } | Stage::Unknown { .. } | Stage::Silent { .. } => {
-            track(state, known.as_deref(), &mut card, now, effects);
-        }
-        Stage::Done { at } if (now - at).to_std().is_ok_and(|d| d >= LINGER) => {
-            return retire(state, &card, now);
+            track(state, known.as_deref(), card, now, effects);
         }
         _ => {}
     }
-    state.card = Some(card);
+    if !was_done && matches!(card.stage, Stage::Done { .. }) && card.intent == Intent::Abort {
+        armed::rolled_back(state, &card.target.uid, now);
+    }
 }
 
 /// A refusal speaks of now: its reason follows the rollout, and when it is gone, so it says.
 fn refresh(state: &State, known: Option<&Known>, card: &mut Card, old: &Refusal, now: Time) {
     let Some(known) = known else { return };
-    let new = match available::plan(state, known, &card.intent, now) {
+    let new = match plan(state, known, card, now) {
         Err(refusal) => refusal,
         Ok(_) => Refusal::because("this is possible now").instead("close this and press the key again", Some(card.intent.verb())),
     };
@@ -400,7 +436,7 @@ fn replan(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effe
         card.stage = Stage::Refused(Refusal::because("the rollout is gone"));
         return;
     };
-    match available::plan(state, known, &card.intent, now) {
+    match plan(state, known, card, now) {
         Err(refusal) => {
             effects.push(Effect::Journal {
                 card: Some(card.number),
@@ -458,9 +494,11 @@ fn track(state: &State, known: Option<&Known>, card: &mut Card, now: Time, effec
     let Some(root) = engine::root(engine, &state.objects, &known.rollout.id.uid) else { return };
     let sent_only = matches!(card.stage, Stage::Sent { .. });
     let before = card.stage.clone();
-    let progress = match plan.expect.goal {
-        Goal::FlagOff => progress_of_flag(card),
-        _ => engine.progress(&plan.expect.goal, &known.rollout, root, &state.objects),
+    let seen = arming::progress(&plan.expect.goal, &known.rollout.id, &state.objects);
+    let progress = match (seen, &plan.expect.goal) {
+        (Some(seen), _) => seen,
+        (None, Goal::FlagOff) => progress_of_flag(card),
+        (None, goal) => engine.progress(goal, &known.rollout, root, &state.objects),
     };
     match progress {
         Progress::Done if !sent_only => card.stage = Stage::Done { at: now },
@@ -502,8 +540,8 @@ fn late(card: &mut Card, within: Duration, now: Time) {
 }
 
 /// The writer reports.
-pub fn acted(state: &mut State, number: u64, outcome: Outcome, at: Time) {
-    let Some(card) = state.card.as_mut().filter(|c| c.number == number) else {
+pub fn acted(state: &mut State, number: u64, outcome: Outcome, at: Time, effects: &mut Vec<Effect>) {
+    let Some(mut card) = take(state, number) else {
         state.note = Some((at, format!("an earlier action: {}", outcome_words(&outcome)).into()));
         return;
     };
@@ -524,6 +562,10 @@ pub fn acted(state: &mut State, number: u64, outcome: Outcome, at: Time) {
         Outcome::NotSent { said } => Stage::Failed { said },
         Outcome::Unknown { said, done } => Stage::Unknown { said: partly(said, done), at },
     };
+    if matches!(card.stage, Stage::Accepted { .. }) {
+        armed::accepted(state, &card, at, effects);
+    }
+    put(state, card);
 }
 
 fn outcome_words(outcome: &Outcome) -> String {
@@ -586,6 +628,7 @@ fn consent(state: &mut State, card: &mut Card, now: Time, effects: &mut Vec<Effe
             card.moved = None;
             state.hint = None;
             effects.push(Effect::Act { card: card.number, approved: Box::new(approved) });
+            armed::overtaken(state, card, now, effects);
         }
         Err(why) => state.note = Some((now, why)),
     }

@@ -3,7 +3,7 @@
 use super::{Known, Mode, Screen, State, action};
 use crate::{
     engine::{self, Plan, Refusal, flag},
-    guard::{self, Ground},
+    guard,
     intent::{Command, Intent, Place, Verb, describe},
     model::{Text, Time},
 };
@@ -16,15 +16,7 @@ pub fn plan(state: &State, known: &Known, intent: &Intent, now: Time) -> Result<
     let engine = engine::of(known.rollout.engine).ok_or_else(|| Refusal::because("no engine drives this"))?;
     let gone = || Refusal::because("this rollout no longer exists").instead("press esc to go back to the fleet", None);
     let root = engine::root(engine, &state.objects, &known.rollout.id.uid).ok_or_else(gone)?;
-    let ground = Ground {
-        mode: state.mode,
-        frozen: state.frozen.is_some(),
-        links: &state.links,
-        settings: &state.settings,
-        metrics: state.metrics_of(&known.rollout.id),
-        verdict: &known.verdict,
-        now,
-    };
+    let ground = state.ground(known, now);
     guard::consider(&ground, engine, known, root, &state.objects, intent)
 }
 
@@ -42,7 +34,8 @@ pub fn plain(verb: Verb) -> Option<Intent> {
         Verb::Restart => Intent::Restart,
         Verb::Flip => Intent::Flip,
         Verb::ScaleDown => Intent::ScaleDown,
-        Verb::SetImage | Verb::SetWeight | Verb::Scale | Verb::KillFlag => return None,
+        Verb::Disarm => Intent::Disarm,
+        Verb::SetImage | Verb::SetWeight | Verb::Scale | Verb::Arm | Verb::KillFlag => return None,
     })
 }
 
@@ -52,6 +45,7 @@ pub fn probes(state: &State, known: &Known, verb: Verb) -> Vec<Intent> {
         Verb::SetImage => vec![Intent::SetImage { container: Text::default(), image: Text::default() }],
         Verb::SetWeight => [0, 100].map(|percent| Intent::SetWeight { percent }).into(),
         Verb::Scale => [1, 2].map(|replicas| Intent::Scale { replicas }).into(),
+        Verb::Arm => vec![Intent::Arm { minutes: 1 }],
         // Without any, one that is not there says why.
         Verb::KillFlag => {
             let own: Vec<_> =
@@ -100,6 +94,14 @@ pub fn pause_or_resume(state: &State, known: &Known, now: Time) -> Verb {
     }
 }
 
+/// The same of arming: what is armed here can be disarmed here.
+pub fn arm_or_disarm(state: &State, known: &Known) -> Verb {
+    match state.arms.contains_key(&*known.rollout.id.uid) {
+        true => Verb::Disarm,
+        false => Verb::Arm,
+    }
+}
+
 /// Whether a command works here, and if not why.
 ///
 /// # Errors
@@ -117,6 +119,7 @@ pub fn availability(state: &State, command: Command, now: Time) -> Result<(), Te
             Some(known) => pause_or_resume(state, known, now),
             None => Verb::Pause,
         },
+        Command::ArmOrDisarm => state.subject().map_or(Verb::Arm, |known| arm_or_disarm(state, known)),
         _ => return Ok(()),
     };
     let known = state.subject().ok_or_else(|| Text::from("no rollout is selected"))?;

@@ -3,6 +3,7 @@
 use crate::{
     engine::flag::Reading,
     engine::{Plan, Refusal},
+    guard::arming::Arming,
     intent::Intent,
     model::{Id, Notice, Text, Time},
     msg::{Check, Health},
@@ -14,6 +15,8 @@ pub struct Card {
     pub number: u64,
     pub intent: Intent,
     pub target: Id,
+    /// What a person agreed to beforehand, where the guard acts by itself.
+    pub arming: Option<Arming>,
     pub opened: Time,
     /// When a person said yes to it.
     pub confirmed: Option<Time>,

@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Known, Screen, State, action, filter, input};
+use super::{Effect, Known, Screen, State, action, armed, filter, input};
 use crate::{
     engine::{self, ENGINES, Engine, survey},
+    guard::arming::LEASE,
     model::{EngineKind, Notice, Phase, Rollout, Severity, Text, Time, metrics::RolloutMetrics},
     msg::{Body, Msg},
     object::{Object, Resource},
@@ -46,7 +47,8 @@ pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
         Body::Metrics(readings) => measured(state, readings, at),
         Body::Backfill(id, filled) => backfilled(state, &id.uid, *filled),
         Body::Rehearsed { card, findings } => action::rehearsed(state, card, *findings, at, effects),
-        Body::Acted { card, outcome } => action::acted(state, card, outcome, at),
+        Body::Acted { card, outcome } => action::acted(state, card, outcome, at, effects),
+        Body::Held { uid, renewed } => armed::held(state, &uid, renewed, at, effects),
         Body::FlagRead { card, reading } => action::flag_read(state, card, reading),
         Body::Note(text) => state.note = Some((at, text)),
     }
@@ -459,7 +461,7 @@ fn backfilled(state: &mut State, uid: &str, filled: RolloutMetrics) {
 
 /// Forgets what was only watched for the open rollout.
 pub fn forget_detail(state: &mut State) {
-    let kinds: Vec<_> = state.objects.kinds().filter(|resource| !engine::is_fleet_kind(resource)).collect();
+    let kinds: Vec<_> = state.objects.kinds().filter(|resource| !engine::is_fleet_kind(resource) && **resource != LEASE).collect();
     for resource in kinds {
         for object in state.objects.iter(resource) {
             state.streams.remove(&object.meta.uid);

@@ -105,6 +105,11 @@ pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Eff
                 action::begin(state, verb, now, effects);
             }
         }
+        Command::ArmOrDisarm => {
+            if let Some(verb) = state.subject().map(|known| available::arm_or_disarm(state, known)) {
+                action::begin(state, verb, now, effects);
+            }
+        }
         Command::Redraw => effects.push(Effect::Redraw),
         Command::Suspend => effects.push(Effect::Suspend),
         Command::Quit => quit(state, effects),
@@ -112,7 +117,7 @@ pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Eff
 }
 
 fn quit(state: &mut State, effects: &mut Vec<Effect>) {
-    let flying = state.card.as_ref().is_some_and(super::Card::in_flight);
+    let flying = state.card.as_ref().is_some_and(super::Card::in_flight) || !state.arms.is_empty();
     match (flying, &state.view.overlay) {
         (true, None) => state.view.overlay = Some(Overlay::QuitAnyway),
         _ => effects.push(Effect::Quit),

@@ -1,6 +1,6 @@
 //! The one reducer: an event changes the state, and says what must be done outside.
 
-use super::{State, action, available, ingest, input, order};
+use super::{State, action, armed, available, ingest, input, order};
 use crate::{
     engine::{Plan, Probe},
     guard::Approved,
@@ -58,6 +58,10 @@ pub enum Effect {
         card: u64,
         approved: Box<Approved<Plan>>,
     },
+    /// The lease of an armed rollout is given back.
+    LetGo {
+        rollout: Id,
+    },
     Journal {
         card: Option<u64>,
         rollout: Option<Id>,
@@ -83,6 +87,7 @@ pub fn update(state: &mut State, event: Event, now: Time) -> Vec<Effect> {
         Event::Tick => ingest::tick(state, now),
     }
     action::follow(state, now, &mut effects);
+    armed::follow(state, now, &mut effects);
     effects
 }
 

@@ -65,7 +65,7 @@ pub enum Overlay {
         selected: usize,
     },
     Prompt(Prompt),
-    /// Asked only while an action is in flight.
+    /// Asked only while an action is in flight, or the guard is armed.
     QuitAnyway,
 }
 
@@ -91,6 +91,8 @@ pub enum PromptKind {
     Weight,
     /// How many pods: typed.
     Replicas,
+    /// For how many minutes: typed.
+    Minutes,
     /// Which feature flag; values are names.
     Flag,
 }

@@ -124,6 +124,8 @@ fn verb_words(verb: Verb) -> &'static str {
         Verb::SetWeight => "Set the weight of",
         Verb::Scale => "Scale",
         Verb::ScaleDown => "Scale down the old side of",
+        Verb::Arm => "Arm the guard of",
+        Verb::Disarm => "Disarm the guard of",
         Verb::KillFlag => "Kill a flag of",
     }
 }

@@ -3,7 +3,11 @@
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{Ctx, glyphs, layout, line, line::Writer, links};
-use crate::{model::Source, state::Mode};
+use crate::{
+    guard::arming::{LEASE, Lease},
+    model::Source,
+    state::Mode,
+};
 
 /// Title and banners with the rows they take from the top of an area.
 pub fn take(ctx: &Ctx<'_>, area: &mut Rect) -> Vec<(Rect, line::Words)> {
@@ -74,6 +78,7 @@ fn banners(ctx: &Ctx<'_>) -> Vec<line::Words> {
         let at = ctx.clock.minute(ctx.clock.moment());
         found.push(line::words(format!(" FROZEN at {at}: the cluster goes on, this picture does not. z lets it run. "), ctx.ink.loud));
     }
+    found.extend(armed(ctx));
     if ctx.state.mode == Mode::Watch {
         found.push(line::words(" WATCH — cannot write ", ctx.ink.select));
     }
@@ -82,4 +87,18 @@ fn banners(ctx: &Ctx<'_>) -> Vec<line::Words> {
         found.push(line::words(format!(" NOT TOLD {untold} (rolltop notify) "), ctx.ink.loud));
     }
     found
+}
+
+/// What may be aborted without a person: here first, then by other rolltops.
+fn armed(ctx: &Ctx<'_>) -> Option<line::Words> {
+    let until = |at| ctx.clock.minute(at);
+    let own = ctx.arms.values().map(|armed| format!("{} until {}", armed.arming.target.path(), until(armed.arming.until)));
+    let now = ctx.clock.moment();
+    let others = ctx.state.objects.iter(&LEASE).filter_map(|object| {
+        let lease = Lease::read(object).filter(|lease| lease.is_live(now))?;
+        let here = ctx.arms.values().any(|armed| armed.arming.holder == lease.holder);
+        (!here).then(|| format!("{} by {} until {}", lease.rollout(object), lease.by, lease.until.map(until).unwrap_or_default()))
+    });
+    let all: Vec<String> = own.chain(others).collect();
+    (!all.is_empty()).then(|| line::words(format!(" ARMED, may be aborted by itself: {} ", all.join(", ")), ctx.ink.loud))
 }

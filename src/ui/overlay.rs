@@ -106,6 +106,7 @@ fn prompt(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, asked: &Prompt) {
         PromptKind::Weight => "Set weight: how many percent of the users on the new side?".to_owned(),
         PromptKind::Flag => "Switch off which feature flag?".to_owned(),
         PromptKind::Replicas => "Scale: to how many pods?".to_owned(),
+        PromptKind::Minutes => "Arm the guard: for how many minutes?".to_owned(),
     };
     let inner = window(ctx, buf, area, 76, asked.choices.len().max(1) + 1, &title);
     let width = usize::from(inner.width);
@@ -132,9 +133,14 @@ fn input_end(input: &str, width: usize) -> String {
 fn quit(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
     let inner = window(ctx, buf, area, 64, 3, "Quit?");
     let width = usize::from(inner.width);
+    let flying = ctx.card.is_some_and(crate::state::Card::in_flight);
+    let (what, then) = match flying || ctx.arms.is_empty() {
+        true => ("An action is still on its way; leaving does not stop it.", "Its outcome would not be seen here."),
+        false => ("The guard is armed: it acts only while this runs.", "Leaving disarms it."),
+    };
     let lines = vec![
-        line::words("An action is still on its way; leaving does not stop it.", ctx.ink.warn),
-        line::words("Its outcome would not be seen here.", ctx.ink.plain),
+        line::words(what, ctx.ink.warn),
+        line::words(then, ctx.ink.plain),
         line::both(
             Writer::new().put("y", ctx.ink.key).put(" quit all the same", ctx.ink.plain).line(),
             line::words(" Esc stay ", ctx.ink.select),

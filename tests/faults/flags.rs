@@ -149,6 +149,7 @@ impl Desk {
         let name = flags[0].name.clone();
         let plan = flag::plan(&flags, &rollout, &name, "ABORT advised").unwrap();
         Card {
+            arming: None,
             number: 1,
             intent: plan.intent.clone(),
             target: plan.target.clone(),

@@ -113,8 +113,8 @@ fn nobody_raises_the_ceiling() {
 
 #[test]
 fn a_key_can_be_moved_and_only_that_one_moves() {
-    let config = load("[keys]\nabort = [\"A\", \"f9\"]\n").unwrap();
-    assert!(matches!(config.keys.get("A"), Some(Command::Act(rolltop::intent::Verb::Abort))));
+    let config = load("[keys]\nabort = [\"X\", \"f9\"]\n").unwrap();
+    assert!(matches!(config.keys.get("X"), Some(Command::Act(rolltop::intent::Verb::Abort))));
     assert!(!config.keys.contains_key("a"));
     assert!(matches!(config.keys.get("p"), Some(Command::Act(rolltop::intent::Verb::Promote))));
 }
@@ -125,7 +125,7 @@ fn a_session_elsewhere_takes_looks_and_locks_and_leaves_addresses() {
     let (_dir, path) = file(
         "[cluster]\ncontext = \"prod\"\nnamespace = \"pay\"\n[prometheus]\nurl = \"https://prom.corp\"\nprofile = \"istio\"\n\
          [prometheus.headers]\nAuthorization = \"Bearer hunter2\"\n[safety]\nread-only = true\njournal = \"/var/audit\"\n\
-         [display]\ntheme = \"mono\"\n[keys]\nabort = [\"A\"]\n[freshness]\nkubernetes = \"5s\"\n",
+         [display]\ntheme = \"mono\"\n[keys]\nabort = [\"X\"]\n[freshness]\nkubernetes = \"5s\"\n",
     );
     let flags = vec![("cluster.namespace", "--namespace", "shop".to_owned())];
     let config = Config::load(&Sources { file: Some(path), named: true, flags, ..Sources::default() }, |_| None).unwrap();
@@ -134,7 +134,7 @@ fn a_session_elsewhere_takes_looks_and_locks_and_leaves_addresses() {
     assert_eq!((there.text("cluster.context"), there.text("cluster.namespace")), (None, Some("shop")));
     assert_eq!((there.text("prometheus.url"), there.text("prometheus.profile")), (Some("http://127.0.0.1:1"), Some("auto")));
     assert!(there.table("prometheus.headers").is_empty() && there.text("safety.journal").is_none());
-    assert!(there.flag("safety.read-only") && there.text("display.theme") == Some("mono") && there.keys.contains_key("A"));
+    assert!(there.flag("safety.read-only") && there.text("display.theme") == Some("mono") && there.keys.contains_key("X"));
     assert_eq!(there.duration("freshness.kubernetes").as_secs(), 120);
     assert!(there.effective().contains("prometheus.url = \"http://127.0.0.1:1\"  # demo"), "{}", there.effective());
     assert!(config.elsewhere("demo", vec![("freshness.kubernetes", "soon".to_owned())]).is_err());

@@ -58,6 +58,7 @@ impl Keeper {
             subresource: Some("proxy"),
             patch: on.patch,
             call: Some(call),
+            create: None,
         }
     }
 

@@ -78,6 +78,7 @@ impl<'a> Edit<'a> {
             subresource: self.subresource,
             patch: Patch::Json(self.ops),
             call: None,
+            create: None,
         }
     }
 }

@@ -25,15 +25,17 @@ pub fn lines(ctx: &Ctx<'_>, width: usize) -> Vec<Words> {
 fn entry(ctx: &Ctx<'_>, entry: &Entry) -> Words {
     let style = match (entry.warning, entry.origin) {
         (true, _) => ctx.ink.warn,
-        (false, Origin::You) => ctx.ink.strong,
+        (false, Origin::You | Origin::Guard) => ctx.ink.strong,
         (false, _) => ctx.ink.plain,
     };
     let mut out = Writer::new().put(format!("{} ", ctx.clock.stamp(entry.at)), ctx.ink.dim);
     if entry.warning {
         out.push(format!("{} ", glyphs::ALERT), style);
     }
-    if entry.origin == Origin::You {
-        out.push("you: ", style);
+    match entry.origin {
+        Origin::You => out.push("you: ", style),
+        Origin::Guard => out.push("guard: ", style),
+        Origin::Event | Origin::Seen => {}
     }
     let object = entry.object.as_ref().map(|o| format!("{o}: ")).unwrap_or_default();
     let reason = if entry.reason.is_empty() || entry.message.is_empty() { entry.reason.to_string() } else { format!("{} ", entry.reason) };

@@ -9,9 +9,17 @@ use crate::state::Known;
 
 pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let mut lines = sentence(ctx, known, width);
+    lines.extend(armed(ctx, known).into_iter().flat_map(|text| format::wrap(&text, width)).map(|l| line::words(l, ctx.ink.bad)));
     let more = known.verdict.more.iter().flat_map(|text| format::wrap(text, width));
     lines.extend(more.map(|l| line::words(l, ctx.ink.dim)));
     lines
+}
+
+/// Who may abort it without another word.
+fn armed(ctx: &Ctx<'_>, known: &Known) -> Option<String> {
+    let lease = ctx.state.armed(&known.rollout.id, ctx.clock.moment())?;
+    let until = lease.until.map(|at| ctx.clock.minute(at)).unwrap_or_default();
+    Some(format!("ARMED until {until} by {}: on this verdict the guard aborts it once, by itself ({})", lease.by, lease.holder))
 }
 
 /// Advice and reason alone.

@@ -48,13 +48,15 @@ fn intent(verb: Verb) -> Intent {
         Verb::SetWeight => Intent::SetWeight { percent: 50 },
         Verb::Scale => Intent::Scale { replicas: 3 },
         Verb::KillFlag => Intent::Kill { flag: "new-checkout".into() },
+        Verb::Arm => Intent::Arm { minutes: 30 },
+        Verb::Disarm => Intent::Disarm,
     }
 }
 
 /// What belongs to other engines is refused whatever the state, with a reason of its own where nothing else is the matter.
 #[test]
 fn no_state_lets_the_verbs_of_other_engines_through() {
-    for verb in [Verb::ScaleDown, Verb::SetWeight, Verb::Scale, Verb::KillFlag] {
+    for verb in [Verb::ScaleDown, Verb::SetWeight, Verb::Scale, Verb::KillFlag, Verb::Arm, Verb::Disarm] {
         assert!(scene("canary-paused-at-step").plan(&intent(verb)).is_err(), "{verb:?}");
         assert!(LAW.iter().all(|row| !row.allow.contains(&verb)), "{verb:?}");
     }

@@ -1,0 +1,132 @@
+//! `guard --execute`: the consent of the command line, as the keys a person would have pressed.
+//!
+//! It opens the same card, waits for the same answers and confirms it in the same way; all else is the armed guard's own.
+
+use std::time::Duration;
+
+use super::watchman::End;
+use crate::{
+    guard::{self, arming},
+    intent::Intent,
+    model::{Text, Time},
+    state::{Confirm, Effect, Event, Key, Stage, State, action, available, update},
+    timeline::Origin,
+};
+
+#[derive(Debug)]
+pub struct Executor {
+    minutes: u32,
+    stage: Arm,
+    /// Why it is not armed yet, as it was said last.
+    said: Option<Text>,
+    /// Lines of the guard that were told.
+    told: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arm {
+    NotYet,
+    Armed,
+    /// It was, and is no more.
+    Over,
+    Impossible,
+}
+
+impl Executor {
+    /// For so long, as far as one may arm at all.
+    pub fn new(span: Duration) -> Self {
+        let minutes = span.min(arming::LONGEST).as_secs().div_ceil(60).max(1);
+        Self { minutes: u32::try_from(minutes).unwrap_or(u32::MAX), stage: Arm::NotYet, said: None, told: 0 }
+    }
+
+    /// Goes one step on. What there is to tell, line by line.
+    pub fn step(&mut self, state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) -> Vec<Text> {
+        let mut lines = Vec::new();
+        match (self.stage, state.arms.contains_key(uid)) {
+            (Arm::NotYet, true) => self.stage = Arm::Armed,
+            (Arm::Armed, false) => self.stage = Arm::Over,
+            (Arm::NotYet, false) => lines.extend(self.ask(state, uid, now, effects)),
+            _ => {}
+        }
+        let told: Vec<Text> = state
+            .timeline
+            .iter()
+            .filter(|entry| entry.origin == Origin::Guard)
+            .skip(self.told)
+            .map(|entry| Text::from(format!("{}: {}", entry.reason, entry.message)))
+            .collect();
+        self.told += told.len();
+        lines.extend(told);
+        lines
+    }
+
+    fn ask(&mut self, state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) -> Option<Text> {
+        let card = state.card.as_ref().map(|card| (card.stage.clone(), card.confirm(), card.ready_at, card.typed.is_some()));
+        match card {
+            None => self.open(state, uid, now, effects),
+            Some((Stage::Asking, Confirm::TypeName, ..)) => {
+                let name = state.card.as_ref().map(|card| card.target.name.to_string()).unwrap_or_default();
+                name.chars().for_each(|c| press(state, c, now, effects));
+                None
+            }
+            Some((Stage::Asking, Confirm::Ready, Some(since), _)) if (now - since).to_std().is_ok_and(|d| d >= guard::REREADING_TIME) => {
+                press(state, 'y', now, effects);
+                None
+            }
+            Some((Stage::Asking, Confirm::Impossible, ..)) => self.impossible(state, "the server would refuse it"),
+            Some((Stage::Asking, Confirm::Override, ..)) => {
+                self.impossible(state, "something speaks against it that only a person may override")
+            }
+            Some((Stage::Refused(_), ..)) => {
+                state.card = None;
+                None
+            }
+            Some((stage @ (Stage::Conflict { .. } | Stage::Failed { .. } | Stage::Silent { .. } | Stage::Diverted { .. }), ..)) => {
+                self.impossible(state, &action::words(&stage))
+            }
+            _ => None,
+        }
+    }
+
+    fn impossible(&mut self, state: &State, why: &str) -> Option<Text> {
+        self.stage = Arm::Impossible;
+        let more = state.card.as_ref().and_then(action::loudest).map(|notice| format!(": {}", notice.text)).unwrap_or_default();
+        let asked =
+            state.card.as_ref().map(|card| [&card.rights, &card.dry_run].map(crate::msg::Check::said)).into_iter().flatten().flatten();
+        let said: Vec<String> = asked.map(|text| format!(": {text}")).collect();
+        Some(format!("cannot be armed: {why}{more}{}", said.concat()).into())
+    }
+
+    fn open(&mut self, state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) -> Option<Text> {
+        let intent = Intent::Arm { minutes: self.minutes };
+        let known = state.rollouts.get(uid)?;
+        match available::plan(state, known, &intent, now) {
+            Ok(_) => {
+                action::open(state, intent, now, effects);
+                None
+            }
+            Err(refusal) => {
+                let new = self.said.replace(refusal.reason.clone()).as_ref() != Some(&refusal.reason);
+                new.then(|| format!("not armed yet: {}", refusal.reason).into())
+            }
+        }
+    }
+
+    /// What an end means when this guard may act: advice is no end, and a roll-back is one only when it is seen what came of it.
+    pub fn end(&self, state: &State, uid: &str, end: Option<End>) -> Option<End> {
+        let acting = state.arms.get(uid).is_some_and(|armed| armed.card.is_some());
+        let acted = state.timeline.iter().rev().find(|entry| entry.origin == Origin::Guard && &*entry.reason == "guard");
+        match (self.stage, end) {
+            (Arm::Impossible, _) => Some(End::NotArmed),
+            (Arm::Armed | Arm::NotYet, Some(End::Advised)) => None,
+            _ if acting => None,
+            (Arm::Over, _) if acted.is_some_and(|entry| entry.warning) => Some(End::DidNotWork),
+            (Arm::Over, _) if acted.is_some() => (!state.recoveries.get(uid).is_some_and(|r| r.is_open())).then_some(End::Aborted),
+            (_, end) => end,
+        }
+    }
+}
+
+fn press(state: &mut State, key: char, now: Time, effects: &mut Vec<Effect>) {
+    effects.extend(update(state, Event::Key(Key { name: key.into(), text: Some(key) }), now));
+}

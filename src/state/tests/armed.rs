@@ -1,0 +1,361 @@
+//! An armed guard acts once, on clear and fresh evidence, and gives its leave back at anything else.
+
+use super::*;
+use crate::{
+    engine::Patch,
+    guard::arming::{LASTS, LEASE},
+    journal,
+};
+
+/// A release that is measured now, and so many of fifty requests of each block fail on its new side.
+fn measured(state: &mut State, bad: f64, now: Time) -> Vec<Effect> {
+    let (id, created) = {
+        let rollout = &state.open().unwrap().rollout;
+        (rollout.id.clone(), rollout.new_side().unwrap().created.unwrap_or(at(-600)))
+    };
+    let counts = |all, bad| Some(Counts { all, bad, timed: None });
+    // Each call goes on where the last one ended.
+    let done = state.trials.get(&*id.uid).map_or(0, |trial| (trial.failing.seen.new / 50.0).round() as i64 + 1);
+    let block = |i: i64| Block {
+        from: created + TimeDelta::seconds(5 * i),
+        to: created + TimeDelta::seconds(5 * i + 5),
+        new: counts(50.0, bad),
+        old: counts(450.0, 1.0),
+        stretch: 1.0,
+    };
+    let mut metrics = RolloutMetrics { at: Some(now), blocks: (done..done + 24).map(block).collect(), ..Default::default() };
+    (metrics.new.rate, metrics.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
+    (metrics.new.errors, metrics.old.errors) = (Reading::Value(bad / 50.0), Reading::Value(0.002));
+    heard(state, now);
+    update(state, Event::Msg(Msg { at: now, epoch: 0, body: Body::Metrics(vec![(id, metrics)]) }), now)
+}
+
+/// Both servers answered just now, and so did the lease's.
+fn heard(state: &mut State, now: Time) {
+    for source in [Source::Fleet, Source::Prometheus] {
+        live(state, source, now);
+    }
+    if let Some(armed) = state.arms.values_mut().next() {
+        armed.arming.held = now;
+    }
+}
+
+fn ready(mode: Mode) -> State {
+    let mut state = state(ROUTER_PAUSED, mode);
+    state.settings.prometheus = true;
+    measured(&mut state, 0.0, at(0));
+    state
+}
+
+fn uid(state: &State) -> Text {
+    Text::from(&*state.open().unwrap().rollout.id.uid)
+}
+
+fn accept(state: &mut State, card: u64) -> Vec<Effect> {
+    send(state, Body::Acted { card, outcome: Outcome::Accepted { generation: 1 } })
+}
+
+/// Armed as a person does it, for half an hour.
+fn armed() -> State {
+    let mut state = ready(Mode::Interactive);
+    press(&mut state, "A", at(0));
+    press(&mut state, "enter", at(0));
+    approve_of(&mut state);
+    let effects = press(&mut state, "y", at(5));
+    let Some(Effect::Act { card, approved }) = effects.iter().find(|e| matches!(e, Effect::Act { .. })) else { panic!("{effects:?}") };
+    let [write] = approved.plan().writes.as_slice() else { panic!() };
+    assert_eq!((write.resource, write.verb()), (&LEASE, "create"));
+    assert!(state.arms.is_empty(), "the server has not said yes yet");
+    accept(&mut state, *card);
+    assert_eq!(state.arms.len(), 1);
+    state.card = None;
+    state
+}
+
+/// The guard's own card is answered by the server.
+fn guards_card_is_approved(state: &mut State) -> Vec<Effect> {
+    let armed = state.arms.values().next().expect("armed");
+    let card = armed.card.as_ref().expect("a card of the guard's");
+    let findings =
+        Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, health: None, plan: card.plan.clone().expect("its plan") };
+    let number = card.number;
+    send(state, Body::Rehearsed { card: number, findings: Box::new(findings) })
+}
+
+fn given_back(effects: &[Effect]) -> Option<String> {
+    assert!(effects.iter().any(|e| matches!(e, Effect::LetGo { .. })) == journaled(effects).is_some());
+    journaled(effects)
+}
+
+fn journaled(effects: &[Effect]) -> Option<String> {
+    effects.iter().find_map(|e| match e {
+        Effect::Journal { event, .. } => match &**event {
+            journal::Event::Disarmed { why } => Some(why.to_string()),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+#[test]
+fn it_aborts_once_and_spends_its_lease_before_anything_else() {
+    let mut state = armed();
+    assert_eq!(rehearsals(&measured(&mut state, 0.0, at(6))), 0, "nothing is wrong");
+    let effects = measured(&mut state, 20.0, at(7));
+    assert_eq!((rehearsals(&effects), acts(&effects)), (1, 0), "it asks the server first, as a person would");
+    let effects = guards_card_is_approved(&mut state);
+    let approved: Vec<_> =
+        effects.iter().filter_map(|e| if let Effect::Act { card, approved } = e { Some((*card, approved)) } else { None }).collect();
+    let [(card, approved)] = approved.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(approved.armed().map(|a| &*a.by), Some("somebody"));
+    let [lease, abort] = approved.plan().writes.as_slice() else { panic!("{:?}", approved.plan().writes) };
+    assert_eq!(lease.resource, &LEASE);
+    let Patch::Json(operations) = &lease.patch;
+    let holder = state.grant.as_ref().unwrap().holder().to_string();
+    assert!(operations.iter().any(|o| o["op"] == "test" && o["path"] == "/spec/holderIdentity" && o["value"] == *holder), "{operations:?}");
+    assert!(operations.iter().any(|o| o["op"] == "test" && o["value"] == "armed") && operations.iter().any(|o| o["value"] == "spent"));
+    assert_eq!(abort.resource, &kinds::ROLLOUT);
+
+    let card = *card;
+    for second in 8..20 {
+        assert_eq!(acts(&measured(&mut state, 20.0, at(second))), 0, "once");
+    }
+    accept(&mut state, card);
+    let aborted = items(ABORTED).iter().filter_map(object).find(|o| o.resource == &kinds::ROLLOUT).unwrap();
+    let object = Box::new(moved_on(&state, &aborted));
+    let effects = send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object });
+    assert_eq!(given_back(&effects).as_deref(), Some("the guard has aborted it"));
+    assert!(state.arms.is_empty() && state.recoveries.len() == 1);
+}
+
+/// The recorded object as the next version of the one at hand.
+fn moved_on(state: &State, recorded: &Object) -> Object {
+    let root = state.open().unwrap().rollout.id.clone();
+    let mut value = recorded.value();
+    value["metadata"]["uid"] = json!(&*root.uid);
+    value["metadata"]["name"] = json!(&*root.name);
+    value["metadata"]["namespace"] = json!(&*root.namespace);
+    value["metadata"]["resourceVersion"] = "99999999".into();
+    object(&value).unwrap()
+}
+
+type Event2 = fn(&mut State, Time) -> Vec<Effect>;
+
+fn tick(state: &mut State, now: Time) -> Vec<Effect> {
+    update(state, Event::Tick, now)
+}
+
+fn applied(state: &mut State, change: impl Fn(&mut Value), now: Time) -> Vec<Effect> {
+    let root = changed(ROUTER_PAUSED, |r| {
+        r["metadata"]["resourceVersion"] = "9999".into();
+        change(r);
+    });
+    let body = Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(root) };
+    update(state, Event::Msg(Msg { at: now, epoch: 0, body }), now)
+}
+
+/// What ends it, and in which words. Each has its row, so that a missing rule is a red test.
+const ENDINGS: &[(&str, Event2)] = &[
+    ("its time is over", |state, _| {
+        heard(state, at(5 + 30 * 60));
+        state.metrics.values_mut().for_each(|m| m.at = Some(at(5 + 30 * 60)));
+        tick(state, at(5 + 30 * 60))
+    }),
+    ("another version is on its way", |state, now| applied(state, |r| r["status"]["currentPodHash"] = "aaaa".into(), now)),
+    ("somebody else acted on it (kubectl-edit)", |state, now| {
+        let entry =
+            json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-11-21T04:00:00Z", "apiVersion": "v1", "fieldsV1": {}});
+        let written = |r: &mut Value| match r["metadata"]["managedFields"].as_array_mut() {
+            Some(entries) => entries.push(entry.clone()),
+            None => r["metadata"]["managedFields"] = json!([entry]),
+        };
+        applied(state, written, now)
+    }),
+    ("somebody else acted on it (it waited for a human, and goes on)", |state, now| {
+        let ended = |r: &mut Value| {
+            r["status"]["pauseConditions"] = Value::Null;
+            r["status"]["controllerPause"] = json!(false);
+            r["status"]["phase"] = "Progressing".into();
+        };
+        applied(state, ended, now)
+    }),
+    ("Prometheus does not answer", |state, now| {
+        let link = Link { state: LinkState::TimedOut, heard: Some(now - TimeDelta::seconds(31)), ..Link::default() };
+        send(state, Body::Link(Source::Prometheus, link))
+    }),
+    ("the API server does not answer", |state, now| {
+        let link = Link { state: LinkState::TimedOut, heard: Some(now - TimeDelta::seconds(31)), ..Link::default() };
+        send(state, Body::Link(Source::Fleet, link))
+    }),
+    ("the readings of this rollout are stale", |state, _| {
+        heard(state, at(60));
+        tick(state, at(60))
+    }),
+    ("its lease could not be renewed", |state, now| {
+        state.arms.values_mut().for_each(|armed| armed.arming.held = now - TimeDelta::from_std(LASTS).unwrap());
+        tick(state, now)
+    }),
+    ("its lease is lost: it is another's", |state, _| {
+        let uid = uid(state);
+        send(state, Body::Held { uid, renewed: Err("it is another's".into()) })
+    }),
+    ("the rollout is gone", |state, now| {
+        let uid = uid(state);
+        let body = Body::Deleted { source: Source::Fleet, resource: &kinds::ROLLOUT, uid };
+        update(state, Event::Msg(Msg { at: now, epoch: 0, body }), now)
+    }),
+    ("you took it into your own hands", |state, now| {
+        press(state, "p", now);
+        approve_of(state);
+        press(state, "o", now + TimeDelta::seconds(3));
+        press(state, "y", now + TimeDelta::seconds(6))
+    }),
+];
+
+#[test]
+fn anything_but_its_act_ends_it_and_says_so() {
+    for (why, event) in ENDINGS {
+        let mut state = armed();
+        measured(&mut state, 0.0, at(6));
+        assert_eq!(state.arms.len(), 1);
+        let effects = event(&mut state, at(6));
+        assert_eq!(given_back(&effects).as_deref(), Some(*why), "{:?}", state.note);
+        assert!(state.arms.is_empty(), "{why}");
+        // However bad it gets now, that was it.
+        let effects = measured(&mut state, 30.0, at(7));
+        assert_eq!(acts(&effects) + rehearsals(&effects), 0, "{why}");
+    }
+}
+
+/// The same while its card is already being asked about: consent of a minute ago is none.
+#[test]
+fn what_ends_it_also_stops_an_act_that_has_not_left_yet() {
+    for (why, event) in ENDINGS.iter().filter(|(why, _)| !why.starts_with("you took")) {
+        let mut state = armed();
+        assert_eq!(rehearsals(&measured(&mut state, 20.0, at(6))), 1);
+        let asked = state.arms.values().next().and_then(|armed| armed.card.clone()).unwrap();
+        event(&mut state, at(6));
+        let findings = Findings { root: None, dry_run: Check::Yes, rights: Check::Yes, health: None, plan: asked.plan.unwrap() };
+        let effects = send(&mut state, Body::Rehearsed { card: asked.number, findings: Box::new(findings) });
+        assert_eq!(acts(&effects), 0, "{why}");
+        assert!(state.arms.is_empty(), "{why}");
+    }
+}
+
+#[test]
+fn it_does_not_act_when_the_verdict_has_changed_its_mind_or_the_server_says_no() {
+    let mut state = armed();
+    assert_eq!(rehearsals(&measured(&mut state, 20.0, at(6))), 1);
+    let uid = uid(&state);
+    state.rollouts.get_mut(&uid).unwrap().verdict.is = crate::verdict::Advice::Hold;
+    let effects = tick(&mut state, at(6));
+    assert!(acts(&effects) == 0 && state.arms.len() == 1 && state.arms.values().all(|a| a.card.is_none()), "it stays armed");
+
+    let mut state = armed();
+    measured(&mut state, 20.0, at(6));
+    let card = state.arms.values().next().and_then(|armed| armed.card.clone()).unwrap();
+    let findings =
+        Findings { root: None, dry_run: Check::Yes, rights: Check::No("patch rollouts".into()), health: None, plan: card.plan.unwrap() };
+    let effects = send(&mut state, Body::Rehearsed { card: card.number, findings: Box::new(findings) });
+    assert_eq!(acts(&effects), 0);
+    assert_eq!(given_back(&effects).as_deref(), Some("it must not act: the server would refuse it"));
+}
+
+/// The card is the guard's: no key reaches it, and a person's own card stays where it is.
+#[test]
+fn keys_do_not_reach_the_guards_card() {
+    let mut state = armed();
+    measured(&mut state, 20.0, at(6));
+    for key in ["y", "o", "y", "esc"] {
+        assert_eq!(acts(&press(&mut state, key, at(9))), 0, "{key}");
+    }
+    assert_eq!(state.arms.len(), 1);
+}
+
+#[test]
+fn there_are_things_that_cannot_be_armed() {
+    let refused = |state: &mut State| {
+        press(state, "A", at(1));
+        match &state.card {
+            Some(Card { stage: Stage::Refused(refusal), .. }) => refusal.reason.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(refused(&mut ready(Mode::Watch)).contains("watch session"));
+    let mut blind = ready(Mode::Interactive);
+    blind.settings.prometheus = false;
+    assert!(refused(&mut blind).contains("no Prometheus is configured"));
+    let mut forbidden = ready(Mode::Interactive);
+    forbidden.settings.arming = false;
+    assert!(refused(&mut forbidden).contains("safety.arming"));
+    let mut over = state(ABORTED, Mode::Interactive);
+    over.settings.prometheus = true;
+    assert!(refused(&mut over).contains("could not be aborted"));
+}
+
+/// Another rolltop's lease, as it stands in the cluster.
+fn lease(state: &State, word: &str, until: i64, renewed: i64) -> Object {
+    let id = &state.open().unwrap().rollout.id;
+    let time = |s: i64| at(s).to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let value = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {
+            "name": format!("rolltop-guard-rollout-{}", id.name), "namespace": &*id.namespace, "uid": "lease-1", "resourceVersion": "77",
+            "labels": {"rolltop.dev/guard": word},
+            "annotations": {"rolltop.dev/by": "bob\u{1b}[2J", "rolltop.dev/release": "x", "rolltop.dev/until": time(until), "rolltop.dev/rollout": format!("Rollout/{}", id.name)},
+        },
+        "spec": {"holderIdentity": "there/2", "leaseDurationSeconds": 30, "renewTime": time(renewed)},
+    });
+    decode::object(&LEASE, value.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn what_another_has_armed_is_not_armed_twice_unless_they_are_gone() {
+    for (word, until, renewed, taken) in [
+        ("armed", 600, -5, false),
+        ("armed", 600, -40, true),
+        ("armed", -1, -5, true),
+        ("spent", 600, -5, true),
+        ("disarmed", 600, -5, true),
+    ] {
+        let mut state = ready(Mode::Interactive);
+        let lease = lease(&state, word, until, renewed);
+        send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(lease) });
+        press(&mut state, "A", at(0));
+        if state.view.overlay.is_some() {
+            press(&mut state, "enter", at(0));
+        }
+        let card = state.card.as_ref().unwrap();
+        match &card.stage {
+            Stage::Refused(refusal) => {
+                assert!(!taken, "{word}");
+                assert!(refusal.reason.contains("bob") && !refusal.reason.contains('\u{1b}'), "{}", refusal.reason);
+            }
+            _ => {
+                assert!(taken, "{word}");
+                // Taken over only as it was read.
+                let Patch::Json(operations) = &card.plan.as_ref().unwrap().writes[0].patch;
+                assert_eq!(operations[0], json!({"op": "test", "path": "/metadata/resourceVersion", "value": "77"}));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_key_disarms() {
+    let mut state = armed();
+    press(&mut state, "A", at(10));
+    approve_of(&mut state);
+    let effects = press(&mut state, "y", at(15));
+    let Some(Effect::Act { card, .. }) = effects.iter().find(|e| matches!(e, Effect::Act { .. })) else { panic!("{effects:?}") };
+    let effects = accept(&mut state, *card);
+    assert_eq!(given_back(&effects).as_deref(), Some("a person disarmed it"));
+    assert!(state.arms.is_empty());
+}
+
+#[test]
+fn leaving_while_armed_is_asked_about() {
+    let mut state = armed();
+    let effects = press(&mut state, "q", at(10));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Quit)) && state.view.overlay == Some(Overlay::QuitAnyway));
+}
