@@ -95,7 +95,9 @@ impl Writer {
                 let reading = flag::read(switch).await;
                 let check = flag::check(&reading);
                 let _ = self.tx.send(Msg::now(Body::FlagRead { card, reading })).await;
-                return (Check::Yes, check);
+                if plan.writes.is_empty() || check != Check::Yes {
+                    return (Check::Yes, check);
+                }
             }
             // Without the right a dry run would only be one more refusal in the audit log.
             match self.rights(&plan.writes).await {
@@ -156,9 +158,12 @@ impl Writer {
             let outcome = match committed {
                 Ok(Ok(())) => {
                     this.report(card, Outcome::Sent).await;
-                    match &plan.switch {
-                        Some(switch) => switched.insert(flag::switch_off(switch, approved.overridden().is_some()).await).outcome.clone(),
-                        None => this.write_all(&plan).await,
+                    // What is written first, such as a lease that is spent, must have been taken.
+                    match (this.write_all(&plan).await, &plan.switch) {
+                        (Outcome::Accepted { .. }, Some(switch)) => {
+                            switched.insert(flag::switch_off(switch, approved.overridden().is_some()).await).outcome.clone()
+                        }
+                        (outcome, _) => outcome,
                     }
                 }
                 Ok(Err(error)) => Outcome::NotSent { said: format!("the journal cannot be written: {error}").into() },

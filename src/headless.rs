@@ -95,6 +95,9 @@ fn step(state: &mut State, session: &mut Session, hands: &impl Hands, event: Eve
 
 /// Without a writer there are only reading effects: no card is ever approved.
 fn perform(state: &State, session: &mut Session, hands: &impl Hands, effects: Vec<Effect>) {
+    for effect in &effects {
+        session.notifier.effect(state, effect, crate::clock::now());
+    }
     for effect in effects.into_iter().filter_map(|effect| hands.take(effect)) {
         match effect {
             Effect::Watch { epoch, selections } => session.watch(epoch, selections),

@@ -37,6 +37,8 @@
 //!   API server's proxy ([`engine::Call`]), and pods that users would be sent to ([`engine::Probe`]).
 //! - The verdict's requests are counted, not read off rates: one range query a refresh subtracts counters of all releases in
 //!   flight from what they were a step before, so that blocks never share a request ([`prometheus::counting`]).
+//! - A feature flag lives outside the cluster ([`engine::flag`]): its card is a plan like any other, but its request, and the
+//!   reading back that stands for a dry run and for the watches, go to its own server. Only the writer has a client for that.
 //! - All tasks tell the time by [`clock`], which `rolltop demo --speed` scales; views and engines still get `now`.
 //! - [`demo`] is a cluster in the process: a store under an API server's rules, controllers over it in virtual time,
 //!   a traffic model and a Prometheus, all behind loopback HTTP. Nothing outside that room knows of it. Its token also

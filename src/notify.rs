@@ -26,17 +26,20 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    engine,
-    model::{Text, Time},
+    engine, journal,
+    model::{Source, Text, Time},
     msg::Msg,
-    state::{Known, State},
+    state::{Effect, Known, State, armed::FAILED},
 };
 use channel::{Channel, Way};
-use event::Event;
+use event::{Event, Kind};
 use message::Message;
 use outbox::Outbox;
 use seen::{Change, Seen};
 use sender::{Sender, Times};
+
+/// A list that does not come must not keep all the others back for longer.
+const ALL_LISTED: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
 
 /// Between two rings of a terminal.
 const RINGS: chrono::TimeDelta = chrono::TimeDelta::seconds(3);
@@ -50,6 +53,9 @@ pub struct Notifier {
     /// Only this rollout, where a command is about one.
     only: Option<String>,
     rung: Option<Time>,
+    /// When this looked for the first time, and whether all lists were there since.
+    began: Option<Time>,
+    listed: bool,
 }
 
 impl Notifier {
@@ -73,7 +79,10 @@ impl Notifier {
                     let text = format!("nobody is told anything: the outbox cannot be written: {error}");
                     tracing::error!("{text}");
                     let body = crate::msg::Body::Untold(Some(text.into()));
-                    tx.map(|tx| tx.try_send(Msg::now(body)));
+                    if let Some(tx) = tx {
+                        // The first message there is: there is room for it.
+                        drop(tx.try_send(Msg::now(body)));
+                    }
                     None
                 }
             }
@@ -89,7 +98,7 @@ impl Notifier {
 
     /// Looks at every rollout, tells what is new, and returns what the terminal is to be sent. Cheap where nothing changed.
     pub fn observe(&mut self, state: &State, now: Time) -> Option<String> {
-        if self.channels.is_empty() {
+        if self.channels.is_empty() || !self.is_listed(state, now) {
             return None;
         }
         let (mut changes, mut rings) = (Vec::new(), Vec::new());
@@ -117,7 +126,28 @@ impl Notifier {
         self.ring(rings, now)
     }
 
-    /// Tells something that no look at a rollout shows, such as what the guard did.
+    /// What a rollout is made of may be listed after it: looked at too early, it would seem to do what it does not.
+    fn is_listed(&mut self, state: &State, now: Time) -> bool {
+        let began = *self.began.get_or_insert(now);
+        self.listed |= state.links.get(Source::Fleet).synced.is_some() || now - began >= ALL_LISTED;
+        self.listed
+    }
+
+    /// Tells what the reducer has done about, and no look at a rollout shows: what the guard did, and how a roll-back fared.
+    pub fn effect(&mut self, state: &State, effect: &Effect, now: Time) -> Option<String> {
+        let Effect::Journal { rollout: Some(id), event, .. } = effect else { return None };
+        let (kind, text) = words(event)?;
+        let other = self.only.as_ref().is_some_and(|name| !id.is_called(name));
+        let known = state.get(&id.uid).filter(|_| !other && !self.channels.is_empty())?;
+        let event = Event::about(known, kind, text, now);
+        let event = match self.seen.get(&*id.uid) {
+            Some(seen) => event.of_release(seen.flight().clone()),
+            None => event,
+        };
+        self.tell(state, event)
+    }
+
+    /// Tells something once.
     pub fn tell(&mut self, state: &State, mut event: Event) -> Option<String> {
         if let Some(known) = state.get(&event.id.uid) {
             event.labels = self.labels(state, known);
@@ -169,6 +199,24 @@ impl Notifier {
             sender.close(patience).await;
         }
     }
+}
+
+/// What is told of what the journal is told.
+fn words(event: &journal::Event) -> Option<(Kind, String)> {
+    use journal::Event as J;
+    Some(match event {
+        J::Armed { until, by, .. } => {
+            (Kind::Armed, format!("{by} lets the guard abort it once, by itself, until {}", until.format("%H:%M:%SZ")))
+        }
+        J::Disarmed { why } if why.starts_with(FAILED) => (Kind::AbortFailed, why.to_string()),
+        J::Disarmed { why } => (Kind::Disarmed, format!("the guard may not act by itself any more: {why}")),
+        J::GuardActs { because } => (Kind::GuardActed, format!("the guard aborts it: {because}")),
+        J::Recovered { after_seconds } => (Kind::Recovered, format!("recovered {after_seconds} s after the roll-back")),
+        J::NotRecovered { after_seconds, why } => {
+            (Kind::NotRecovered, format!("THE ROLL-BACK DID NOT HELP, {after_seconds} s after it: {why}"))
+        }
+        _ => return None,
+    })
 }
 
 /// The outbox in the state folder. Where none can be written, as in many containers, one that lasts as long as the machine.

@@ -220,6 +220,9 @@ impl<H: Hands> Loop<'_, H> {
 
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
+            if let Some(ring) = self.session.notifier.effect(&self.state, &effect, crate::clock::now()) {
+                self.terminal(|screen| screen.ring(&ring));
+            }
             let Some(effect) = self.hands.take(effect) else { continue };
             match effect {
                 Effect::Watch { epoch, selections } => self.session.watch(epoch, selections),

@@ -17,6 +17,8 @@ mod deployment;
 mod flagger;
 #[path = "pure/flags.rs"]
 mod flags;
+#[path = "pure/notify.rs"]
+mod notify;
 #[path = "pure/ratio.rs"]
 mod ratio;
 #[path = "pure/readme.rs"]

@@ -33,6 +33,8 @@ mod kruise;
 mod kserve;
 #[path = "suite/metrics.rs"]
 mod metrics;
+#[path = "suite/notify.rs"]
+mod notify;
 #[path = "suite/outages.rs"]
 mod outages;
 #[path = "suite/quiet.rs"]

@@ -1,6 +1,6 @@
 //! Switching a feature flag off over HTTP: read back, one request, read back again. Nothing is ever sent twice.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, path::PathBuf, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Url, redirect, retry};
@@ -32,6 +32,7 @@ struct Ready {
     headers: HeaderMap,
     body: Option<String>,
     timeout: Duration,
+    ca_file: Option<PathBuf>,
     /// What must not be told, should an answer quote it.
     hidden: Vec<SecretString>,
 }
@@ -212,7 +213,15 @@ async fn ready(prepared: &Prepared, switch: &Switch, known: &mut Vec<(Secret, Se
         [whole.clone(), whole.expose_secret().strip_prefix(&secret.prefix).unwrap_or_default().into()]
     };
     let hidden = known.iter().flat_map(bare).chain(plain).filter(|text| text.expose_secret().len() > 3).collect();
-    Ok(Ready { method: prepared.method, url, headers, body: prepared.body.clone(), timeout: switch.timeout, hidden })
+    Ok(Ready {
+        method: prepared.method,
+        url,
+        headers,
+        body: prepared.body.clone(),
+        timeout: switch.timeout,
+        ca_file: switch.ca_file.clone(),
+        hidden,
+    })
 }
 
 async fn fetched(secret: &Secret, known: &mut Vec<(Secret, SecretString)>) -> Result<SecretString, Text> {
@@ -236,6 +245,15 @@ async fn send(request: &Ready) -> Result<Answer, Fault> {
         builder = builder.no_proxy();
     }
     let not_sent = |said: String| Fault::NotSent(said.into());
+    if let Some(file) = &request.ca_file {
+        let no = |why: String| not_sent(format!("ca-file {}: {why}", file.display()));
+        let pem = tokio::fs::read(file).await.map_err(|error| no(error.to_string()))?;
+        let trusted = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if trusted.is_empty() {
+            return Err(no("holds no certificate".into()));
+        }
+        builder = builder.tls_certs_only(trusted);
+    }
     let client = builder.build().map_err(|error| not_sent(error.to_string()))?;
     let method = reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|error| not_sent(error.to_string()))?;
     let mut sending = client.request(method, request.url.clone()).headers(request.headers.clone());

@@ -27,22 +27,18 @@ const CONTAINER: [&str; 9] =
 /// Bytes of a template from which it is kept apart.
 const LARGE: usize = 1_024;
 /// What the outline of a template leaves out of a container.
-const OF_TEMPLATE: [&str; 13] = [
-    "env",
-    "envFrom",
-    "args",
-    "command",
-    "volumeMounts",
-    "volumeDevices",
-    "livenessProbe",
-    "readinessProbe",
-    "startupProbe",
-    "securityContext",
-    "lifecycle",
-    "terminationMessagePath",
-    "terminationMessagePolicy",
-];
+const OF_TEMPLATE: [&str; 13] = both(CONTAINER, ["args", "command", "terminationMessagePath", "terminationMessagePolicy"]);
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
+const fn both(some: [&'static str; 9], more: [&'static str; 4]) -> [&'static str; 13] {
+    let mut all = [""; 13];
+    let mut i = 0;
+    while i < all.len() {
+        all[i] = if i < some.len() { some[i] } else { more[i - some.len()] };
+        i += 1;
+    }
+    all
+}
 
 /// Why something is not an object at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

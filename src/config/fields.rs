@@ -106,6 +106,8 @@ engine = "argo"
 headers = { Authorization = { env = "UNLEASH_TOKEN" } }
 # an answer that takes longer is none, and nothing is sent twice
 timeout = "10s"
+# authorities to trust instead of the system's
+# ca-file = "/etc/ssl/corp-ca.pem"
 # {namespace}, {name}, {image}, {version} and {reason} may stand in a path, a query, or a text of a body
 [flags.off]
 method = "POST"

@@ -9,7 +9,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
-use super::secret::{FORM, Secret};
+use super::secret::{FORM, Secret, expanded};
 use crate::{
     engine::{
         ENGINES,
@@ -18,7 +18,7 @@ use crate::{
     model::{EngineKind, Text},
 };
 
-const FLAG: &[&str] = &["name", "rollouts", "engine", "headers", "off", "read", "on", "insecure", "timeout"];
+const FLAG: &[&str] = &["name", "rollouts", "engine", "headers", "off", "read", "on", "insecure", "ca-file", "timeout"];
 const OFF: &[&str] = &["method", "url", "headers", "body", "expect"];
 const READ: &[&str] = &["method", "url", "headers", "body", "pointer", "off"];
 const ON: &[&str] = &["method", "url", "headers", "body"];
@@ -124,6 +124,7 @@ impl<'a> Reader<'a, '_> {
         let rollouts = self.needs("rollouts", "such as rollouts = [\"shop/checkout\"]", rollouts);
         let engine = self.engine();
         let insecure = self.boolean("insecure").unwrap_or_default();
+        let ca_file = self.text("ca-file", "write a path in quotes").map(|(_, path)| expanded(&path));
         let timeout = self.timeout();
         let common = self.headers(&[]);
         let off = self.inner("off", |r| r.off(insecure, &common));
@@ -135,7 +136,7 @@ impl<'a> Reader<'a, '_> {
             r.request(CHANGING, "POST", insecure, &common)
         });
         let ((off, expect), (read, pointer, off_value)) = (off?, read?);
-        Some(Flag { name: name?, rollouts: rollouts?, engine, off, expect, read, pointer, off_value, on, insecure, timeout })
+        Some(Flag { name: name?, rollouts: rollouts?, engine, off, expect, read, pointer, off_value, on, insecure, ca_file, timeout })
     }
 
     fn rollouts(&mut self) -> Option<Vec<String>> {

@@ -465,7 +465,7 @@ name = "team"
 kind = "slack"
 url = { env = "SLACK_WEBHOOK_URL" }
 # Of every kind of channel: what is told (or ["all"]); without it waits, abort-advised, guard-acted, aborted, failed, completed,
-# recovered, not-recovered. There are also goes-on, hold-advised, go-advised, armed, acted.
+# recovered, not-recovered, abort-failed. There are also goes-on, hold-advised, go-advised, armed, disarmed, acted.
 events = ["waits", "abort-advised", "aborted", "failed", "completed"]
 # nothing quieter than info (the default), warning, critical or urgent
 severity = "info"

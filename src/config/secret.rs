@@ -90,7 +90,8 @@ impl Secret {
     }
 }
 
-fn expanded(path: &str) -> PathBuf {
+/// A path, with `~/` expanded.
+pub fn expanded(path: &str) -> PathBuf {
     match (path.strip_prefix("~/"), std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest),
         _ => path.into(),

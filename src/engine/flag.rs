@@ -3,7 +3,7 @@
 //! A flag lives outside the cluster, so nothing of it is in an object: what it reads now is asked over HTTP, when the card is
 //! read, again right before the request, and after it until it reads off.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 use serde::Serialize;
@@ -162,6 +162,8 @@ pub struct Flag {
     pub on: Option<Request>,
     /// Plain HTTP may leave this machine.
     pub insecure: bool,
+    /// Whose certificates to trust, instead of the system's authorities.
+    pub ca_file: Option<PathBuf>,
     pub timeout: Duration,
 }
 
@@ -225,6 +227,7 @@ pub struct Switch {
     pub pointer: String,
     pub off_value: Value,
     pub insecure: bool,
+    pub ca_file: Option<PathBuf>,
     pub timeout: Duration,
 }
 
@@ -423,6 +426,7 @@ pub fn plan(flags: &[Flag], rollout: &Rollout, name: &str, reason: &str) -> Resu
             pointer: flag.pointer.clone(),
             off_value: flag.off_value.clone(),
             insecure: flag.insecure,
+            ca_file: flag.ca_file.clone(),
             timeout: flag.timeout,
         })),
         changes: vec![Change { field: format!("flag {}", flag.name).into(), from: "?".into(), to: shown(&flag.off_value) }],

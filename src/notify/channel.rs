@@ -120,7 +120,13 @@ impl Channel {
 
     /// Whether an event is for this channel by itself.
     pub fn wants(&self, event: &Event) -> bool {
-        self.covers(event) && (event.urgency == Urgency::Urgent || !self.backup && event.urgency >= self.least && self.takes(event.kind))
+        let asked = !self.backup && event.urgency >= self.least && self.events.contains(&event.kind);
+        self.covers(event) && (event.urgency == Urgency::Urgent || asked || self.closes(event.kind))
+    }
+
+    /// An incident that nobody closes is worse than none; closing one that is not open does nothing.
+    fn closes(&self, kind: Kind) -> bool {
+        matches!(self.way, Way::PagerDuty { .. }) && pagerduty::only_closes(kind)
     }
 
     /// Whether a rollout is among those this channel is about.
@@ -128,12 +134,6 @@ impl Channel {
         let path = event.id.path();
         (self.only.is_empty() || self.only.iter().any(|pattern| wildcard(pattern, &path)))
             && self.labels.iter().all(|label| label.fits(&event.labels))
-    }
-
-    fn takes(&self, kind: Kind) -> bool {
-        // An incident that nobody closes is worse than none.
-        let closes = matches!(self.way, Way::PagerDuty { .. }) && matches!(kind, Kind::GoesOn | Kind::GoAdvised);
-        closes || self.events.contains(&kind)
     }
 
     /// What it keeps on disk is found under this name.

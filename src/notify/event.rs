@@ -22,6 +22,8 @@ pub enum Kind {
     GoAdvised,
     /// A person let the guard act on its own.
     Armed,
+    /// It may act no longer.
+    Disarmed,
     /// The guard pulled the brake.
     GuardActed,
     /// Somebody else wrote to it.
@@ -33,6 +35,8 @@ pub enum Kind {
     Recovered,
     /// After a roll-back: it did not help.
     NotRecovered,
+    /// The guard's abort came to nothing.
+    AbortFailed,
     /// Sent by `rolltop notify test`.
     Test,
 }
@@ -69,6 +73,11 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// Whether the same can happen again without anything else in between; several sessions see it within a while.
+    pub fn repeats(self) -> bool {
+        matches!(self, Self::Acts | Self::Recovery)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Wait => "wait",
@@ -106,6 +115,7 @@ pub const KINDS: &[Row] = &[
     row(Kind::HoldAdvised, "hold-advised", "HOLD advised", Urgency::Warning, Topic::Advice, false),
     row(Kind::GoAdvised, "go-advised", "as good as before", Urgency::Info, Topic::Advice, false),
     row(Kind::Armed, "armed", "the guard is armed", Urgency::Info, Topic::Acts, false),
+    row(Kind::Disarmed, "disarmed", "the guard is disarmed", Urgency::Info, Topic::Acts, false),
     row(Kind::GuardActed, "guard-acted", "the guard acted", Urgency::Critical, Topic::Acts, true),
     row(Kind::Acted, "acted", "somebody acted", Urgency::Info, Topic::Acts, false),
     row(Kind::Aborted, "aborted", "aborted", Urgency::Warning, Topic::Outcome, true),
@@ -113,6 +123,7 @@ pub const KINDS: &[Row] = &[
     row(Kind::Completed, "completed", "is released", Urgency::Info, Topic::Outcome, true),
     row(Kind::Recovered, "recovered", "recovered", Urgency::Info, Topic::Recovery, true),
     row(Kind::NotRecovered, "not-recovered", "THE ROLL-BACK DID NOT HELP", Urgency::Urgent, Topic::Recovery, true),
+    row(Kind::AbortFailed, "abort-failed", "THE ABORT DID NOT WORK", Urgency::Urgent, Topic::Recovery, true),
     row(Kind::Test, "test", "test message of rolltop", Urgency::Info, Topic::Test, false),
 ];
 

@@ -29,7 +29,7 @@ use crate::{
 const OLD: TimeDelta = TimeDelta::hours(24);
 /// What is remembered of a release that was not heard of again.
 const FORGOTTEN: TimeDelta = TimeDelta::days(30);
-/// An advice that comes and goes is told again after this.
+/// An advice that comes and goes is told again after this; and what several sessions see within it is one thing.
 const FLAPPING: TimeDelta = TimeDelta::minutes(10);
 /// Entries of one channel; beyond them the oldest go, and the channel says so.
 const MOST: usize = 1_000;
@@ -203,7 +203,9 @@ impl Outbox {
 
 impl Entry {
     pub fn new(event: &Event, channel: &Channel, now: Time) -> Self {
-        let id = super::long_hash(&format!("{} {} {}", event.slot().0, event.value(), channel.name));
+        // What can happen again without anything else in between is told apart by its time.
+        let when = if event.kind.row().topic.repeats() { event.at.timestamp() / FLAPPING.num_seconds() } else { 0 };
+        let id = super::long_hash(&format!("{} {} {when} {}", event.slot().0, event.value(), channel.name));
         let due = pace::due(event.urgency >= super::event::Urgency::Urgent, channel.group, now);
         Self { id, event: event.clone(), due, sent_as: None, unclear: false, raised: false, instead: Vec::new() }
     }
@@ -217,7 +219,13 @@ impl Memory {
     fn is_news(&self, change: &Change) -> bool {
         let known = self.value(&change.slot);
         let begun = change.after.as_ref().is_none_or(|after| known.is_some_and(|known| known.starts_with(after.as_str())));
-        begun && known != Some(&change.value)
+        begun && (known != Some(&change.value) || self.is_anew(change))
+    }
+
+    /// The same thing happened another time.
+    fn is_anew(&self, change: &Change) -> bool {
+        let Some(event) = change.event.as_ref().filter(|e| e.kind.row().topic.repeats() && e.mark.is_empty()) else { return false };
+        self.told.get(&change.slot.0).is_some_and(|told| event.at - told.at >= FLAPPING)
     }
 
     /// The same was told a short while ago, with something else in between.

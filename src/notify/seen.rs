@@ -18,6 +18,8 @@ const SELF: &str = "rolltop";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     release: Text,
+    /// The release that was on its way last, though only the old version may be left of it.
+    flight: Text,
     phase: Phase,
     in_flight: bool,
     generation: i64,
@@ -53,6 +55,7 @@ impl Seen {
         let r = &known.rollout;
         Self {
             release: release(r),
+            flight: release(r),
             phase: r.phase,
             in_flight: r.in_flight(),
             generation: r.generation,
@@ -61,6 +64,10 @@ impl Seen {
             advice: decisive(known).unwrap_or_default(),
             written: r.writers.first().and_then(|w| w.at),
         }
+    }
+
+    pub fn flight(&self) -> &Text {
+        &self.flight
     }
 
     /// Whether another look says the same: most of them do.
@@ -90,6 +97,9 @@ pub fn changes(before: Option<&Seen>, known: &Known, mine: bool, now: Time) -> (
         && let Some(before) = before.filter(|b| b.release == seen.release)
     {
         seen.advice = before.advice;
+    }
+    if let Some(before) = before.filter(|_| !seen.in_flight) {
+        seen.flight = before.flight.clone();
     }
     let look = Look { before, seen: &seen, known, now };
     let changes = [look.wait(), look.advice(), look.outcome(), (!mine).then(|| look.acted()).flatten()];
@@ -156,13 +166,14 @@ impl Look<'_> {
         if self.before.is_some_and(|b| b.phase == seen.phase && b.in_flight == seen.in_flight) {
             return None;
         }
-        // What ends is the release that was on its way, though only the old version may be left by now.
-        let was = self.before.filter(|b| b.in_flight).map_or_else(|| seen.release.clone(), |b| b.release.clone());
+        let was = seen.flight.clone();
         let (kind, text) = match seen.phase {
             Phase::Aborted => (Kind::Aborted, format!("aborted: {}", r.phase_detail)),
             Phase::Failing => (Kind::Failed, format!("fails: {}", r.phase_detail)),
             Phase::Stuck => (Kind::Failed, format!("is stuck: {}", r.phase_detail)),
             Phase::Healthy if !seen.in_flight => match self.before {
+                // An abort was told as one; that its remains are gone is no news.
+                Some(b) if b.phase == Phase::Aborted && b.release != stable(r) => return None,
                 Some(b) if b.in_flight && b.release != stable(r) => (Kind::Aborted, "taken back: the old version serves alone".to_owned()),
                 _ => (Kind::Completed, format!("is released: {}", images(r))),
             },

@@ -524,9 +524,8 @@ fn progress_of_flag(card: &Card) -> Progress {
 
 /// What a flag reads: before its card is answered, and after.
 pub fn flag_read(state: &mut State, number: u64, reading: Reading) {
-    if let Some(card) = state.card.as_mut().filter(|c| c.number == number) {
-        card.flag = Some(reading);
-    }
+    let all = state.card.iter_mut().chain(state.arms.values_mut().filter_map(|armed| armed.card.as_mut()));
+    all.filter(|card| card.number == number).for_each(|card| card.flag = Some(reading.clone()));
 }
 
 fn late(card: &mut Card, within: Duration, now: Time) {

@@ -79,6 +79,9 @@ pub fn rolled_back(state: &mut State, uid: &str, now: Time) {
     state.recoveries.insert(uid.into(), Recovery::begun(counted.or(read), now));
 }
 
+/// How it is said that an abort by the guard came to nothing; whoever tells people listens for it.
+pub const FAILED: &str = "THE ABORT DID NOT WORK";
+
 /// Armed and quiet, or about to act.
 fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>, now: Time, effects: &mut Vec<Effect>) {
     let Some(known) = state.rollouts.get(uid).cloned() else {
@@ -137,7 +140,7 @@ fn tracked(state: &mut State, uid: &Text, mut card: Card, now: Time, effects: &m
     };
     state.arms.remove(uid);
     let words = match urgent {
-        true => format!("THE ABORT DID NOT WORK, act yourself: {}", action::words(&card.stage)),
+        true => format!("{FAILED}, act yourself: {}", action::words(&card.stage)),
         false => "the guard has aborted it".to_owned(),
     };
     effects.push(Effect::LetGo { rollout: card.target.clone() });

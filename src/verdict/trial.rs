@@ -53,7 +53,6 @@ pub struct Trial {
     pub limit: Option<f64>,
     /// When both sides were last counted.
     pub heard: Option<Time>,
-    pub blocks: u32,
     /// The old side's readings when the release began, by series.
     start: [Option<f64>; Series::ALL.len()],
     /// In the order of the session's rules.
@@ -74,7 +73,6 @@ impl Trial {
             warm: None,
             limit: None,
             heard: None,
-            blocks: 0,
             start: [None; Series::ALL.len()],
             rules: Vec::new(),
         }
@@ -115,7 +113,6 @@ impl Trial {
         let comparable = new.is_some() && old.is_some();
         if comparable {
             self.heard = Some(block.to);
-            self.blocks = self.blocks.saturating_add(1);
         }
         self.failing.take(sample(new, old, |c| Some((c.all, c.bad))), comparable, seconds, stretch);
         if new.is_some_and(|c| c.all > 0.0) {

@@ -248,6 +248,74 @@ async fn a_plain_switch() {
     assert_eq!(seen.headers["content-type"], "application/json");
 }
 
+/// The same over TLS, a connection for each request.
+fn encrypted(folder: &std::path::Path) -> (String, Arc<Mutex<Vec<String>>>) {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use std::io::{Read, Write};
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    std::fs::write(folder.join("ca.pem"), ca.pem()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let (config, listener) = (Arc::new(config), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        let mut off = false;
+        for stream in listener.incoming().flatten() {
+            let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(config.clone()).unwrap(), stream);
+            let mut request = Vec::new();
+            let mut chunk = [0; 4096];
+            // Every body here ends with a brace, every head with an empty line.
+            while !(request.ends_with(b"}") || (request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n"))) {
+                match stream.read(&mut chunk) {
+                    Ok(n) if n > 0 => request.extend_from_slice(&chunk[..n]),
+                    _ => break,
+                }
+            }
+            if request.is_empty() {
+                continue;
+            }
+            let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
+            off |= line.starts_with("PUT");
+            log.lock().unwrap().push(line);
+            let body = json!({"enabled": !off}).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn whom_nobody_trusts_is_told_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, seen) = encrypted(folder.path());
+    let mut desk = Desk::new().await;
+    let stranger = Desk::card(&plain(&url, ""));
+    let (reading, _) = desk.rehearsed(&stranger).await;
+    assert!(matches!(&reading, Reading::Unknown(why) if why.contains("could not be sent")), "{reading:?}");
+    let outcome = desk.carried_out(stranger, true).await;
+    assert!(matches!(&outcome, Outcome::NotSent { said } if said.contains("could not be sent")), "{outcome:?}");
+    assert!(seen.lock().unwrap().is_empty(), "the token stays here");
+    let missing = Desk::card(&plain(&url, "ca-file = \"/nowhere/ca.pem\""));
+    assert!(matches!(desk.carried_out(missing, true).await, Outcome::NotSent { said } if said.contains("/nowhere/ca.pem")));
+
+    let trusted = format!("ca-file = {:?}", folder.path().join("ca.pem").display().to_string());
+    assert_eq!(desk.carried_out(Desk::card(&plain(&url, &trusted)), false).await, Outcome::Accepted { generation: 0 });
+    assert!(matches!(desk.reading().await, Reading::Off(_)));
+    let writes = seen.lock().unwrap().iter().filter(|line| line.starts_with("PUT")).count();
+    assert_eq!(writes, 1);
+}
+
 #[tokio::test]
 async fn unleash() {
     fn answer(flag: &Flag, seen: &Seen) -> Option<Response> {
@@ -465,6 +533,29 @@ async fn what_cannot_be_sent_was_not_sent() {
         assert!(matches!(&outcome, Outcome::NotSent { said } if said.contains(says)), "{outcome:?}");
     }
     assert!(flag.writes().is_empty() && flag.reads() == 0);
+}
+
+/// What a plan writes besides comes first: here a cluster that takes nothing.
+#[tokio::test]
+async fn a_write_before_it_that_is_refused_lets_nothing_out() {
+    let (flag, url) = Flag::serve(switch).await;
+    let mut desk = Desk::new().await;
+    let mut card = Desk::card(&plain(&url, ""));
+    let lease = rolltop::engine::Write {
+        resource: &kinds::DEPLOYMENT,
+        namespace: "shop".into(),
+        name: "checkout".into(),
+        subresource: None,
+        patch: rolltop::engine::Patch::Json(vec![json!({"op": "test", "path": "/spec/replicas", "value": 3})]),
+        call: None,
+        create: None,
+    };
+    card.plan.as_mut().unwrap().writes = vec![lease];
+    let (_, findings) = desk.rehearsed(&card).await;
+    assert_ne!((findings.rights, findings.dry_run), (Check::Yes, Check::Yes));
+    let outcome = desk.carried_out(card, true).await;
+    assert!(matches!(outcome, Outcome::Refused { .. }), "{outcome:?}");
+    assert!(flag.writes().is_empty());
 }
 
 /// An address that is a secret nobody has checked before it is read.

@@ -344,6 +344,25 @@ async fn nothing_of_a_secret_is_in_what_is_said_about_a_failure() {
     }
 }
 
+/// An address that is a secret, and what is sent there, must not travel on.
+#[tokio::test]
+async fn a_redirection_is_not_followed() {
+    let desk = Desk::new();
+    let elsewhere = Provider::always(200, "ok").await;
+    let to = format!("{}/elsewhere", elsewhere.url);
+    let app = Router::new().fallback(move || {
+        let to = to.clone();
+        async move { Response::builder().status(307).header("location", to).body(Body::empty()).unwrap() }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = desk.secret("url", &format!("http://{}/{SECRET}", listener.local_addr().unwrap()));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let channels = desk.channels(&format!("[[notify]]\nkind = \"teams\"\nurl = {url}\n"));
+    let answer = post(&channels[0], &message::test("", chrono::Utc::now()), chrono::Utc::now()).await;
+    assert_eq!(answer, Answer::Refused("307 temporary redirect".into()));
+    assert!(elsewhere.seen().is_empty());
+}
+
 #[tokio::test]
 async fn what_could_not_be_sent_is_sent_by_the_next_session_once() {
     let desk = Desk::new();

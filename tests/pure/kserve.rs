@@ -113,6 +113,25 @@ fn items(name: &str) -> Vec<Value> {
     }
 }
 
+/// A crash loop between two crashes: the server says for a moment that it loads.
+#[test]
+fn a_crash_loop_fails_until_its_pods_were_ready() {
+    let loading = |items: Vec<Value>| {
+        with(items, |s| {
+            s["status"]["modelStatus"]["transitionStatus"] = "InProgress".into();
+            s["status"]["modelStatus"]["states"]["targetModelState"] = "Pending".into();
+            s["status"]["modelStatus"]["copies"] = Value::Null;
+        })
+    };
+    let phase = |items: &[Value]| Scene::of(ENGINE, items).model().phase;
+    let restarted = with(loading(items("failed")), |s| is(s, "PredictorReady", "False"));
+    assert_eq!((phase(&items("failed")), phase(&restarted)), (P::Failing, P::Failing));
+    // Another model after one that failed has all before it.
+    let anew = with(loading(items("failed")), |s| is(s, "PredictorReady", "Unknown"));
+    assert_eq!(phase(&anew), P::Progressing);
+    assert_eq!((phase(&items("sick")), phase(&loading(items("sick")))), (P::Failing, P::Failing));
+}
+
 fn scene(name: &str) -> Scene {
     Scene::of(ENGINE, &items(name))
 }

@@ -117,8 +117,7 @@ fn what_goes_on_below_says_so() {
     state.view.zoom = Some(Pane::Rules);
     let sign = |state: &State| {
         let shown = show(state, (80, 24));
-        let floor = shown.lines().rev().nth(1).unwrap().to_owned();
-        floor
+        shown.lines().rev().nth(1).unwrap().to_owned()
     };
     assert!(sign(&state).contains("↓") && !sign(&state).contains("↑"), "{}", sign(&state));
     state.view.scroll = 3;

@@ -85,7 +85,9 @@ fn named(f: &Facts<'_>, reason: String) -> String {
 }
 
 fn for_pods(f: &Facts<'_>) -> Option<Wait> {
-    let since = condition_since(f, "Progressing");
+    // The condition is of the release before until the controller has begun with this one.
+    let begun = f.in_flight().then(|| super::started(f).or_else(|| f.root.meta.written())).flatten();
+    let since = condition_since(f, "Progressing").max(begun);
     let reason = match f.set(f.current()) {
         Some(set) if set.ready() < set.wanted() => format!("{} of {} new pods ready", set.ready(), set.wanted()),
         _ => status::word(f).message,

@@ -4,9 +4,9 @@ use super::{
     analysis, dto,
     facts::Facts,
     status::{self, Situation, situation},
-    steps::percent,
 };
 use crate::{
+    engine::workload::draft::percent,
     model::{AnalysisPhase, Notice, Severity},
     object::kinds,
 };

@@ -12,13 +12,13 @@ use super::{
     law,
     next::{self, flip_target, from_step},
     status::{self, Situation},
-    steps::{self, percent, short},
+    steps::{self, short},
     template,
 };
 use crate::{
     engine::{
         Change, Expectation, Goal, Plan, Refusal, Write,
-        workload::{containers, edit::Edit, pods, rewrite},
+        workload::{containers, draft::percent, edit::Edit, pods, rewrite},
     },
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, PodHealth, Role, Rollout, Severity, Text, Time, Track},

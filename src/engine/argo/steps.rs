@@ -8,6 +8,7 @@ use super::{
     status::{Situation, situation},
 };
 use crate::{
+    engine::workload::draft::percent,
     model::{Step, StepKind, Steps, Time},
     object::kinds,
 };
@@ -77,12 +78,6 @@ fn scale_words(scale: &dto::CanaryScale) -> String {
 pub fn template_names(templates: &[dto::TemplateRef]) -> String {
     let names: Vec<&str> = templates.iter().map(|t| if t.template_name.is_empty() { t.name.as_str() } else { &t.template_name }).collect();
     names.join(", ")
-}
-
-/// `25 %`, `0.5 %`.
-pub fn percent(share: f64) -> String {
-    let rounded = (share * 1000.0).round() / 10.0;
-    format!("{rounded} %")
 }
 
 /// Begin and end of the AnalysisRun of a step, from its label `step-index`.

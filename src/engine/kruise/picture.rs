@@ -1,11 +1,9 @@
 //! Tracks, steps and notices of a Rollout.
 
-use std::time::Duration;
-
 use super::{
     dto,
     facts::Facts,
-    status::{Situation, pauses, situation},
+    status::{Situation, situation},
 };
 use crate::{
     engine::workload::draft::pods,
@@ -17,17 +15,28 @@ pub fn tracks(f: &Facts<'_>) -> Vec<Track> {
     let Some((_, workload)) = &f.workload else { return Vec::new() };
     let all = f.replicas();
     let (total, ready) = (workload.status.replicas.count(), workload.status.ready_replicas.count());
-    let in_flight = f.progressing() && situation(f) != Situation::RollingBack;
+    let goes_back = situation(f) == Situation::RollingBack;
+    let in_flight = f.progressing() && !goes_back;
     let mut tracks = Vec::new();
     let (mut new_pods, mut new_ready) = (0, 0);
-    if let Some((p, _)) = f.status().filter(|_| in_flight) {
+    // What goes back of a blue-green is in flight as long as it has pods.
+    let still_there = |p: &dto::Progress| goes_back && f.is_blue_green() && p.canary_replicas.count() > 0;
+    if let Some((p, _)) = f.status().filter(|(p, _)| in_flight || f.progressing() && still_there(p)) {
         (new_pods, new_ready) = (p.canary_replicas.count(), p.canary_ready_replicas.count());
         tracks.push(Track {
-            desired: f.step().and_then(|s| s.replicas.as_ref()).map_or(new_pods, |r| scaled(&r.0, all)),
+            desired: match f.step().and_then(|s| s.replicas.as_ref()) {
+                _ if goes_back => 0,
+                Some(r) => scaled(&r.0, all),
+                None => new_pods,
+            },
             current: new_pods,
             ready: new_ready,
             available: new_ready,
-            images: images(&workload.spec.template),
+            images: match f.set(f.hash()).filter(|_| goes_back) {
+                // The workload has the old template again.
+                Some(set) => images(&set.dto.spec.template),
+                None => images(&workload.spec.template),
+            },
             ..track(f, if f.is_blue_green() { Role::Preview } else { Role::Canary }, f.hash())
         });
     }
@@ -131,11 +140,10 @@ pub fn called(step: &dto::Step) -> String {
     if words.is_empty() { "a step that changes nothing".into() } else { words.join(", ") }
 }
 
-/// Each step is what it sets and the pause behind it.
+/// Counted as the controller does: each step is what it sets and the pause behind it.
 pub fn steps(f: &Facts<'_>) -> Steps {
     let mut items = Vec::new();
     let mut current = None;
-    let in_pause = matches!(f.state(), "StepPaused" | "StepReady");
     for (i, step) in f.steps().iter().enumerate() {
         let here = f.progressing() && f.at() == Some(i);
         let weight = step.traffic.as_ref().or(step.replicas.as_ref()).and_then(|t| share(&t.0));
@@ -147,17 +155,13 @@ pub fn steps(f: &Facts<'_>) -> Steps {
             _ => StepKind::SetCanaryScale,
         };
         current = current.or(here.then_some(items.len()));
-        items.push(item(kind, called(step)));
         let last_of_all = i + 1 == f.steps().len() && step.replicas.as_ref().is_some_and(|r| r.0 == "100%") && !f.is_blue_green();
-        if last_of_all {
-            continue;
-        }
-        if here && in_pause && pauses(f) {
-            current = Some(items.len());
-        }
-        let seconds = step.pause.duration.and_then(|d| u64::try_from(d.0).ok());
-        let label = seconds.map_or_else(|| "pause (approval)".to_owned(), |s| format!("pause {s} s"));
-        items.push(item(StepKind::Pause(seconds.map(Duration::from_secs)), label));
+        let pause = match step.pause.duration.and_then(|d| u64::try_from(d.0).ok()) {
+            _ if last_of_all => String::new(),
+            Some(seconds) => format!(", pause {seconds} s"),
+            None => ", then approval".to_owned(),
+        };
+        items.push(item(kind, called(step) + &pause));
     }
     if f.progressing() && f.state() == "Completed" {
         current = Some(items.len());

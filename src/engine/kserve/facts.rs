@@ -3,7 +3,7 @@
 use super::dto;
 use crate::{
     engine::knative::facts::{self as knative, Revision},
-    model::Pod,
+    model::{Pod, PodHealth},
     object::{Object, Objects},
 };
 
@@ -96,9 +96,26 @@ impl<'a> Facts<'a> {
         says.iter().any(|s| matches!(*s, "BlockedByFailedLoad" | "InvalidSpec" | "FailedToLoad"))
     }
 
+    /// The newest revision has not been ready since its model failed: that a pod starts again is no progress.
+    pub fn keeps_failing(&self) -> bool {
+        let coming = self.splits() && self.created() != self.ready() && !self.created().is_empty();
+        let told = || {
+            let known = self.isvc.status.model_status.last_failure_info.is_some();
+            known && (self.is("PredictorReady", "False") || self.is("PredictorConfigurationReady", "False"))
+        };
+        coming && (told() || self.crashes(self.created()))
+    }
+
+    fn crashes(&self, revision: &str) -> bool {
+        let (.., pods) = self.pods(revision);
+        pods.iter().any(|pod| pod.restarts > 0) && pods.iter().all(|pod| pod.health != PodHealth::Ready)
+    }
+
     /// Users are on a revision whose model fails.
     pub fn fails_users(&self) -> bool {
-        self.failed() && self.created() == self.ready() && self.share(self.ready()) > 0
+        let known = self.isvc.status.model_status.last_failure_info.is_some();
+        let fails = self.failed() || known && self.is("PredictorConfigurationReady", "False") || self.crashes(self.ready());
+        fails && self.created() == self.ready() && self.share(self.ready()) > 0
     }
 
     pub fn failure(&self) -> String {
@@ -106,6 +123,7 @@ impl<'a> Facts<'a> {
         match &model.last_failure_info {
             Some(f) if f.message.is_empty() => f.reason.clone(),
             Some(f) => format!("{}: {}", f.reason, f.message),
+            None if !self.failed() => "its pods crash".to_owned(),
             None => model.transition_status.clone(),
         }
     }

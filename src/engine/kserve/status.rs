@@ -32,7 +32,7 @@ pub fn situation(f: &Facts<'_>) -> Situation {
     let table = [
         (f.root.meta.deleting.is_some(), S::Deleting),
         (f.is("Stopped", "True"), S::Stopped),
-        (f.failed() && (coming || !f.splits()), S::Failed),
+        (f.failed() && (coming || !f.splits()) || f.keeps_failing(), S::Failed),
         (coming || unknown && f.ready().is_empty(), S::Starting),
         // The shares are written before the ingress has them.
         (f.in_flight() && (f.share(f.ready()) != wanted || unknown), S::Shifting),

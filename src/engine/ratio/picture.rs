@@ -7,11 +7,10 @@ use super::{
 use crate::{
     engine::{
         split::{
-            picture::percent,
             sides::Side,
             stepper::{self, ANNOTATION, Standing},
         },
-        workload::{autoscaler, pods},
+        workload::{autoscaler, draft::percent, pods},
     },
     intent::Verb,
     model::{Next, Notice, Phase, Role, Severity, Step, StepKind, Steps, Text, Track, Traffic, Wait, WaitFor, WayBack},

@@ -3,11 +3,10 @@
 use super::{
     claims,
     facts::{Facts, Pair, Shape},
-    picture::percent,
     stepper::{ANNOTATION, Standing},
 };
 use crate::{
-    engine::workload::pods,
+    engine::workload::{draft::percent, pods},
     model::{Notice, Severity},
     traffic::Rule,
 };

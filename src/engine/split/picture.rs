@@ -6,7 +6,7 @@ use super::{
     stepper,
 };
 use crate::{
-    engine::workload::pods,
+    engine::workload::{draft::percent, pods},
     intent::Verb,
     model::{Next, Phase, Role, Step, StepKind, Steps, Text, Track, Traffic, Wait, WaitFor, WayBack},
 };
@@ -186,10 +186,4 @@ pub fn way_back(f: &Facts<'_>) -> WayBack {
         _ => (Some(Verb::Abort), format!("abort: all users back to {}, {} ready", old.name(), old.ready())),
     };
     WayBack { action, seconds: action.map(|_| 1), until: None, what: what.into() }
-}
-
-/// `25 %`, `33.3 %`.
-pub fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    if (percent - percent.round()).abs() < 0.05 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }
 }

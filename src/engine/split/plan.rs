@@ -8,12 +8,14 @@ use super::{
     claims,
     facts::{Facts, Pair, Shape},
     notices,
-    picture::percent as spelled,
     sides::Side,
     stepper::{self, ANNOTATION, Mark},
 };
 use crate::{
-    engine::{Change, Expectation, Goal, Plan, Refusal, Write, workload::edit::Edit},
+    engine::{
+        Change, Expectation, Goal, Plan, Refusal, Write,
+        workload::{draft::percent as spelled, edit::Edit},
+    },
     intent::{Command, Danger, Intent, Verb, describe},
     model::{Notice, Rollout, Severity, Text, Time},
     traffic::form::step,

@@ -110,3 +110,9 @@ pub fn images(root: &Object) -> String {
     let all = root.value().pointer(TEMPLATE).map(containers::all).unwrap_or_default();
     all.into_iter().map(|(_, image)| image.to_string()).collect::<Vec<_>>().join(", ")
 }
+
+/// A share of the users in a sentence: `25 %`, `0.5 %`. Cells of a table have no room for the space.
+pub fn percent(share: f64) -> String {
+    let rounded = (share * 1000.0).round() / 10.0;
+    format!("{rounded} %")
+}

@@ -69,11 +69,11 @@ impl Email {
                 format!("{}\n\n{}{verdict}{images}\n", message.title(), message.text())
             }
         };
-        // One line, whatever a name holds; the header's own coding takes care of the rest.
-        let subject: String = format!("[rolltop] {}", message.title()).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let subject = format!("[rolltop] {}", message.title());
         let host = self.from.email.domain();
         let mut letter = lettre::Message::builder()
             .from(self.from.clone())
+            // Coded by the header where it is more than letters: no name begins another header.
             .subject(shorten(&subject, SUBJECT))
             // The same for every attempt: servers that look at it deliver once.
             .message_id(Some(format!("<{}@{host}>", message.id)))

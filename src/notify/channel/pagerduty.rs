@@ -1,7 +1,7 @@
 //! PagerDuty's Events API v2: incidents that close themselves.
 //!
 //! A release has at most three incidents: one while it waits for a human, one about how it fares, and one when a roll-back did
-//! not help. The last is its own, as an incident that somebody took on calls nobody again.
+//! not help or could not be done. The last is its own, as an incident that somebody took on calls nobody again.
 
 use std::collections::BTreeMap;
 
@@ -47,10 +47,16 @@ fn actions(kind: Kind) -> [Option<Action>; 3] {
         Kind::GoAdvised => [None, Some(Resolve), None],
         Kind::Acted | Kind::GuardActed => [Some(Acknowledge), Some(Acknowledge), None],
         Kind::Aborted => [Some(Resolve), Some(Resolve), None],
-        Kind::NotRecovered => [None, None, Some(Trigger)],
+        Kind::NotRecovered | Kind::AbortFailed => [None, None, Some(Trigger)],
         Kind::Recovered | Kind::Completed => [Some(Resolve), Some(Resolve), Some(Resolve)],
-        Kind::Armed => [None, None, None],
+        Kind::Armed | Kind::Disarmed => [None, None, None],
     }
+}
+
+/// Whether an event opens nothing and ends something.
+pub fn only_closes(kind: Kind) -> bool {
+    let actions = actions(kind);
+    actions.contains(&Some(Action::Resolve)) && !actions.contains(&Some(Action::Trigger))
 }
 
 /// One event for each incident that the message changes: the last word counts.

@@ -200,6 +200,22 @@ fn a_webhook_is_signed_as_the_standard_has_it() {
     assert_eq!(request.headers[1].1.expose_secret(), "m-1", "the same for every attempt");
 }
 
+#[test]
+fn what_closes_an_incident_is_sent_whatever_was_asked_for() {
+    let key = crate::config::secret::Secret { source: crate::config::secret::Source::Env("K".into()), prefix: String::new() };
+    let pager = Channel { least: Urgency::Critical, ..channel(Way::PagerDuty { key, url: String::new() }) };
+    let backup = Channel { backup: true, ..pager.clone() };
+    for row in KINDS {
+        let bodies = pagerduty::payloads(&message(vec![event(row.kind, "x")]), &self::key(), None);
+        let actions: Vec<&str> = bodies.iter().map(|b| b["event_action"].as_str().unwrap()).collect();
+        let closes = actions.contains(&"resolve");
+        assert!(!closes || pager.wants(&event(row.kind, "x")) && backup.wants(&event(row.kind, "x")), "{}", row.name);
+        assert!(!closes || !actions.contains(&"trigger"), "{}", row.name);
+    }
+    assert!(!pager.wants(&event(Kind::Waits, "x")) && !backup.wants(&event(Kind::AbortAdvised, "x")));
+    assert!(!channel(Way::Terminal(terminal::How::Bell)).wants(&event(Kind::Recovered, "x")), "others are told what they asked for");
+}
+
 fn channel(way: Way) -> Channel {
     Channel {
         name: "a".into(),

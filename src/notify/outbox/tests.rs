@@ -127,6 +127,15 @@ fn an_advice_that_comes_and_goes_is_told_once_in_ten_minutes() {
 }
 
 #[test]
+fn a_second_roll_back_of_a_release_is_told_and_what_two_sessions_see_of_one_is_not() {
+    let desk = Desk::new();
+    assert_eq!(desk.tell(event(Kind::Recovered, "1", 0)), 2);
+    assert_eq!(desk.tell(event(Kind::Recovered, "1", 20)), 0, "another session says it, too");
+    assert_eq!(desk.tell(event(Kind::Recovered, "1", 1_800)), 2, "half an hour later it is another one");
+    assert_eq!(desk.outbox.waiting(&desk.channels[0], at(1_900)).len(), 2);
+}
+
+#[test]
 fn the_end_of_a_release_met_for_the_first_time_is_news_only_if_it_was_seen_on_its_way() {
     let end = || Change { after: Some(format!("{MOVING} 1 ")), ..event(Kind::Completed, "1", 9).into() };
     let desk = Desk::new();

@@ -86,8 +86,9 @@ fn warm_ups() -> String {
     let chosen = cells(false).chain(cells(true).filter(|c| WARM.contains(&c.name)));
     let heads: String = WAYS.iter().map(|(way, _)| format!(" {way} |")).collect();
     let rule = "---|".repeat(WAYS.len() + 1);
-    let mut out =
-        format!("\n**What a warm-up changes: the test, called worse, per cent; median seconds.**\n\n| release |{heads}\n|{rule}\n");
+    let mut out = format!(
+        "\n**What a warm-up changes: the test, called worse, per cent; median seconds; median requests.**\n\n| release |{heads}\n|{rule}\n"
+    );
     for cell in chosen {
         let row: String = WAYS.iter().map(|(_, way)| format!(" {} |", found(of(&played(cell, *way), JUDGES[0])))).collect();
         let _ = writeln!(out, "| {} |{row}", cell.name);

@@ -163,13 +163,17 @@ impl Fixtures {
 
     /// Waits until the Canary is as wished; returns it. A tick takes ten seconds.
     pub async fn wait_canary(&self, name: &str, wish: impl Fn(&Value) -> bool) -> Value {
+        self.wait_until(FLAGGER, "canaries", name, wish).await
+    }
+
+    async fn wait_until(&self, api_version: &str, plural: &str, name: &str, wish: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
         loop {
-            let canary = self.canary_object(name).await;
-            if wish(&canary) {
-                return canary;
+            let object = self.get(api_version, plural, name).await;
+            if wish(&object) {
+                return object;
             }
-            assert!(begin.elapsed() < CANARY_PATIENCE, "{name} is not as wished after {CANARY_PATIENCE:?}:\n{:#}", canary["status"]);
+            assert!(begin.elapsed() < CANARY_PATIENCE, "{name} is not as wished after {CANARY_PATIENCE:?}:\n{:#}", object["status"]);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -195,15 +199,7 @@ impl Fixtures {
 
     /// Waits until the Rollout of OpenKruise's is as wished; returns it.
     pub async fn wait_kruise(&self, name: &str, wish: impl Fn(&Value) -> bool) -> Value {
-        let begin = Instant::now();
-        loop {
-            let rollout = self.kruise_object(name).await;
-            if wish(&rollout) {
-                return rollout;
-            }
-            assert!(begin.elapsed() < CANARY_PATIENCE, "{name} is not as wished after {CANARY_PATIENCE:?}:\n{:#}", rollout["status"]);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        self.wait_until(KRUISE, "rollouts", name, wish).await
     }
 
     /// `open` or `close`: the gate of a Canary at the load tester.

@@ -12,6 +12,28 @@ use rolltop::{
 
 use super::kit::{changed, names, scene};
 
+/// A new version seconds after one of days ago: until the controller says something of it, its words are of the other.
+#[test]
+fn a_release_waits_since_it_began() {
+    let scene = changed("canary-timed-pause-background-analysis", |root| {
+        root["status"]["pauseConditions"] = serde_json::Value::Null;
+        root["status"]["controllerPause"] = false.into();
+        root["status"]["phase"] = "Progressing".into();
+        root["status"]["currentStepIndex"] = 0.into();
+        let write = serde_json::json!({"manager": "kubectl", "operation": "Update", "time": "2030-01-01T00:00:00Z", "fieldsV1": {}});
+        root["metadata"]["managedFields"] = serde_json::json!([write]);
+        for condition in root["status"]["conditions"].as_array_mut().unwrap() {
+            condition["lastTransitionTime"] = "2020-01-01T00:00:00Z".into();
+        }
+    });
+    for ro in [scene.model(), scene.alone().model()] {
+        let wait = ro.wait.expect("it waits for its pods");
+        assert_eq!(wait.who, W::Pods);
+        let since = wait.since.expect("since when");
+        assert!(since > scene.root.meta.created.unwrap(), "{since}");
+    }
+}
+
 /// Scene; phase; situation; who is waited for; part of "next"; the way back; applied share of the new side in
 /// per cent with its source (replica share where nobody routes); part of each danger notice.
 type Case = (&'static str, P, S, Option<W>, &'static str, Option<Verb>, (i32, &'static str), &'static [&'static str]);

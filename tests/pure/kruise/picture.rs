@@ -65,14 +65,37 @@ fn sides_and_services_are_those_of_the_release() {
 }
 
 #[test]
+fn what_is_taken_back_is_in_flight_while_its_pods_go() {
+    let back = |pods: u32| {
+        let items = with(blue_green(), |r| {
+            let all = r["status"]["conditions"].as_array_mut().unwrap();
+            all.iter_mut().find(|c| c["type"] == "Progressing").unwrap()["reason"] = "Cancelling".into();
+            r["status"]["blueGreenStatus"]["updatedReplicas"] = pods.into();
+        });
+        Scene::of(ENGINE, &items).model()
+    };
+    let going = back(2);
+    assert!(going.in_flight() && going.phase == P::Progressing, "{}", going.phase_detail);
+    let new = going.new_side().unwrap();
+    assert_eq!((new.role(), new.desired, new.current), (Role::Preview, 0, 2));
+    assert!(!back(0).in_flight());
+}
+
+#[test]
 fn steps_are_what_they_set_and_their_pauses() {
     let at = |name: &str| {
         let steps = scene(name).model().steps;
         (steps.items.iter().map(|s| s.label.to_string()).collect::<Vec<_>>(), steps.current)
     };
-    let labels = ["weight 20 %, 20 % of the pods", "pause (approval)", "weight 60 %, 60 % of the pods", "pause 600 s", "100 % of the pods"];
-    assert_eq!(at("approval"), (labels.map(String::from).to_vec(), Some(1)));
-    assert_eq!([at("moving").1, at("timed").1, at("last-step").1, at("idle").1], [Some(2), Some(3), Some(4), None]);
+    let labels = ["weight 20 %, 20 % of the pods, then approval", "weight 60 %, 60 % of the pods, pause 600 s", "100 % of the pods"];
+    assert_eq!(at("approval"), (labels.map(String::from).to_vec(), Some(0)));
+    assert_eq!([at("moving").1, at("timed").1, at("last-step").1, at("idle").1], [Some(1), Some(1), Some(2), None]);
+    // One count, the controller's own: in words and in the list.
+    for name in ["approval", "timed", "moving", "paused"] {
+        let ro = scene(name).model();
+        let at = format!("step {}/{}", ro.steps.current.unwrap() + 1, ro.steps.items.len());
+        assert!(ro.phase_detail.contains(&at), "{}: {at}", ro.phase_detail);
+    }
     let done = Scene::of(ENGINE, &with(items("approval"), |r| step(r, 3, "Completed"))).model();
     assert!(done.steps.done());
 }

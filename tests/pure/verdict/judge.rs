@@ -147,9 +147,9 @@ fn requests_from_before_the_release_do_not_count() {
     let bad = Play { times: 50.0, ..SAME }.blocks(1);
     let mut trial = Trial::new("new", "old", Some(bad[50].from));
     bad[..50].iter().for_each(|block| trial.take(block, None));
-    assert_eq!((trial.failing.is_worse(), trial.failing.seen.new, trial.blocks), (false, 0.0, 0));
+    assert_eq!((trial.failing.is_worse(), trial.failing.seen.new, trial.heard), (false, 0.0, None));
     trial.take(&bad[50], None);
-    assert_eq!(trial.blocks, 1);
+    assert_eq!(trial.heard, Some(bad[50].to));
 }
 
 #[test]

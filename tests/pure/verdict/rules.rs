@@ -2,17 +2,22 @@
 
 use chrono::TimeDelta;
 use rolltop::{
+    cluster::decode,
     config::{
         Config, Sources,
         rules::{PRESETS, preset},
     },
     model::{
-        Time,
+        Source, Time,
         metrics::{Points, Reading, RolloutMetrics, Series, Side},
     },
+    msg::{Body, Msg},
+    object::kinds,
     settings::Settings,
+    state::{Event, Mode, State, update},
     verdict::{Advice, Case, Trial, Verdict, judge, mann_whitney, rules::Rule},
 };
+use serde_json::json;
 
 use super::release::{SAME, start};
 use crate::sample;
@@ -286,6 +291,25 @@ fn hours_days_scope_and_requests_let_a_rule_sleep() {
     ] {
         let rules = load(&format!("[[rules]]\nwhen = \"errors > 1 %\"\neffect = \"abort\"\n{settings}\n")).unwrap();
         assert_eq!(Session::of(rules).sees(&readings(0, 0.5, 0.0)).is == Advice::Abort, trips, "{settings}");
+    }
+}
+
+/// Nobody else needs them, and a thousand rollouts have many.
+#[test]
+fn labels_are_read_when_a_rule_asks_for_them() {
+    let rules = load("[[rules]]\nwhen = \"errors > 1 %\"\nlabels = \"team=pay\"\n").unwrap();
+    for (rules, found) in [(rules, 1), (Vec::new(), 0)] {
+        let settings = Settings { rules: rules.into(), ..Settings::default() };
+        let mut state = State::new(Mode::Watch, "prod", "all namespaces", settings, Default::default());
+        let metadata = json!({"namespace": "pay", "name": "fx", "uid": "u", "generation": 1, "labels": {"team": "pay"}});
+        let template = json!({"metadata": {"labels": {"app": "fx"}}, "spec": {"containers": [{"name": "app", "image": "fx:1"}]}});
+        let spec = json!({"replicas": 1, "selector": {"matchLabels": {"app": "fx"}}, "template": template});
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec, "status": {}});
+        let object = Box::new(decode::object(&kinds::DEPLOYMENT, deployment.to_string().as_bytes()).unwrap());
+        let body = Body::Applied { source: Source::Fleet, scope: 0, object };
+        update(&mut state, Event::Msg(Msg { at: start(), epoch: 0, body }), start());
+        let known = state.rollouts.values().next().expect("a Deployment is a rollout");
+        assert_eq!(known.rollout.labels.len(), found);
     }
 }
 
