@@ -150,11 +150,13 @@ pub struct Request {
     pub url: SecretString,
     pub headers: Vec<(String, SecretString)>,
     pub body: Vec<u8>,
+    /// Holds a secret, and must not go in the clear.
+    pub secret: bool,
 }
 
 impl Request {
     pub fn json(url: SecretString, body: &serde_json::Value) -> Self {
-        Self { url, headers: Vec::new(), body: body.to_string().into_bytes() }
+        Self { url, headers: Vec::new(), body: body.to_string().into_bytes(), secret: true }
     }
 }
 
@@ -183,15 +185,17 @@ pub fn requests(channel: &Channel, message: &Message, secrets: &[SecretString], 
             let all = pagerduty::payloads(message, &secret(0), template);
             all.iter().map(|body| Request::json(url.clone().into(), body)).collect()
         }
-        Way::Webhook { url, headers, .. } => {
+        Way::Webhook { url: way_url, headers, .. } => {
             let mut secrets = secrets.iter().cloned();
-            let url = match url {
+            let url = match way_url {
                 Address::Plain(url) => url.clone().into(),
                 Address::Secret(_) => secrets.next().unwrap_or_default(),
             };
             let key = secrets.next().unwrap_or_default();
             let names = headers.iter().map(|(name, _)| name.clone());
-            vec![webhook::request(message, url, &key, names.zip(secrets).collect(), template, now)]
+            // A signature tells nobody the key.
+            let secret = !headers.is_empty() || matches!(way_url, Address::Secret(_));
+            vec![Request { secret, ..webhook::request(message, url, &key, names.zip(secrets).collect(), template, now) }]
         }
         Way::Email(_) | Way::Terminal(_) => Vec::new(),
     }

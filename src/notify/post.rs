@@ -92,7 +92,7 @@ fn is_safe(url: &reqwest::Url) -> bool {
 async fn send(client: &reqwest::Client, request: Request) -> Answer {
     // A parser's error would quote what it could not read.
     let Ok(url) = reqwest::Url::parse(request.url.expose_secret()) else { return Answer::Refused("its address is no URL".into()) };
-    if !is_safe(&url) {
+    if request.secret && !is_safe(&url) {
         return Answer::Refused("its address must begin with https://, as it carries a secret".into());
     }
     let mut post = client.post(url).header("content-type", "application/json").body(request.body);

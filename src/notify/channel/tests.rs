@@ -232,6 +232,28 @@ fn channel(way: Way) -> Channel {
     }
 }
 
+/// A receiver within the cluster may have no certificate; what it is sent then holds no secret.
+#[test]
+fn only_what_holds_no_secret_may_go_in_the_clear() {
+    let secret = || crate::config::secret::Secret { source: crate::config::secret::Source::Env("K".into()), prefix: String::new() };
+    let plain = || Address::Plain("http://bots.svc/".into());
+    let hook = |url: Address, headers| Way::Webhook { url, secret: secret(), headers };
+    let ways = [
+        (hook(plain(), Vec::new()), false),
+        (hook(plain(), vec![("X".into(), secret())]), true),
+        (hook(Address::Secret(secret()), Vec::new()), true),
+        (Way::Slack { url: secret() }, true),
+        (Way::PagerDuty { key: secret(), url: "http://x/".into() }, true),
+        (Way::Telegram { token: secret(), chat: "1".into(), api: "http://x".into() }, true),
+    ];
+    for (way, closed) in ways {
+        let secrets = vec![key(); 3];
+        let sent = requests(&channel(way), &message(vec![event(Kind::Waits, "x")]), &secrets, Time::default());
+        assert!(!sent.is_empty() && sent.iter().all(|request| request.secret == closed), "{sent:?}");
+        assert!(!format!("{sent:?}").contains("0123456789abcdef"), "nor does a dump show one");
+    }
+}
+
 #[test]
 fn a_channel_is_told_what_it_asked_for_and_what_is_urgent() {
     let usual = channel(Way::Terminal(terminal::How::Bell));

@@ -25,7 +25,7 @@ pub fn request(
     let signature = sign(key, &message.id, &stamp, &body);
     let own = [("webhook-id", message.id.clone()), ("webhook-timestamp", stamp), ("webhook-signature", signature)];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
-    Request { url, headers: headers.into_iter().chain(own).collect(), body }
+    Request { url, headers: headers.into_iter().chain(own).collect(), body, secret: true }
 }
 
 /// `v1,` and the HMAC-SHA256 of id, time and body. A key that begins with `whsec_` is base64.
