@@ -293,7 +293,9 @@ const CONTROLLERS: [&str; 7] =
 
 /// Who has written to a rollout, without the controllers that drive releases.
 pub fn people(rollout: &Rollout) -> impl Iterator<Item = &crate::model::Writer> {
-    rollout.writers.iter().filter(|w| !CONTROLLERS.iter().any(|c| w.manager.contains(c)))
+    // kubectl's plugin has the name of its controller in its own, and a person behind it.
+    let is_controller = |w: &crate::model::Writer| !w.manager.starts_with("kubectl") && CONTROLLERS.iter().any(|c| w.manager.contains(c));
+    rollout.writers.iter().filter(move |w| !is_controller(w))
 }
 
 /// Whether a card in this context asks for the rollout's name. The safe direction never does.

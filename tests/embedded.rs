@@ -7,5 +7,7 @@
 mod cluster;
 mod suite;
 
+#[path = "embedded/armed.rs"]
+mod armed;
 #[path = "embedded/logs.rs"]
 mod logs;

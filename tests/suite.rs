@@ -6,7 +6,7 @@
 #[path = "suite/app.rs"]
 pub mod app;
 #[path = "suite/armed.rs"]
-mod armed;
+pub mod armed;
 #[path = "suite/blue_green.rs"]
 mod blue_green;
 #[path = "suite/canary.rs"]

@@ -421,7 +421,6 @@ type Ending = fn(&Ground<'_>, &Known, &Arming) -> Option<String>;
 
 const ENDINGS: &[Ending] = &[
     |_, known, _| known.deleted.map(|_| "the rollout is gone".into()),
-    |_, known, arming| (known.rollout.id.uid != arming.target.uid).then(|| "it is another rollout of the same name".into()),
     |_, known, _| (!known.rollout.in_flight()).then(|| "the release is over".into()),
     |_, known, arming| {
         let now = known.rollout.new_side().map(|t| &t.hash);

@@ -75,8 +75,9 @@ pub fn held(state: &mut State, uid: &str, renewed: Result<(), Text>, at: Time, e
 /// A release was sent back: whether that helped is seen from now on.
 pub fn rolled_back(state: &mut State, uid: &str, now: Time) {
     let counted = state.trials.get(uid).and_then(|trial| trial.failing.shares()).map(|(_, old)| old);
-    let read = state.metrics.get(uid).and_then(|metrics| metrics.old.errors.value());
-    state.recoveries.insert(uid.into(), Recovery::begun(counted.or(read), now));
+    let read = state.metrics.get(uid).map(|metrics| (metrics.old.errors.value(), metrics.old.p95.value()));
+    let (read, quick) = read.unwrap_or_default();
+    state.recoveries.insert(uid.into(), Recovery::begun(counted.or(read), quick, now));
 }
 
 /// How it is said that an abort by the guard came to nothing; whoever tells people listens for it.

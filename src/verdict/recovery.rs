@@ -19,6 +19,8 @@ const URGENT: TimeDelta = TimeDelta::seconds(150);
 const GIVEN_UP: TimeDelta = TimeDelta::minutes(30);
 /// Within twice what was normal, or so much above it.
 const SLACK: f64 = 0.005;
+/// The old side takes all users again: so many times as slow as it was is no alarm yet.
+const SLOWER: f64 = 1.5;
 
 /// A rollout that was sent back.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,8 @@ pub struct Recovery {
     since: Time,
     /// Share of failed requests that is usual for the old side, where it was measured.
     normal: Option<f64>,
+    /// Its p95 before, seconds.
+    quick: Option<f64>,
     well_since: Option<Time>,
     /// It was said that it has not helped.
     alarmed: bool,
@@ -46,8 +50,8 @@ pub enum Finding {
 }
 
 impl Recovery {
-    pub fn begun(normal: Option<f64>, now: Time) -> Self {
-        Self { since: now, normal, well_since: None, alarmed: false }
+    pub fn begun(normal: Option<f64>, quick: Option<f64>, now: Time) -> Self {
+        Self { since: now, normal, quick, well_since: None, alarmed: false }
     }
 
     /// Whether it still may help: neither recovered nor said to have failed.
@@ -108,7 +112,16 @@ impl Recovery {
             Some(normal) if now > (2.0 * normal).max(normal + SLACK) => {
                 Err(format!("{} of all requests fail, {} were normal", words::percent(now), words::percent(normal)))
             }
-            _ => Ok(format!("{} of all requests fail", words::percent(now))),
+            _ => self.speed(metrics).map(|speed| format!("{} of all requests fail{speed}", words::percent(now))),
+        }
+    }
+
+    /// Whoever was sent back for being slow must be quick again.
+    fn speed(&self, metrics: &RolloutMetrics) -> Result<String, String> {
+        let Some(now) = metrics.old.p95.value() else { return Ok(String::new()) };
+        match self.quick {
+            Some(quick) if now > SLOWER * quick => Err(format!("its p95 is {}, {} was normal", words::latency(now), words::latency(quick))),
+            _ => Ok(format!(", p95 {}", words::latency(now))),
         }
     }
 }

@@ -248,6 +248,11 @@ impl Rig {
         Ok(())
     }
 
+    /// What goes wrong at the API server from now on.
+    pub fn faults(&self, faults: Vec<Fault>) {
+        self.set(Part::ApiServer, faults);
+    }
+
     fn fail(&self, part: Part, effect: Effect) {
         self.set(part, vec![Fault::new(effect)]);
     }

@@ -17,14 +17,14 @@ use crate::{
 const GROUP: &str = "coordination.k8s.io/v1";
 
 /// `rolltop guard --execute`, running.
-struct Guard {
+pub struct Guard {
     child: Child,
     said: Arc<Mutex<String>>,
     home: tempfile::TempDir,
 }
 
 impl Guard {
-    fn start(rig: &Rig, ns: &str, env: &[(&str, &str)]) -> Self {
+    pub fn start(rig: &Rig, ns: &str, env: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_rolltop"))
             .args(["guard", &format!("{ns}/checkout"), "--execute", "--for", "4m"])
@@ -55,13 +55,13 @@ impl Guard {
         Self { child, said, home }
     }
 
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
     /// Waits until it has said this.
     #[track_caller]
-    fn says(&self, words: &str) -> String {
+    pub fn says(&self, words: &str) -> String {
         let until = Instant::now() + Duration::from_secs(90);
         while !self.said().contains(words) {
             assert!(Instant::now() < until, "never said {words:?}:\n{}", self.said());
@@ -72,7 +72,7 @@ impl Guard {
 
     /// Its exit code, when it ends by itself.
     #[track_caller]
-    fn end(&mut self) -> Option<i32> {
+    pub fn end(&mut self) -> Option<i32> {
         let until = Instant::now() + Duration::from_secs(90);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -114,7 +114,7 @@ impl Drop for Guard {
 }
 
 /// A canary with users that waits at its first pause.
-async fn waiting_canary(rig: &Rig, ns: &str) -> Fixtures {
+pub async fn waiting_canary(rig: &Rig, ns: &str) -> Fixtures {
     let fx = rig.fixtures(ns);
     fx.canary("checkout", Canary::nginx()).await;
     fx.wait_phase("checkout", "Healthy").await;
@@ -124,15 +124,15 @@ async fn waiting_canary(rig: &Rig, ns: &str) -> Fixtures {
     fx
 }
 
-fn regress(rig: &Rig, ns: &str) {
+pub fn regress(rig: &Rig, ns: &str) {
     rig.traffic().set(&format!("{ns}/checkout"), "v2", Profile::failing(0.3));
 }
 
-async fn lease(fx: &Fixtures) -> Value {
+pub async fn lease(fx: &Fixtures) -> Value {
     fx.get(GROUP, "leases", "rolltop-guard-rollout-checkout").await
 }
 
-fn word(lease: &Value) -> &str {
+pub fn word(lease: &Value) -> &str {
     lease["metadata"]["labels"]["rolltop.dev/guard"].as_str().unwrap_or_default()
 }
 

@@ -9,9 +9,13 @@ use crate::{
 
 /// A release that is measured now, and so many of fifty requests of each block fail on its new side.
 fn measured(state: &mut State, bad: f64, now: Time) -> Vec<Effect> {
+    measured_at(state, bad, 0.05, now)
+}
+
+fn measured_at(state: &mut State, bad: f64, p95: f64, now: Time) -> Vec<Effect> {
     let (id, created) = {
         let rollout = &state.open().unwrap().rollout;
-        (rollout.id.clone(), rollout.new_side().unwrap().created.unwrap_or(at(-600)))
+        (rollout.id.clone(), rollout.new_side().and_then(|t| t.created).unwrap_or(at(-600)))
     };
     let counts = |all, bad| Some(Counts { all, bad, timed: None });
     // Each call goes on where the last one ended.
@@ -26,6 +30,7 @@ fn measured(state: &mut State, bad: f64, now: Time) -> Vec<Effect> {
     let mut metrics = RolloutMetrics { at: Some(now), blocks: (done..done + 24).map(block).collect(), ..Default::default() };
     (metrics.new.rate, metrics.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
     (metrics.new.errors, metrics.old.errors) = (Reading::Value(bad / 50.0), Reading::Value(0.002));
+    metrics.old.p95 = Reading::Value(p95);
     heard(state, now);
     update(state, Event::Msg(Msg { at: now, epoch: 0, body: Body::Metrics(vec![(id, metrics)]) }), now)
 }
@@ -128,6 +133,101 @@ fn it_aborts_once_and_spends_its_lease_before_anything_else() {
     assert!(state.arms.is_empty() && state.recoveries.len() == 1);
 }
 
+/// A rollout that was sent back by a person's own key.
+fn sent_back() -> State {
+    let mut state = ready(Mode::Interactive);
+    press(&mut state, "a", at(1));
+    approve_of(&mut state);
+    let effects = press(&mut state, "y", at(5));
+    let Some(Effect::Act { card, .. }) = effects.iter().find(|e| matches!(e, Effect::Act { .. })) else { panic!("{effects:?}") };
+    accept(&mut state, *card);
+    let aborted = |r: &mut Value| {
+        let recorded = items(ABORTED).into_iter().find(|v| v["kind"] == "Rollout").unwrap();
+        for field in ["abort", "abortedAt", "phase", "message", "conditions", "currentStepIndex", "controllerPause", "pauseConditions"] {
+            r["status"][field] = recorded["status"][field].clone();
+        }
+        let weights = &mut r["status"]["canary"]["weights"];
+        (weights["canary"]["weight"], weights["stable"]["weight"]) = (json!(0), json!(100));
+    };
+    // What the router says counts, not what the controller says of it.
+    let weight = "nginx.ingress.kubernetes.io/canary-weight";
+    for mut ingress in items(ROUTER_PAUSED).into_iter().filter(|v| v["kind"] == "Ingress" && v["metadata"]["annotations"][weight] == "25") {
+        ingress["metadata"]["annotations"][weight] = "0".into();
+        ingress["metadata"]["resourceVersion"] = "9999".into();
+        let object = Box::new(object(&ingress).unwrap());
+        send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object });
+    }
+    applied(&mut state, aborted, at(6));
+    assert_eq!(state.recoveries.len(), 1, "{:?}", state.card.as_ref().map(|c| &c.stage));
+    state
+}
+
+fn after(state: &mut State, bad: f64, p95: f64, now: Time) -> Vec<String> {
+    let word = |e: &Effect| match e {
+        Effect::Journal { event, .. } => match &**event {
+            journal::Event::Recovered { after_seconds } => Some(format!("recovered {after_seconds}")),
+            journal::Event::NotRecovered { why, .. } => Some(format!("not: {why}")),
+            _ => None,
+        },
+        _ => None,
+    };
+    measured_at(state, bad, p95, now).iter().filter_map(word).collect()
+}
+
+#[test]
+fn a_roll_back_is_followed_until_it_has_helped() {
+    let mut state = sent_back();
+    for second in [10, 20, 30, 37] {
+        assert_eq!(after(&mut state, 20.0, 0.05, at(second)), [""; 0], "it still fails");
+    }
+    assert_eq!(after(&mut state, 0.0, 0.05, at(38)), [""; 0], "one good reading is none");
+    assert_eq!(after(&mut state, 20.0, 0.05, at(42)), [""; 0]);
+    for second in [46, 50] {
+        assert_eq!(after(&mut state, 0.0, 0.05, at(second)), [""; 0]);
+    }
+    assert_eq!(after(&mut state, 0.0, 0.05, at(56)), ["recovered 40"]);
+    assert!(state.recoveries.is_empty());
+}
+
+#[test]
+fn a_roll_back_that_does_not_help_is_urgent_once() {
+    for (bad, p95, why) in [(20.0, 0.05, "of all requests fail"), (0.0, 0.5, "p95 is")] {
+        let mut state = sent_back();
+        let said: Vec<String> = (10..300).step_by(5).flat_map(|second| after(&mut state, bad, p95, at(second))).collect();
+        assert!(said.len() == 1 && said[0].contains(why), "{said:?}");
+        assert!(state.note.as_ref().is_none_or(|(_, text)| text.contains("DID NOT HELP")), "{:?}", state.note);
+        // It may still come right, and then that is said as well.
+        let said: Vec<String> = (300..330).step_by(5).flat_map(|second| after(&mut state, 0.0, 0.05, at(second))).collect();
+        assert!(said.len() == 1 && said[0].starts_with("recovered"), "{said:?}");
+    }
+}
+
+/// Nobody answered: it is not sent again, and what the watch shows decides what is said.
+#[test]
+fn an_act_without_an_answer_is_followed_until_it_is_seen_or_given_up() {
+    for seen in [true, false] {
+        let mut state = armed();
+        measured(&mut state, 20.0, at(6));
+        let effects = guards_card_is_approved(&mut state);
+        let card = effects.iter().find_map(|e| if let Effect::Act { card, .. } = e { Some(*card) } else { None }).expect("an act");
+        let outcome = Outcome::Unknown { said: "504".into(), done: 1 };
+        update(&mut state, Event::Msg(Msg { at: at(7), epoch: 0, body: Body::Acted { card, outcome } }), at(7));
+        let effects = measured(&mut state, 20.0, at(20));
+        assert_eq!((acts(&effects), state.arms.len()), (0, 1), "it may still come");
+        if seen {
+            let aborted = items(ABORTED).iter().filter_map(object).find(|o| o.resource == &kinds::ROLLOUT).unwrap();
+            let object = Box::new(moved_on(&state, &aborted));
+            let effects = send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object });
+            assert_eq!(given_back(&effects).as_deref(), Some("the guard has aborted it"));
+        } else {
+            tick(&mut state, at(68));
+            let note = state.note.clone().map(|(_, text)| text.to_string()).unwrap_or_default();
+            assert!(note.contains("THE ABORT DID NOT WORK, act yourself") && state.arms.is_empty(), "{note}");
+            assert_eq!(acts(&measured(&mut state, 20.0, at(70))), 0);
+        }
+    }
+}
+
 /// The recorded object as the next version of the one at hand.
 fn moved_on(state: &State, recorded: &Object) -> Object {
     let root = state.open().unwrap().rollout.id.clone();
@@ -161,10 +261,19 @@ const ENDINGS: &[(&str, Event2)] = &[
         state.metrics.values_mut().for_each(|m| m.at = Some(at(5 + 30 * 60)));
         tick(state, at(5 + 30 * 60))
     }),
+    ("the release is over", |state, now| {
+        let done = |r: &mut Value| {
+            r["status"]["stableRS"] = r["status"]["currentPodHash"].clone();
+            r["status"]["currentStepIndex"] = json!(r["spec"]["strategy"]["canary"]["steps"].as_array().map_or(0, Vec::len));
+            r["status"]["pauseConditions"] = Value::Null;
+            r["status"]["controllerPause"] = json!(false);
+            r["status"]["phase"] = "Healthy".into();
+        };
+        applied(state, done, now)
+    }),
     ("another version is on its way", |state, now| applied(state, |r| r["status"]["currentPodHash"] = "aaaa".into(), now)),
-    ("somebody else acted on it (kubectl-edit)", |state, now| {
-        let entry =
-            json!({"manager": "kubectl-edit", "operation": "Update", "time": "2026-11-21T04:00:00Z", "apiVersion": "v1", "fieldsV1": {}});
+    ("somebody else acted on it (kubectl-argo-rollouts)", |state, now| {
+        let entry = json!({"manager": "kubectl-argo-rollouts", "operation": "Update", "time": "2026-11-21T04:00:00Z", "apiVersion": "v1", "fieldsV1": {}});
         let written = |r: &mut Value| match r["metadata"]["managedFields"].as_array_mut() {
             Some(entries) => entries.push(entry.clone()),
             None => r["metadata"]["managedFields"] = json!([entry]),

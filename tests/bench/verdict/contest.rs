@@ -61,10 +61,17 @@ pub struct Contest {
 
 /// Requests of one side in a tick.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ticked {
-    all: f64,
-    bad: f64,
-    slow: f64,
+pub struct Ticked {
+    pub all: f64,
+    pub bad: f64,
+    pub slow: f64,
+}
+
+impl Ticked {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self { all: self.all + other.all, bad: self.bad + other.bad, slow: self.slow + other.slow }
+    }
 }
 
 impl Contest {
@@ -136,14 +143,14 @@ impl Contest {
     }
 }
 
-fn tick(cell: &Cell, moment: &Moment, side: usize, rng: &mut fastrand::Rng) -> Ticked {
+pub fn tick(cell: &Cell, moment: &Moment, side: usize, rng: &mut fastrand::Rng) -> Ticked {
     let part = if side == 0 { 0.1 } else { 0.9 };
     let all = poisson(cell.rate * part * TICK, rng);
     let clumps = binomial((all / cell.clump).floor(), moment.fails[side], rng);
     Ticked { all, bad: (clumps * cell.clump).min(all), slow: binomial(all, moment.slow[side], rng) }
 }
 
-fn counts(t: Ticked, counted: f64) -> Option<Counts> {
+pub fn counts(t: Ticked, counted: f64) -> Option<Counts> {
     let keep = |x: f64| x * counted;
     Some(Counts { all: keep(t.all), bad: keep(t.bad), timed: Some((keep(t.all), keep(t.slow))) })
 }

@@ -4,6 +4,8 @@
 // Failing at once with a clear text is what a harness is for.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "armed.rs"]
+mod armed;
 #[path = "cells.rs"]
 mod cells;
 #[path = "contest.rs"]
@@ -22,6 +24,7 @@ use contest::{Contest, JUDGES, Outcome, WarmUp};
 
 const RUNS: u64 = 1_000;
 const BEGIN: &str = "<!-- table: written by `cargo bench --bench verdict` -->\n";
+const ARMED: &str = "<!-- armed: written by `cargo bench --bench verdict -- armed` -->\n";
 const END: &str = "<!-- /table -->";
 
 fn main() {
@@ -29,18 +32,28 @@ fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
+    if std::env::args().any(|a| a == "armed") {
+        return keep(ARMED, &armed::table());
+    }
     let began = Instant::now();
     let said = |cell: &Cell| drop(writeln!(std::io::stderr(), "{:>4.0} s  {}", began.elapsed().as_secs_f64(), cell.name));
     let results: Vec<(&Cell, Vec<Outcome>)> =
         CELLS.iter().inspect(|cell| said(cell)).map(|cell| (cell, played(cell, WarmUp::Usual))).collect();
     let table = table(&results) + &warm_ups();
     let took = began.elapsed().as_secs_f64();
-    let _ = writeln!(std::io::stdout(), "{table}\n{} releases in {took:.0} s", RUNS as usize * CELLS.len());
+    let _ = writeln!(std::io::stdout(), "{} releases in {took:.0} s", RUNS as usize * CELLS.len());
+    keep(BEGIN, &table);
+    keep(ARMED, &armed::table());
+}
+
+/// Prints a table and writes it to its place.
+fn keep(begin: &str, table: &str) {
+    let _ = writeln!(std::io::stdout(), "{table}");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/verdict/README.md");
     let readme = std::fs::read_to_string(path).unwrap();
-    let (head, rest) = readme.split_once(BEGIN).expect("the place of the table");
+    let (head, rest) = readme.split_once(begin).expect("the place of the table");
     let (_, tail) = rest.split_once(END).expect("the end of the table");
-    std::fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
+    std::fs::write(path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
 }
 
 /// All runs of a cell, on two threads.
