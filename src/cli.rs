@@ -54,7 +54,7 @@ pub enum Command {
         #[arg(long)]
         line: bool,
     },
-    /// Supervise one release for a pipeline: a line for each change, and an exit code. Nothing is written.
+    /// Supervise one release for a pipeline: a line for each change, and an exit code. Without --execute nothing is written.
     #[command(
         after_help = "Exit codes: 0 done, 12 failed, aborted, or an abort is advised, 13 gone or unknown, 14 out of time, 15 cannot be armed, 17 an abort that is not known to have worked, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
     )]
@@ -115,6 +115,9 @@ pub struct Guard {
     /// Arm the guard: as soon as an abort is advised it is done, once. Without this it only says so.
     #[arg(long)]
     pub execute: bool,
+    /// With --execute: switch this feature flag off instead ([[flags]] in the settings); the release goes on.
+    #[arg(long, value_name = "NAME", requires = "execute")]
+    pub kill_flag: Option<String>,
     /// How long at most.
     #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
     pub span: Duration,

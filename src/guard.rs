@@ -109,7 +109,7 @@ const RULES: &[Rule] = &[
         "this is a watch session: it was built without the ability to write",
         "start `rolltop` without `watch` or --read-only",
     ),
-    (|g, _, _| g.frozen, "the picture is frozen, the cluster is not", "press z to let it run again"),
+    (|g, _, verb| g.frozen && verb != Verb::Disarm, "the picture is frozen, the cluster is not", "press z to let it run again"),
     (|_, k, _| k.deleted.is_some(), "this rollout no longer exists", "press esc to go back to the fleet"),
     (
         |_, k, verb| k.rollout.unobserved && !verb.is_way_out() && !matches!(verb, Verb::Undo | Verb::Disarm),
@@ -137,7 +137,7 @@ pub fn consider(
     }
     // Arming is nobody's business but the guard's: it writes to no object of the release.
     match intent {
-        Intent::Arm { minutes } => return arming::arm(ground, engine, known, root, objects, *minutes),
+        Intent::Arm { minutes, flag } => return arming::arm(ground, engine, known, (root, objects), *minutes, flag.as_ref()),
         Intent::Disarm => return arming::disarm(ground, &known.rollout.id, objects),
         _ => {}
     }
@@ -145,6 +145,9 @@ pub fn consider(
         Intent::Kill { flag } => flag::plan(&ground.settings.flags, &known.rollout, flag, &reason(ground.verdict))?,
         _ => engine.plan(&known.rollout, root, objects, intent, ground.now)?,
     };
+    if ground.arming.is_some() {
+        plan.warnings.push(Notice { severity: Severity::Warning, text: "the guard is armed: this disarms it".into() });
+    }
     plan.warnings.extend(gitops::warning(&plan, &known.rollout, objects, ground.now));
     match plan.writes.iter().all(|write| engine.descriptor().writes.iter().any(|right| right.lets(write))) {
         true => Ok(plan),
@@ -253,15 +256,15 @@ pub fn approve(card: &Card, _: &Grant, now: Time) -> Result<Approved<Plan>, Text
     Ok(Approved { inner: plan, by_override, armed: None })
 }
 
-/// The same without a key, for the abort that a person agreed to beforehand: once, as long as everything they agreed to holds.
+/// The same without a key, for the act that a person agreed to beforehand: once, as long as everything they agreed to holds.
 ///
 /// # Errors
 /// Why it may not act, or not yet.
 pub fn mandated(card: &Card, _: &Grant, ground: &Ground<'_>, known: &Known) -> Result<Approved<Plan>, Unmandated> {
     let no = |why: &str| Err(Unmandated::Never(why.into()));
     let (Some(arming), Some(plan)) = (&card.arming, &card.plan) else { return no("nobody has armed it") };
-    if !matches!(card.stage, crate::state::Stage::Asking) || plan.intent != Intent::Abort {
-        return no("it may abort once, and nothing else");
+    if !matches!(card.stage, crate::state::Stage::Asking) || plan.intent != arming.act {
+        return no("it may act once, as agreed");
     }
     if let Some(why) = arming::ends(ground, known, arming) {
         return Err(Unmandated::Never(why));

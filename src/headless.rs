@@ -193,10 +193,13 @@ pub async fn attend(
             let mut effects = Vec::new();
             let lines = executor.step(state, &uid, now, &mut effects);
             perform(state, session, hands, effects);
-            if form != Form::Json {
-                lines.iter().try_for_each(|line| writeln!(out, "{} {line}", now.format("%H:%M:%SZ")))?;
-                out.flush()?;
+            for line in lines {
+                match form {
+                    Form::Json => writeln!(out, "{}", serde_json::json!({"at": now, "guard": line}))?,
+                    Form::Line | Form::Table => writeln!(out, "{} {line}", now.format("%H:%M:%SZ"))?,
+                }
             }
+            out.flush()?;
         }
         let end = executor.as_ref().map_or(end, |executor| executor.end(state, &uid, end));
         match end {

@@ -118,9 +118,11 @@ pub enum Intent {
     Scale {
         replicas: u32,
     },
-    /// The guard may abort this release once by itself, within so many minutes.
+    /// The guard may act on this release once by itself, within so many minutes: abort it, or switch this flag off.
     Arm {
         minutes: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        flag: Option<Text>,
     },
     /// It may no longer.
     Disarm,

@@ -290,11 +290,18 @@ async fn connected(cli: &Cli, config: &Config, sampler: Option<prometheus::Setti
             status(config, &connection, sampler, rollout.as_deref(), form).await
         }
         Some(Command::Guard(args)) => {
-            let about = Attended { rollout: &args.rollout, goal: Goal::Guard, span: args.span, json: args.json, execute: args.execute };
+            let about = Attended {
+                rollout: &args.rollout,
+                goal: Goal::Guard,
+                span: args.span,
+                json: args.json,
+                execute: args.execute,
+                flag: args.kill_flag.as_deref(),
+            };
             attend(config, &connection, sampler, about).await
         }
         Some(Command::Wait(args)) => {
-            let about = Attended { rollout: &args.rollout, goal: args.goal, span: args.timeout, json: false, execute: false };
+            let about = Attended { rollout: &args.rollout, goal: args.goal, span: args.timeout, json: false, execute: false, flag: None };
             attend(config, &connection, sampler, about).await
         }
         Some(Command::Watch { rollout, json: true }) => follow(config, &connection, sampler, rollout.as_deref()).await,
@@ -422,6 +429,8 @@ struct Attended<'a> {
     json: bool,
     /// Whether it may abort, once.
     execute: bool,
+    /// Or switch this flag off.
+    flag: Option<&'a str>,
 }
 
 /// Watches one release for a pipeline. Only with `--execute`, and where the settings let it, there is a writer.
@@ -441,7 +450,10 @@ async fn attend(config: &Config, connection: &Connection, sampler: Option<promet
         fail(exit::OK, "no Prometheus is configured: of this release only its phases and its own analyses can be judged");
     }
     if about.execute && config.flag("safety.read-only") {
-        fail(End::NotArmed.code(), "the settings make every session read-only: --execute is not possible");
+        fail(
+            End::NotArmed.code(),
+            "this session is read-only (--read-only, or safety.read-only in the settings): --execute is not possible",
+        );
         return Ok(End::NotArmed.code());
     }
     // Who waits for something is there; who lets something be guarded may not be.
@@ -491,7 +503,7 @@ async fn attended(
     ended: impl Future<Output = ()>,
 ) -> Result<u8> {
     let form = if about.json { Form::Json } else { Form::Line };
-    let executor = about.execute.then(|| Executor::new(about.span));
+    let executor = about.execute.then(|| Executor::new(about.span, about.flag));
     tokio::select! {
         end = headless::attend(state, session, hands, (about.rollout, watchman, executor), form, std::io::stdout()) => match end {
             // Nobody can read it any more: that is no finding.
@@ -505,8 +517,12 @@ async fn attended(
             }
         },
         () = ended => {
-            let words = if about.execute { "disarmed, the cluster" } else { "the cluster" };
-            fail(exit::TERMINATED, &format!("asked to end: {words} is left as it is"));
+            let words = match about.execute {
+                true if headless::executor::has_acted(state) => "the guard had acted; nothing else was written",
+                true => "disarmed, the cluster is left as it is",
+                false => "the cluster is left as it is",
+            };
+            fail(exit::TERMINATED, &format!("asked to end: {words}"));
             Ok(exit::TERMINATED)
         }
     }

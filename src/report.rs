@@ -29,6 +29,8 @@ pub struct Report<'a> {
     next_at: Option<Time>,
     way_back: BackReport,
     verdict: &'a Verdict,
+    /// Whose guard may abort it by itself, and until when.
+    armed: Option<ArmedReport>,
     owner: Option<&'a Owner>,
     evidence: Ages,
 }
@@ -77,6 +79,12 @@ struct BackReport {
     until: Option<Time>,
 }
 
+#[derive(Debug, Serialize)]
+struct ArmedReport {
+    by: Text,
+    until: Option<Time>,
+}
+
 /// Seconds since each source was last heard.
 #[derive(Debug, Serialize)]
 struct Ages {
@@ -107,6 +115,7 @@ pub fn report<'a>(state: &'a State, known: &'a Known, now: Time) -> Report<'a> {
         next_at: r.next.at,
         way_back: BackReport { action: r.way_back.action.map(|v| v.name()), seconds: r.way_back.seconds, until: r.way_back.until },
         verdict: &known.verdict,
+        armed: state.armed(&r.id, now).map(|lease| ArmedReport { by: lease.by, until: lease.until }),
         owner: r.owner.as_ref(),
         evidence: Ages {
             kubernetes_age_seconds: age(state, Source::Fleet, now),

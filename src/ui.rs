@@ -20,13 +20,11 @@ mod rollout;
 mod stack;
 pub mod theme;
 
-use std::collections::BTreeMap;
-
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     model::{Role, Text, Time, metrics::RolloutMetrics},
-    state::{Armed, Card, Known, Screen, Stage, State, View},
+    state::{Card, Known, Screen, Stage, State, View},
 };
 use clock::Clock;
 pub use links::{Trouble, trouble};
@@ -39,8 +37,8 @@ pub(crate) struct Ctx<'a> {
     /// Where the reader is; goes on moving over a frozen picture.
     view: &'a View,
     card: Option<&'a Card>,
-    /// What this session's guard may do: it does not stand still over a frozen picture.
-    arms: &'a BTreeMap<Text, Armed>,
+    /// The state as it is: whose guard is armed does not stand still over a frozen picture.
+    armed: &'a State,
     note: Option<&'a (Time, Text)>,
     hint: Option<&'a Text>,
     /// The time of the picture; stands still while it is frozen.
@@ -62,7 +60,7 @@ impl<'a> Ctx<'a> {
             state: shown,
             view: &state.view,
             card: state.card.as_ref().or_else(|| acting(state)),
-            arms: &state.arms,
+            armed: state,
             note: state.note.as_ref(),
             hint: state.hint.as_ref(),
             clock: Clock::new(now, zone),

@@ -76,7 +76,10 @@ impl Writer {
         tokio::spawn(async move {
             let _flying = flying;
             let write = arming::ending(&id, &this.holder, Word::Disarmed);
-            if let Err(Failure { said, .. }) = this.send(&id, &write, false).await {
+            // One that was spent is not given back.
+            if let Err(Failure { kind, said }) = this.send(&id, &write, false).await
+                && kind != Kind::Conflict
+            {
                 tracing::warn!(%said, rollout = %id.path(), "the guard's lease could not be given back");
             }
         });

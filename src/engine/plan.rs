@@ -136,6 +136,8 @@ pub enum Goal {
     /// The guard's lease is this session's.
     Armed {
         holder: Text,
+        /// Hash of the version that may be aborted.
+        release: Text,
     },
     /// It is nobody's.
     Disarmed,

@@ -1,4 +1,4 @@
-//! Arming: a person lets the guard pull the brake on one release, once, for a limited time.
+//! Arming: a person lets the guard pull the brake on one release, once, for a limited time: abort it, or switch off its flag.
 //!
 //! What is armed stands in a Lease beside the rollout. Every rolltop sees it there, and the guard spends it, on condition that
 //! it is still its own, in the write before the abort: of two that are armed, of one that was thought dead, and of one that
@@ -123,7 +123,9 @@ fn lease_name(id: &Id) -> String {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arming {
     pub target: Id,
-    /// Hash of the version that may be aborted.
+    /// What may be done: the abort, or a flag switched off.
+    pub act: Intent,
+    /// Hash of the version it is about.
     pub release: Text,
     pub by: Text,
     pub holder: Text,
@@ -140,10 +142,12 @@ pub struct Arming {
 impl Arming {
     /// Of a plan that was carried out.
     pub fn begun(plan: &Plan, rollout: &Rollout, holder: &Text, by: Text, now: Time) -> Option<Self> {
-        let Intent::Arm { minutes } = &plan.intent else { return None };
+        let (Intent::Arm { minutes, flag }, Goal::Armed { release, .. }) = (&plan.intent, &plan.expect.goal) else { return None };
         Some(Self {
             target: plan.target.clone(),
-            release: rollout.new_side()?.hash.clone(),
+            act: act(flag.as_ref()),
+            // What was agreed to, also when another version has come meanwhile: then that ends it.
+            release: release.clone(),
             by,
             holder: holder.clone(),
             since: now,
@@ -165,9 +169,9 @@ pub fn arm(
     ground: &Ground<'_>,
     engine: &dyn Engine,
     known: &Known,
-    root: &Object,
-    objects: &Objects,
+    (root, objects): (&Object, &Objects),
     minutes: u32,
+    flag: Option<&Text>,
 ) -> Result<Plan, Refusal> {
     let rollout = &known.rollout;
     if !ground.settings.arming {
@@ -185,10 +189,18 @@ pub fn arm(
     if rollout.strategy == Strategy::Rolling {
         return Err(Refusal::because("the sides of a rolling update cannot be compared while it rolls").instead("watch it yourself", None));
     }
-    engine.plan(rollout, root, objects, &Intent::Abort, ground.now).map_err(|refusal| {
-        let reason = format!("it could not be aborted: {}", refusal.reason);
+    let what = flag.map_or_else(|| "abort this release".to_owned(), |flag| format!("switch the flag {flag} off"));
+    let abort = super::consider(ground, engine, known, root, objects, &act(flag)).map_err(|refusal| {
+        let reason = match flag {
+            None => format!("it could not be aborted: {}", refusal.reason),
+            Some(flag) => format!("the flag {flag} could not be switched off: {}", refusal.reason),
+        };
         Refusal { reason: reason.into(), ..refusal }
     })?;
+    // What a person must override, a machine must not.
+    if let Some(danger) = abort.warnings.iter().find(|warning| warning.severity == Severity::Danger) {
+        return Err(Refusal::because(format!("what it would do asks for a person: {}", danger.text)));
+    }
     if let Some(why) = blind(ground, known) {
         return Err(Refusal::because(format!("{why}: the guard would be blind")));
     }
@@ -209,23 +221,30 @@ pub fn arm(
         warnings.push(Notice { severity: Severity::Warning, text });
     }
     Ok(Plan {
-        intent: Intent::Arm { minutes },
+        intent: Intent::Arm { minutes, flag: flag.cloned() },
         target: rollout.id.clone(),
         danger: Danger::Reversible,
-        sentence: format!(
-            "For {minutes} min the guard may abort this release once, without asking, as soon as ABORT is advised on fresh readings."
-        )
-        .into(),
+        sentence: format!("For {minutes} min the guard may {what} once, without asking, as soon as ABORT is advised on fresh readings.")
+            .into(),
         writes: vec![write],
         changes: vec![Change { field: "armed".into(), from: said, to: format!("for version {release}").into() }],
         only_if: vec!["nobody else has armed it meanwhile".into()],
-        expect: Expectation { goal: Goal::Armed { holder: ground.holder.into() }, what: "armed".into(), within: Duration::from_secs(30) },
+        expect: Expectation {
+            goal: Goal::Armed { holder: ground.holder.into(), release: release.clone() },
+            what: "armed".into(),
+            within: Duration::from_secs(30),
+        },
         back: "the same key disarms; so do its act, its time, stale readings, a lost connection, another version, and any other hand"
             .into(),
         warnings,
         switch: None,
         capacity: None,
     })
+}
+
+/// What an armed guard may do.
+fn act(flag: Option<&Text>) -> Intent {
+    flag.map_or(Intent::Abort, |flag| Intent::Kill { flag: flag.clone() })
 }
 
 /// What the lease of a rollout says once it is armed.
@@ -381,7 +400,7 @@ pub fn spending(mut plan: Plan, arming: &Arming) -> Plan {
 pub fn progress(goal: &Goal, id: &Id, objects: &Objects) -> Option<Progress> {
     let lease = lease_of(id, objects);
     Some(match (goal, lease) {
-        (Goal::Armed { holder }, Some(lease)) if lease.word == Word::Armed && lease.holder == *holder => Progress::Done,
+        (Goal::Armed { holder, .. }, Some(lease)) if lease.word == Word::Armed && lease.holder == *holder => Progress::Done,
         (Goal::Armed { .. }, Some(lease)) if lease.word == Word::Armed => {
             Progress::Diverted(format!("{} has armed it ({})", lease.by, lease.holder).into())
         }

@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Executor {
     minutes: u32,
+    flag: Option<Text>,
     stage: Arm,
     /// Why it is not armed yet, as it was said last.
     said: Option<Text>,
@@ -33,10 +34,11 @@ enum Arm {
 }
 
 impl Executor {
-    /// For so long, as far as one may arm at all.
-    pub fn new(span: Duration) -> Self {
+    /// For so long, as far as one may arm at all; to abort, or to switch a flag off.
+    pub fn new(span: Duration, flag: Option<&str>) -> Self {
         let minutes = span.min(arming::LONGEST).as_secs().div_ceil(60).max(1);
-        Self { minutes: u32::try_from(minutes).unwrap_or(u32::MAX), stage: Arm::NotYet, said: None, told: 0 }
+        let minutes = u32::try_from(minutes).unwrap_or(u32::MAX);
+        Self { minutes, flag: flag.map(Text::from), stage: Arm::NotYet, said: None, told: 0 }
     }
 
     /// Goes one step on. What there is to tell, line by line.
@@ -98,8 +100,15 @@ impl Executor {
     }
 
     fn open(&mut self, state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) -> Option<Text> {
-        let intent = Intent::Arm { minutes: self.minutes };
+        let intent = Intent::Arm { minutes: self.minutes, flag: self.flag.clone() };
         let known = state.rollouts.get(uid)?;
+        if !state.settings.prometheus || !state.settings.arming {
+            let refusal = available::plan(state, known, &intent, now).err();
+            return self.impossible(state, refusal.as_ref().map_or("", |refusal| &refusal.reason));
+        }
+        if matches!(known.rollout.phase, crate::model::Phase::Aborted) {
+            return None;
+        }
         match available::plan(state, known, &intent, now) {
             Ok(_) => {
                 action::open(state, intent, now, effects);
@@ -112,19 +121,28 @@ impl Executor {
         }
     }
 
+    fn done(&self) -> End {
+        if self.flag.is_some() { End::Switched } else { End::Aborted }
+    }
+
     /// What an end means when this guard may act: advice is no end, and a roll-back is one only when it is seen what came of it.
     pub fn end(&self, state: &State, uid: &str, end: Option<End>) -> Option<End> {
         let acting = state.arms.get(uid).is_some_and(|armed| armed.card.is_some());
         let acted = state.timeline.iter().rev().find(|entry| entry.origin == Origin::Guard && &*entry.reason == "guard");
         match (self.stage, end) {
-            (Arm::Impossible, _) => Some(End::NotArmed),
+            (Arm::Impossible, _) | (Arm::NotYet, Some(End::TimedOut | End::Blind)) => Some(End::NotArmed),
             (Arm::Armed | Arm::NotYet, Some(End::Advised)) => None,
             _ if acting => None,
             (Arm::Over, _) if acted.is_some_and(|entry| entry.warning) => Some(End::DidNotWork),
-            (Arm::Over, _) if acted.is_some() => (!state.recoveries.get(uid).is_some_and(|r| r.is_open())).then_some(End::Aborted),
+            (Arm::Over, _) if acted.is_some() => (!state.recoveries.get(uid).is_some_and(|r| r.is_open())).then_some(self.done()),
             (_, end) => end,
         }
     }
+}
+
+/// Whether this guard has done what it was armed for.
+pub fn has_acted(state: &State) -> bool {
+    state.timeline.iter().any(|entry| entry.origin == Origin::Guard && &*entry.reason == "guard")
 }
 
 fn press(state: &mut State, key: char, now: Time, effects: &mut Vec<Effect>) {

@@ -78,6 +78,8 @@ pub enum End {
     NoSuchStep,
     /// By this guard.
     Aborted,
+    /// This guard has switched the release's flag off.
+    Switched,
     /// This guard could not be armed.
     NotArmed,
     /// This guard acted, and it is not known to have worked.
@@ -90,7 +92,7 @@ impl End {
         match self {
             Self::Met | Self::Done | Self::Idle => 0,
             Self::NoSuchStep => 2,
-            Self::Advised | Self::Failed | Self::Aborted => 12,
+            Self::Advised | Self::Failed | Self::Aborted | Self::Switched => 12,
             Self::Gone | Self::Blind => 13,
             Self::TimedOut => 14,
             Self::NotArmed => 15,
@@ -110,8 +112,9 @@ impl End {
             Self::Gone => "it does not exist any more",
             Self::NoSuchStep => "it has fewer steps",
             Self::Aborted => "this guard has aborted the release",
+            Self::Switched => "this guard has switched the flag off; the release goes on",
             Self::NotArmed => "this guard cannot be armed; nothing was written",
-            Self::DidNotWork => "this guard acted, but the abort is not known to have worked",
+            Self::DidNotWork => "this guard acted, but what it did is not known to have worked",
         }
     }
 }

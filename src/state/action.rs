@@ -171,7 +171,7 @@ pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<
             None => ask_again(state, prompt, "a weight is a whole number from 0 to 100", now),
         },
         (PromptKind::Minutes, _) => match prompt.input.trim().parse() {
-            Ok(minutes) => open(state, Intent::Arm { minutes }, now, effects),
+            Ok(minutes) => open(state, Intent::Arm { minutes, flag: None }, now, effects),
             Err(_) => ask_again(state, prompt, "minutes are a whole number", now),
         },
         (PromptKind::Replicas, _) => match prompt.input.trim().parse() {
@@ -228,11 +228,10 @@ pub fn draw_up(state: &mut State, known: &Known, intent: Intent, arming: Option<
 
 /// The plan of a card as things are now. The guard's own spends its leave first.
 fn plan(state: &State, known: &Known, card: &Card, now: Time) -> Result<Plan, Refusal> {
-    let plan = available::plan(state, known, &card.intent, now)?;
-    Ok(match &card.arming {
-        Some(arming) => arming::spending(plan, arming),
-        None => plan,
-    })
+    match &card.arming {
+        Some(arming) => Ok(arming::spending(available::guards_plan(state, known, &card.intent, now)?, arming)),
+        None => available::plan(state, known, &card.intent, now),
+    }
 }
 
 fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {

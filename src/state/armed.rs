@@ -46,7 +46,7 @@ pub fn accepted(state: &mut State, card: &Card, now: Time, effects: &mut Vec<Eff
             let Some(arming) = begun else { return };
             let event = journal::Event::Armed { release: arming.release.clone(), until: arming.until, by: arming.by.clone() };
             journal(effects, arming.target.clone(), event);
-            tell(state, &uid, false, "armed", format!("the guard may abort version {} once", arming.release), now);
+            tell(state, &uid, false, "armed", format!("the guard may {} once", deed(&arming.act, &arming.release)), now);
             state.arms.insert((&*uid).into(), Armed { arming, card: None });
         }
         Intent::Disarm => give_back(state, &uid, "a person disarmed it", false, now, effects),
@@ -103,7 +103,7 @@ fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>
     };
     action::advance(state, &mut card, now, effects);
     if let Stage::Refused(refusal) = &card.stage {
-        let why = format!("it could not be aborted: {}", refusal.reason);
+        let why = format!("{FAILED}, act yourself: it could not {}: {}", deed(&arming.act, &arming.release), refusal.reason);
         return give_back(state, uid, &why, true, now, effects);
     }
     match guard::mandated(&card, &grant, &state.ground(&known, now), &known) {
@@ -113,7 +113,7 @@ fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>
             effects.push(Effect::Act { card: card.number, approved: Box::new(approved) });
         }
         Err(Unmandated::NotYet) => {}
-        Err(Unmandated::Never(why)) => return give_back(state, uid, &format!("it must not act: {why}"), true, now, effects),
+        Err(Unmandated::Never(why)) => return give_back(state, uid, &format!("{FAILED}, act yourself: {why}"), true, now, effects),
     }
     keep(state, uid, Some(card));
 }
@@ -121,7 +121,15 @@ fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>
 fn begun(state: &mut State, known: &Known, arming: &Arming, now: Time, effects: &mut Vec<Effect>) -> Card {
     let because = known.verdict.because.clone();
     journal(effects, arming.target.clone(), journal::Event::GuardActs { because });
-    action::draw_up(state, known, Intent::Abort, Some(arming.clone()), now, effects)
+    action::draw_up(state, known, arming.act.clone(), Some(arming.clone()), now, effects)
+}
+
+/// `abort version 68cf7f476d`.
+fn deed(act: &Intent, release: &str) -> String {
+    match act {
+        Intent::Kill { flag } => format!("switch the flag {flag} off"),
+        _ => format!("abort version {release}"),
+    }
 }
 
 fn keep(state: &mut State, uid: &str, card: Option<Card>) {
@@ -142,7 +150,10 @@ fn tracked(state: &mut State, uid: &Text, mut card: Card, now: Time, effects: &m
     state.arms.remove(uid);
     let words = match urgent {
         true => format!("{FAILED}, act yourself: {}", action::words(&card.stage)),
-        false => "the guard has aborted it".to_owned(),
+        false => match &card.intent {
+            Intent::Kill { flag } => format!("the guard has switched the flag {flag} off"),
+            _ => "the guard has aborted it".to_owned(),
+        },
     };
     effects.push(Effect::LetGo { rollout: card.target.clone() });
     effects.push(Effect::Bell);

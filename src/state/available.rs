@@ -3,7 +3,7 @@
 use super::{Known, Mode, Screen, State, action};
 use crate::{
     engine::{self, Plan, Refusal, flag},
-    guard,
+    guard::{self, Ground},
     intent::{Command, Intent, Place, Verb, describe},
     model::{Text, Time},
 };
@@ -13,11 +13,22 @@ use crate::{
 /// # Errors
 /// The guard's or the engine's refusal.
 pub fn plan(state: &State, known: &Known, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+    planned(state, known, intent, &state.ground(known, now))
+}
+
+/// The same for the guard, which looks at the cluster and not at a picture that somebody froze.
+///
+/// # Errors
+/// As there.
+pub fn guards_plan(state: &State, known: &Known, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
+    planned(state, known, intent, &Ground { frozen: false, ..state.ground(known, now) })
+}
+
+fn planned(state: &State, known: &Known, intent: &Intent, ground: &Ground<'_>) -> Result<Plan, Refusal> {
     let engine = engine::of(known.rollout.engine).ok_or_else(|| Refusal::because("no engine drives this"))?;
     let gone = || Refusal::because("this rollout no longer exists").instead("press esc to go back to the fleet", None);
     let root = engine::root(engine, &state.objects, &known.rollout.id.uid).ok_or_else(gone)?;
-    let ground = state.ground(known, now);
-    guard::consider(&ground, engine, known, root, &state.objects, intent)
+    guard::consider(ground, engine, known, root, &state.objects, intent)
 }
 
 /// The intent a verb stands for before any question was asked.
@@ -45,7 +56,7 @@ pub fn probes(state: &State, known: &Known, verb: Verb) -> Vec<Intent> {
         Verb::SetImage => vec![Intent::SetImage { container: Text::default(), image: Text::default() }],
         Verb::SetWeight => [0, 100].map(|percent| Intent::SetWeight { percent }).into(),
         Verb::Scale => [1, 2].map(|replicas| Intent::Scale { replicas }).into(),
-        Verb::Arm => vec![Intent::Arm { minutes: 1 }],
+        Verb::Arm => vec![Intent::Arm { minutes: 1, flag: None }],
         // Without any, one that is not there says why.
         Verb::KillFlag => {
             let own: Vec<_> =

@@ -366,10 +366,25 @@ fn case<'a>(state: &'a State, uid: &str, rollout: &'a Rollout, now: Time) -> ver
     verdict::Case { metrics, trial, ..verdict::Case::under(&state.settings, rollout, now) }
 }
 
+/// The earliest moment from which requests to the new side are surely those of this release: a Service had another version
+/// behind it before, and a version that is released again has pods or a ReplicaSet from then. Too late only costs requests.
+fn begun(rollout: &Rollout, now: Time) -> Time {
+    let written = rollout.writers.iter().filter(|w| w.subresource.is_none()).filter_map(|w| w.at).max();
+    let created = rollout.new_side().and_then(|new| new.created);
+    [created, rollout.started, written].into_iter().flatten().max().unwrap_or(now)
+}
+
 /// The trial of the release in flight: other versions are another trial.
-fn try_blocks(trials: &mut HashMap<Text, verdict::Trial>, uid: &Text, rollout: &Rollout, fresh: &RolloutMetrics, warm_up: Duration) {
+fn try_blocks(
+    trials: &mut HashMap<Text, verdict::Trial>,
+    uid: &Text,
+    rollout: &Rollout,
+    fresh: &RolloutMetrics,
+    warm_up: Duration,
+    now: Time,
+) {
     let (Some(new), Some(old)) = (rollout.new_side(), rollout.old_side()) else { return drop(trials.remove(uid)) };
-    let begin = || verdict::Trial::new(&new.hash, &old.hash, new.created).warming_up(warm_up);
+    let begin = || verdict::Trial::new(&new.hash, &old.hash, Some(begun(rollout, now))).warming_up(warm_up);
     let trial = trials
         .entry(uid.clone())
         .and_modify(|t| {
@@ -390,7 +405,7 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
         let kept = state.metrics.entry(uid.clone()).or_default();
         let at = fresh.at;
         if let Some(known) = state.rollouts.get(&uid) {
-            try_blocks(&mut state.trials, &uid, &known.rollout, &fresh, state.settings.warm_up);
+            try_blocks(&mut state.trials, &uid, &known.rollout, &fresh, state.settings.warm_up, now);
         }
         kept.at = at.or(kept.at);
         kept.new = fresh.new;

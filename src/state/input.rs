@@ -111,6 +111,10 @@ pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Eff
             }
         }
         Command::Redraw => effects.push(Effect::Redraw),
+        // It acts only while this runs.
+        Command::Suspend if !state.arms.is_empty() => {
+            state.note = Some((now, "the guard is armed: disarm it first, or quit with q".into()))
+        }
         Command::Suspend => effects.push(Effect::Suspend),
         Command::Quit => quit(state, effects),
     }

@@ -92,13 +92,15 @@ fn banners(ctx: &Ctx<'_>) -> Vec<line::Words> {
 /// What may be aborted without a person: here first, then by other rolltops.
 fn armed(ctx: &Ctx<'_>) -> Option<line::Words> {
     let until = |at| ctx.clock.minute(at);
-    let own = ctx.arms.values().map(|armed| format!("{} until {}", armed.arming.target.path(), until(armed.arming.until)));
-    let now = ctx.clock.moment();
-    let others = ctx.state.objects.iter(&LEASE).filter_map(|object| {
+    let own = ctx.armed.arms.values().map(|armed| format!("{} until {}", armed.arming.target.path(), until(armed.arming.until)));
+    let now = ctx.live.moment();
+    let others = ctx.armed.objects.iter(&LEASE).filter_map(|object| {
         let lease = Lease::read(object).filter(|lease| lease.is_live(now))?;
-        let here = ctx.arms.values().any(|armed| armed.arming.holder == lease.holder);
+        let here = ctx.armed.arms.values().any(|armed| armed.arming.holder == lease.holder);
         (!here).then(|| format!("{} by {} until {}", lease.rollout(object), lease.by, lease.until.map(until).unwrap_or_default()))
     });
     let all: Vec<String> = own.chain(others).collect();
-    (!all.is_empty()).then(|| line::words(format!(" ARMED, may be aborted by itself: {} ", all.join(", ")), ctx.ink.loud))
+    // A number that says how many stays when the names are cut.
+    let many = if all.len() > 1 { format!("{} ", all.len()) } else { String::new() };
+    (!all.is_empty()).then(|| line::words(format!(" {many}ARMED, may be aborted by itself: {} ", all.join(", ")), ctx.ink.loud))
 }

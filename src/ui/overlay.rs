@@ -134,7 +134,7 @@ fn quit(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
     let inner = window(ctx, buf, area, 64, 3, "Quit?");
     let width = usize::from(inner.width);
     let flying = ctx.card.is_some_and(crate::state::Card::in_flight);
-    let (what, then) = match flying || ctx.arms.is_empty() {
+    let (what, then) = match flying || ctx.armed.arms.is_empty() {
         true => ("An action is still on its way; leaving does not stop it.", "Its outcome would not be seen here."),
         false => ("The guard is armed: it acts only while this runs.", "Leaving disarms it."),
     };

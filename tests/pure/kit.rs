@@ -141,7 +141,7 @@ pub fn intent(verb: Verb) -> Intent {
         Verb::SetWeight => Intent::SetWeight { percent: 100 },
         Verb::Scale => Intent::Scale { replicas: 5 },
         Verb::KillFlag => Intent::Kill { flag: "new-checkout".into() },
-        Verb::Arm => Intent::Arm { minutes: 30 },
+        Verb::Arm => Intent::Arm { minutes: 30, flag: None },
         Verb::Disarm => Intent::Disarm,
         verb => rolltop::state::available::plain(verb).unwrap(),
     }

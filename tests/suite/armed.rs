@@ -25,9 +25,15 @@ pub struct Guard {
 
 impl Guard {
     pub fn start(rig: &Rig, ns: &str, env: &[(&str, &str)]) -> Self {
+        Self::told(rig, ns, &[], env)
+    }
+
+    /// With more on its command line.
+    pub fn told(rig: &Rig, ns: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_rolltop"))
             .args(["guard", &format!("{ns}/checkout"), "--execute", "--for", "4m"])
+            .args(args)
             .env_clear()
             .env("PATH", std::env::var("PATH").unwrap_or_default())
             .env("HOME", home.path())

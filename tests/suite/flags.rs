@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{Canary, Rig},
-    suite::app::{App, Start},
+    suite::{
+        app::{App, Start},
+        armed::{self, Guard},
+    },
 };
 
 const TOKEN: &str = "hunter2-token";
@@ -222,4 +225,31 @@ async fn without_a_flag_of_its_own_the_key_says_where_one_would_be() {
     let app = opened(rig, &ns, &settings("https://flags.internal", "elsewhere", &["new-checkout"]));
     app.press("K");
     app.shows(&["no flag in config belongs to this rollout: see [[flags]]"]);
+}
+
+/// Agreed to beforehand, a flag is switched off as an abort would be: once, and the release goes on.
+#[tokio::test]
+async fn an_armed_guard_may_switch_it_off_instead() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("killed").await;
+    let fx = armed::waiting_canary(rig, &ns).await;
+    let (flags, url) = Flags::serve(Manner::Honest);
+    let config = settings(&url, &ns, &["new-checkout"]);
+    let path = config.path().join("config.toml");
+    let env = [("ROLLTOP_CONFIG", path.to_str().unwrap()), ("FLAGS_TOKEN", TOKEN)];
+    let mark = rig.audit().mark();
+
+    let unknown = Guard::told(rig, &ns, &["--kill-flag", "nobody"], &env);
+    unknown.says("not armed yet: the flag nobody could not be switched off");
+    drop(unknown);
+
+    let mut guard = Guard::told(rig, &ns, &["--kill-flag", "new-checkout"], &env);
+    guard.says("armed: the guard may switch the flag new-checkout off once");
+    armed::regress(rig, &ns);
+    assert_eq!(guard.end(), Some(12), "{}", guard.said());
+    assert!(guard.said().contains("guard: the guard has switched the flag new-checkout off"), "{}", guard.said());
+    assert_eq!(flags.switched().len(), 1);
+    assert_eq!(armed::word(&armed::lease(&fx).await), "spent");
+    assert_ne!(fx.rollout("checkout").await["status"]["abort"], json!(true));
+    assert!(rig.audit().since(mark).namespace(&ns).by("oncall").writes().resource("rollouts").is_empty());
 }

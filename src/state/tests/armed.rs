@@ -367,7 +367,7 @@ fn it_does_not_act_when_the_verdict_has_changed_its_mind_or_the_server_says_no()
         Findings { root: None, dry_run: Check::Yes, rights: Check::No("patch rollouts".into()), health: None, plan: card.plan.unwrap() };
     let effects = send(&mut state, Body::Rehearsed { card: card.number, findings: Box::new(findings) });
     assert_eq!(acts(&effects), 0);
-    assert_eq!(given_back(&effects).as_deref(), Some("it must not act: the server would refuse it"));
+    assert_eq!(given_back(&effects).as_deref(), Some("THE ABORT DID NOT WORK, act yourself: the server would refuse it"));
 }
 
 /// The card is the guard's: no key reaches it, and a person's own card stays where it is.
@@ -430,6 +430,8 @@ fn what_another_has_armed_is_not_armed_twice_unless_they_are_gone() {
         let mut state = ready(Mode::Interactive);
         let lease = lease(&state, word, until, renewed);
         send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(lease) });
+        let report = serde_json::to_value(crate::report::report(&state, state.open().unwrap(), at(0))).unwrap();
+        assert_eq!(report["armed"]["by"].as_str().is_some(), !taken, "{word}: {report}");
         press(&mut state, "A", at(0));
         if state.view.overlay.is_some() {
             press(&mut state, "enter", at(0));
@@ -467,4 +469,131 @@ fn leaving_while_armed_is_asked_about() {
     let mut state = armed();
     let effects = press(&mut state, "q", at(10));
     assert!(!effects.iter().any(|e| matches!(e, Effect::Quit)) && state.view.overlay == Some(Overlay::QuitAnyway));
+}
+
+/// Argo Rollouts, but for an abort that a person must override.
+struct Risky;
+
+impl crate::engine::Engine for Risky {
+    fn descriptor(&self) -> &'static crate::engine::Descriptor {
+        argo().descriptor()
+    }
+    fn selections(&self, root: &Object, objects: &Objects) -> Vec<crate::object::Selection> {
+        argo().selections(root, objects)
+    }
+    fn normalise(&self, context: &str, root: &Object, objects: &Objects) -> Rollout {
+        argo().normalise(context, root, objects)
+    }
+    fn draw_up(
+        &self,
+        rollout: &Rollout,
+        root: &Object,
+        objects: &Objects,
+        intent: &crate::intent::Intent,
+        now: Time,
+    ) -> Result<Plan, crate::engine::Refusal> {
+        let mut plan = argo().draw_up(rollout, root, objects, intent, now)?;
+        plan.warnings.push(crate::model::Notice { severity: crate::model::Severity::Danger, text: "nobody is left there".into() });
+        Ok(plan)
+    }
+    fn progress(&self, goal: &crate::engine::Goal, rollout: &Rollout, root: &Object, objects: &Objects) -> crate::engine::Progress {
+        argo().progress(goal, rollout, root, objects)
+    }
+    fn containers(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<(Text, Text)> {
+        argo().containers(rollout, root, objects)
+    }
+    fn diff(&self, rollout: &Rollout, root: &Object, objects: &Objects) -> Vec<crate::engine::Change> {
+        argo().diff(rollout, root, objects)
+    }
+}
+
+fn argo() -> &'static dyn crate::engine::Engine {
+    crate::engine::of(crate::model::EngineKind::Argo).unwrap()
+}
+
+#[test]
+fn an_abort_that_asks_for_a_person_is_nothing_to_arm() {
+    let state = ready(Mode::Interactive);
+    let known = state.open().unwrap();
+    let root = crate::engine::root(argo(), &state.objects, &known.rollout.id.uid).unwrap();
+    let arm = |engine| crate::guard::arming::arm(&state.ground(known, at(0)), engine, known, (root, &state.objects), 30, None);
+    assert!(arm(argo()).is_ok());
+    assert_eq!(arm(&Risky).unwrap_err().reason, "what it would do asks for a person: nobody is left there");
+}
+
+/// Consent was for the version on the card, whatever has come until the server took the lease.
+#[test]
+fn another_version_that_comes_with_the_lease_is_not_armed() {
+    let mut state = ready(Mode::Interactive);
+    press(&mut state, "A", at(0));
+    press(&mut state, "enter", at(0));
+    approve_of(&mut state);
+    let effects = press(&mut state, "y", at(5));
+    let Some(Effect::Act { card, .. }) = effects.iter().find(|e| matches!(e, Effect::Act { .. })) else { panic!("{effects:?}") };
+    applied(&mut state, |r| r["status"]["currentPodHash"] = "aaaa".into(), at(5));
+    let effects = accept(&mut state, *card);
+    assert_eq!(given_back(&effects).as_deref(), Some("another version is on its way"));
+}
+
+/// The picture stands still, the cluster and the guard do not.
+#[test]
+fn a_frozen_picture_stops_no_guard_and_can_be_disarmed_over() {
+    let mut state = armed();
+    press(&mut state, "z", at(6));
+    assert!(state.frozen.is_some());
+    measured(&mut state, 20.0, at(7));
+    assert_eq!(acts(&guards_card_is_approved(&mut state)), 1);
+
+    let mut state = armed();
+    press(&mut state, "z", at(6));
+    press(&mut state, "A", at(7));
+    approve_of(&mut state);
+    assert_eq!(acts(&press(&mut state, "y", at(12))), 1, "{:?}", state.card.as_ref().map(|c| &c.stage));
+}
+
+#[test]
+fn a_person_reads_on_the_card_that_the_guard_goes_and_cannot_stop_it_asleep() {
+    let mut state = armed();
+    press(&mut state, "p", at(6));
+    let plan = open_plan(&state).1;
+    assert!(plan.warnings.iter().any(|w| w.text.contains("this disarms it")), "{:?}", plan.warnings);
+    press(&mut state, "esc", at(7));
+    let effects = press(&mut state, "ctrl-z", at(8));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Suspend)) && state.note.is_some());
+}
+
+/// What the canary's Service answered for an earlier version is nothing against this one, whoever looks first.
+#[test]
+fn requests_of_an_earlier_release_do_not_count() {
+    let released = at(0);
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    state.settings.prometheus = true;
+    // The spec was written now; its ReplicaSet is an old one, released again.
+    let entry =
+        json!({"manager": "kubectl-edit", "operation": "Update", "time": released.to_rfc3339(), "apiVersion": "v1", "fieldsV1": {}});
+    applied(
+        &mut state,
+        |r| match r["metadata"]["managedFields"].as_array_mut() {
+            Some(entries) => entries.push(entry.clone()),
+            None => r["metadata"]["managedFields"] = json!([entry.clone()]),
+        },
+        released,
+    );
+    let id = state.open().unwrap().rollout.id.clone();
+    let counts = |all, bad| Some(Counts { all, bad, timed: None });
+    let block = |i: i64, bad| Block {
+        from: released + TimeDelta::seconds(5 * i),
+        to: released + TimeDelta::seconds(5 * i + 5),
+        new: counts(50.0, bad),
+        old: counts(450.0, 1.0),
+        stretch: 1.0,
+    };
+    let blocks = (-60..0).map(|i| block(i, 20.0)).chain((0..6).map(|i| block(i, 0.0))).collect();
+    let now = released + TimeDelta::seconds(30);
+    let mut metrics = RolloutMetrics { at: Some(now), blocks, ..Default::default() };
+    (metrics.new.rate, metrics.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
+    heard(&mut state, now);
+    update(&mut state, Event::Msg(Msg { at: now, epoch: 0, body: Body::Metrics(vec![(id.clone(), metrics)]) }), now);
+    let seen = &state.trials[&*id.uid].failing.seen;
+    assert_eq!((seen.new, seen.new_bad), (300.0, 0.0), "{:?}", state.open().unwrap().verdict.because);
 }

@@ -17,7 +17,7 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
 
 /// Who may abort it without another word.
 fn armed(ctx: &Ctx<'_>, known: &Known) -> Option<String> {
-    let lease = ctx.state.armed(&known.rollout.id, ctx.clock.moment())?;
+    let lease = ctx.armed.armed(&known.rollout.id, ctx.live.moment())?;
     let until = lease.until.map(|at| ctx.clock.minute(at)).unwrap_or_default();
     Some(format!("ARMED until {until} by {}: on this verdict the guard aborts it once, by itself ({})", lease.by, lease.holder))
 }

@@ -26,7 +26,9 @@ use crate::{
     release::{TICK, TICKS},
 };
 
-const RUNS: u64 = 10_000;
+const RUNS: u64 = 11_000;
+/// "Not worse" in the end, but its first half minute fails for users: the guard takes that at its word.
+const FAILS_AT_FIRST: &str = "cold start: 3×";
 const RELEASE: &str = include_str!("../../fixtures/argo/canary-router-paused-at-step.json");
 const READ: [&Resource; 5] = [&kinds::ROLLOUT, &kinds::REPLICA_SET, &kinds::POD, &kinds::SERVICE, &kinds::INGRESS];
 
@@ -46,13 +48,17 @@ pub fn table() -> String {
     let mut out = format!(
         "**The armed guard: releases of half an hour that it aborted, of {each} each.**\n\n| release | aborted | per cent |\n|---|---|---|\n"
     );
-    let (mut all, mut aborted) = (0, 0);
+    let (mut all, mut aborted, mut cold) = (0, 0, 0);
     for cell in healthy {
         let found = played(&scene, cell, each);
         (all, aborted) = (all + each, aborted + found);
+        cold += if cell.name.starts_with(FAILS_AT_FIRST) { found } else { 0 };
         out.push_str(&format!("| {} | {found} | {:.1} |\n", cell.name, found as f64 / each as f64 * 100.0));
     }
-    out.push_str(&format!("| **all that are not worse** | **{aborted} of {all}** | **{:.2}** |\n", aborted as f64 / all as f64 * 100.0));
+    let (healthy, wrongly) = (all - each, aborted - cold);
+    out.push_str(&format!("| all of these | {aborted} of {all} | {:.2} |\n", aborted as f64 / all as f64 * 100.0));
+    let percent = wrongly as f64 / healthy as f64 * 100.0;
+    out.push_str(&format!("| **all but the one that really fails at first** | **{wrongly} of {healthy}** | **{percent:.2}** |\n"));
     for name in ["5× of 1 %", "20× of 0.2 %"] {
         let cell = CELLS.iter().find(|c| c.name == name).expect("a cell of this name");
         let found = played(&scene, cell, each);
@@ -71,12 +77,21 @@ fn is_aborted(mut scene: Scene, cell: &Cell, seed: u64) -> bool {
     let mut rng = fastrand::Rng::with_seed(seed * 7_000_003 + cell.name.len() as u64);
     let mut owed = [Ticked::default(); 2];
     let mut from = scene.began;
+    // What rolltop asks for when a release begins: five minutes of the old side.
+    let moment = (cell.moment)(0, &mut rng);
+    let at = |i: i64| scene.began + TimeDelta::seconds(5 * i);
+    let past = |i| Block { from: at(i), to: at(i + 1), new: None, old: counts(tick(cell, &moment, 1, &mut rng), 1.0), stretch: 1.0 };
+    let blocks = (-60..0).map(past).collect();
+    let now = scene.began;
+    scene.hears(RolloutMetrics { at: Some(now), blocks, ..RolloutMetrics::default() }, now);
     for i in 0..TICKS {
         let moment = (cell.moment)(i, &mut rng);
         let now = scene.began + TimeDelta::milliseconds(((i + 1) as f64 * TICK * 1000.0) as i64);
         let sides = [0, 1].map(|side| owed[side].and(tick(cell, &moment, side, &mut rng)));
         if moment.gap {
+            // Prometheus answers as ever: what it did not scrape it does not count.
             owed = sides;
+            scene.hears(RolloutMetrics { at: Some(now), ..RolloutMetrics::default() }, now);
         } else {
             owed = Default::default();
             let [new, old] = [0, 1].map(|side| counts(sides[side], moment.counted[side]));
@@ -191,7 +206,7 @@ fn armed(mut scene: Scene) -> Scene {
     let quiet = RolloutMetrics { at: Some(now), ..RolloutMetrics::default() };
     scene.take(Body::Metrics(vec![(scene.id.clone(), quiet)]), now);
     let mut effects = Vec::new();
-    action::open(&mut scene.state, rolltop::intent::Intent::Arm { minutes: 60 }, now, &mut effects);
+    action::open(&mut scene.state, rolltop::intent::Intent::Arm { minutes: 60, flag: None }, now, &mut effects);
     let Some(Effect::Rehearse { card, plan, .. }) = effects.into_iter().find(|e| matches!(e, Effect::Rehearse { .. })) else {
         panic!("{:?} is refused: {:?}", Verb::Arm, scene.state.card)
     };

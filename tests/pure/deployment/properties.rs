@@ -31,7 +31,7 @@ fn intent(verb: Verb) -> Intent {
         Verb::SetWeight => Intent::SetWeight { percent: 10 },
         Verb::Scale => Intent::Scale { replicas: 3 },
         Verb::KillFlag => Intent::Kill { flag: "new-checkout".into() },
-        Verb::Arm => Intent::Arm { minutes: 30 },
+        Verb::Arm => Intent::Arm { minutes: 30, flag: None },
         Verb::Disarm => Intent::Disarm,
     }
 }
