@@ -78,3 +78,4 @@ pub mod timeline;
 pub mod traffic;
 pub mod ui;
 pub mod verdict;
+pub mod web;

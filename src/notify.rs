@@ -8,6 +8,8 @@
 pub mod ask;
 pub mod channel;
 pub mod event;
+#[cfg(test)]
+mod kit;
 pub mod message;
 pub mod outbox;
 pub mod pace;

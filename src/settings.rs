@@ -106,6 +106,14 @@ pub fn wildcard(pattern: &str, text: &str) -> bool {
     }
 }
 
+/// Whether a pattern can be meant for rollouts at all.
+pub fn names_rollouts(pattern: &str) -> bool {
+    pattern.contains('/') || pattern == "*"
+}
+
+/// How such a pattern is written.
+pub const NAMING: &str = "write namespace/name, with * for any run of characters";
+
 /// Settings of one session; they do not change while it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {

@@ -1,6 +1,6 @@
 //! Switching a feature flag off over HTTP: read back, one request, read back again. Nothing is ever sent twice.
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{Url, redirect, retry};
@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::{
     config::secret::Secret,
-    engine::flag::{Expect, Header, Prepared, Reading, SEEN_WITHIN, Switch, Target, allowed, is_loopback},
+    engine::flag::{Expect, Header, Prepared, Reading, SEEN_WITHIN, Switch, Target, allowed},
     model::Text,
     msg::{Check, Outcome},
+    web,
 };
 
 /// Between two looks while the flag should turn off, and later, when hardly anybody waits for it any more.
@@ -236,22 +237,19 @@ async fn fetched(secret: &Secret, known: &mut Vec<(Secret, SecretString)>) -> Re
 /// One request on a connection of its own: none that a server may have closed, none that would be used for a second try.
 async fn send(request: &Ready) -> Result<Answer, Fault> {
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("rolltop/", env!("CARGO_PKG_VERSION")))
+        .user_agent(web::AGENT)
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .pool_max_idle_per_host(0)
         .timeout(request.timeout);
-    if is_loopback(&request.url) {
+    if web::stays_here(&request.url) {
         builder = builder.no_proxy();
     }
     let not_sent = |said: String| Fault::NotSent(said.into());
     if let Some(file) = &request.ca_file {
         let no = |why: String| not_sent(format!("ca-file {}: {why}", file.display()));
         let pem = tokio::fs::read(file).await.map_err(|error| no(error.to_string()))?;
-        let trusted = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
-        if trusted.is_empty() {
-            return Err(no("holds no certificate".into()));
-        }
+        let trusted = web::authorities(&pem).ok_or_else(|| no("holds no certificate".into()))?;
         builder = builder.tls_certs_only(trusted);
     }
     let client = builder.build().map_err(|error| not_sent(error.to_string()))?;
@@ -264,8 +262,8 @@ async fn send(request: &Ready) -> Result<Answer, Fault> {
         () if error.is_timeout() && !error.is_connect() => {
             Fault::Lost(format!("no answer within {}", humantime::format_duration(request.timeout)).into())
         }
-        () if error.is_connect() || error.is_builder() => Fault::NotSent(format!("could not be sent: {}", cause(&error)).into()),
-        () => Fault::Lost(cause(&error).into()),
+        () if error.is_connect() || error.is_builder() => Fault::NotSent(format!("could not be sent: {}", web::cause(&error)).into()),
+        () => Fault::Lost(web::cause(&error).into()),
     };
     let mut response = sending.send().await.map_err(lost)?;
     let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -279,13 +277,4 @@ async fn send(request: &Ready) -> Result<Answer, Fault> {
         answer.body.extend_from_slice(&chunk);
     }
     Ok(answer)
-}
-
-/// The innermost reason: those around it only repeat the address.
-fn cause(error: &reqwest::Error) -> String {
-    let mut last: &dyn Error = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 use http::Uri;
 
+use crate::web;
+
 /// Chooses the proxy for `server`: the kubeconfig's `proxy-url` always, else the environment's unless
 /// `NO_PROXY` names the server.
 ///
@@ -43,7 +45,7 @@ fn bypasses(server: &Uri, list: &str) -> bool {
     let Some(host) = server.host() else { return false };
     let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
     let ip: Option<IpAddr> = host.parse().ok();
-    if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
+    if web::is_local(&host) {
         return true;
     }
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });

@@ -16,6 +16,7 @@ use crate::{
         flag::{Address, Expect, Flag, Header, Request, Template, address, allowed, filled},
     },
     model::{EngineKind, Text},
+    settings::{NAMING, names_rollouts},
 };
 
 const FLAG: &[&str] = &["name", "rollouts", "engine", "headers", "off", "read", "on", "insecure", "ca-file", "timeout"];
@@ -143,8 +144,8 @@ impl<'a> Reader<'a, '_> {
         let value = self.get("rollouts")?;
         let one = value.get_ref().as_str().map(|text| vec![text.to_owned()]);
         let patterns = one.or_else(|| texts(value.get_ref().as_array()?)).unwrap_or_default();
-        if patterns.is_empty() || !patterns.iter().all(|pattern| pattern.contains('/') || pattern == "*") {
-            let fix = "write namespace/name, with * for any run of characters, such as [\"shop/*\"]";
+        if patterns.is_empty() || !patterns.iter().all(|pattern| names_rollouts(pattern)) {
+            let fix = format!("{NAMING}, such as [\"shop/*\"]");
             return self.mistake(value.span().start, "rollouts", fix);
         }
         Some(patterns)

@@ -9,7 +9,7 @@ use toml::{
 
 use super::{
     layer::{Layer, Mistake, Origin, Value},
-    secret::{FORM, Secret},
+    secret::{FORM, Secret, expanded},
 };
 use crate::notify::{
     channel::{
@@ -21,7 +21,11 @@ use crate::notify::{
     event::{KINDS, Kind, URGENCIES, Urgency},
     message::{self, FIELDS},
 };
-use crate::verdict::rules::Label;
+use crate::{
+    settings::{NAMING, names_rollouts},
+    verdict::rules::Label,
+    web,
+};
 
 /// A value as it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,8 +221,7 @@ impl Reader<'_> {
             self.wrong("server", format!("notify.server = '{server}': write host:port, such as \"smtp.example.com:587\""));
             return None;
         };
-        let local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if safety == Safety::None && user.is_some() && !local {
+        if safety == Safety::None && user.is_some() && !web::is_local(&host) {
             self.wrong("tls", "notify.tls = 'none' would send the password in the clear: write \"starttls\" or \"tls\"");
         }
         Some(Email { host, port, safety, user, password, from: from?, to })
@@ -325,8 +328,8 @@ impl Reader<'_> {
 
     fn only(&mut self) -> Vec<String> {
         let only = self.list("only").unwrap_or_default();
-        if only.iter().any(|pattern| !pattern.contains('/') && pattern != "*") {
-            self.wrong("only", "notify.only: write namespace/name, with * for any run of characters, such as \"shop/*\"");
+        if !only.iter().all(|pattern| names_rollouts(pattern)) {
+            self.wrong("only", format!("notify.only: {NAMING}, such as \"shop/*\""));
         }
         only
     }
@@ -415,13 +418,6 @@ fn secret(raw: &Raw) -> Result<Secret, String> {
     match raw {
         Raw::Secret(secret) => Ok(secret.clone()),
         _ => Err(format!("is a secret and must not stand in a file of settings: write {FORM}")),
-    }
-}
-
-fn expanded(text: &str) -> std::path::PathBuf {
-    match text.strip_prefix("~/") {
-        Some(rest) => std::env::home_dir().map_or_else(|| text.into(), |home| home.join(rest)),
-        None => text.into(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::layer::{Layer, Mistake, Origin, Value};
 use crate::{
     model::metrics::Series,
+    settings::{NAMING, names_rollouts},
     verdict::rules::{Effect, Label, Level, Limit, Metric, Operator, Rule},
 };
 
@@ -204,8 +205,8 @@ const SETTINGS: &[(&str, Read)] = &[
     ("effect", |rule, text| put(&mut rule.effect, word(text, &EFFECTS))),
     ("only", |rule, text| {
         rule.only = text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
-        let fits = rule.only.iter().all(|pattern| pattern.contains('/') || pattern == "*");
-        if fits { Ok(()) } else { Err("write namespace/name, with * for any run of characters, such as \"shop/*\"".into()) }
+        let fits = rule.only.iter().all(|pattern| names_rollouts(pattern));
+        if fits { Ok(()) } else { Err(format!("{NAMING}, such as \"shop/*\"")) }
     }),
     ("hours", |rule, text| put(&mut rule.hours, hours(text).map(Some).ok_or("write two times of the day, such as \"08:00-18:00\"".into()))),
     ("days", |rule, text| put(&mut rule.days, days(text).ok_or("write days such as \"mon-fri\" or \"sat, sun\"".into()))),

@@ -15,6 +15,7 @@ use crate::{
     intent::{Danger, Intent},
     model::{EngineKind, Notice, Rollout, Severity, Text},
     settings::wildcard,
+    web,
 };
 
 /// How soon a flag that was switched off should read so.
@@ -276,7 +277,7 @@ fn shown(value: &Value) -> Text {
 pub fn allowed(url: &Url, insecure: bool) -> Result<(), String> {
     match url.scheme() {
         "https" => {}
-        "http" if insecure || is_loopback(url) => {}
+        "http" if insecure || web::stays_here(url) => {}
         "http" => return Err("plain http leaves this machine: write https, or insecure = true if the way is safe".into()),
         other => return Err(format!("'{other}' is no scheme for this: write https")),
     }
@@ -288,12 +289,6 @@ pub fn allowed(url: &Url, insecure: bool) -> Result<(), String> {
         () if url.fragment().is_some() => Err("'#' and what follows never reaches a server: leave it out".into()),
         () => Ok(()),
     }
-}
-
-/// Whether this stays on the machine.
-pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// An address as a URL. Fields may stand in a path or a query only, and what they hold cannot become more than that.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     config::secret::Source,
     model::{Text, Time},
+    web,
 };
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -67,26 +68,21 @@ async fn over_http(channel: &Channel, requests: Vec<Request>) -> Answer {
 
 fn client(channel: &Channel) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("rolltop/", env!("CARGO_PKG_VERSION")))
+        .user_agent(web::AGENT)
         // An address that is a secret must not travel on.
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE);
     if let Some(path) = &channel.ca_file {
         let pem = std::fs::read(path).map_err(|e| format!("ca-file {}: {}", path.display(), e.kind()))?;
-        let found = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
-        if found.is_empty() {
-            return Err(format!("ca-file {} holds no certificate", path.display()));
-        }
-        builder = builder.tls_certs_only(found);
+        let none = || format!("ca-file {} holds no certificate", path.display());
+        builder = builder.tls_certs_only(web::authorities(&pem).ok_or_else(none)?);
     }
-    builder.build().map_err(|e| format!("TLS cannot be set up: {}", cause(&e.without_url())))
+    builder.build().map_err(|e| format!("TLS cannot be set up: {}", web::cause(&e.without_url())))
 }
 
 /// Only where nobody can listen may a secret go in the clear.
 fn is_safe(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    url.scheme() == "https" || url.scheme() == "http" && local
+    url.scheme() == "https" || url.scheme() == "http" && web::stays_here(url)
 }
 
 async fn send(client: &reqwest::Client, request: Request) -> Answer {
@@ -107,7 +103,7 @@ async fn send(client: &reqwest::Client, request: Request) -> Answer {
         Ok(response) => read(response).await,
         Err(error) => {
             let error = error.without_url();
-            let why = if error.is_timeout() { "no answer in time".to_owned() } else { cause(&error) };
+            let why = if error.is_timeout() { "no answer in time".to_owned() } else { web::cause(&error) };
             Answer::Later { why, after: None }
         }
     }
@@ -161,14 +157,6 @@ fn seconds(text: &str, now: Time) -> Option<Duration> {
     }
     let at = chrono::DateTime::parse_from_rfc2822(text.trim()).ok()?;
     (at.to_utc() - now).to_std().ok()
-}
-
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }
 
 #[cfg(test)]

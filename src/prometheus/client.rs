@@ -20,7 +20,10 @@ use super::{
     answer::{self, Answer},
     settings::{Address, Problem, ServicePath, Settings},
 };
-use crate::model::{Text, Time};
+use crate::{
+    model::{Text, Time},
+    web,
+};
 
 /// Redirects followed within one server.
 const HOPS: usize = 3;
@@ -314,17 +317,15 @@ impl Settings {
 
 fn http_client(s: &Settings) -> Result<reqwest::Client, Problem> {
     let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("rolltop/", env!("CARGO_PKG_VERSION")))
+        .user_agent(web::AGENT)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(s.timeout)
         .pool_idle_timeout(Duration::from_secs(90))
         .pool_max_idle_per_host(6);
     if let Some(file) = &s.ca_file {
-        let found = reqwest::Certificate::from_pem_bundle(&read("ca_file", file)?).unwrap_or_default();
-        if found.is_empty() {
-            return Err(Problem::new("ca_file", "holds no certificate", "give a PEM file with `BEGIN CERTIFICATE`"));
-        }
-        builder = builder.tls_certs_only(found);
+        let fix = "give a PEM file with `BEGIN CERTIFICATE`";
+        let trusted = web::authorities(&read("ca_file", file)?).ok_or_else(|| Problem::new("ca_file", "holds no certificate", fix))?;
+        builder = builder.tls_certs_only(trusted);
     }
     if let (Some(certificate), Some(key)) = (&s.client_certificate_file, &s.client_key_file) {
         let mut pem = read("client_certificate_file", certificate)?;
@@ -339,16 +340,8 @@ fn http_client(s: &Settings) -> Result<reqwest::Client, Problem> {
     builder.tls_danger_accept_invalid_certs(s.insecure).build().map_err(|e| {
         let field = if s.client_certificate_file.is_some() { "client_certificate_file" } else { "ca_file" };
         let fix = "check that certificate and key belong together, or give ca_file if this machine has no authorities";
-        Problem::new(field, format!("TLS cannot be set up: {}", last_cause(&e)), fix)
+        Problem::new(field, format!("TLS cannot be set up: {}", Text::clean(&web::cause(&e))), fix)
     })
-}
-
-fn last_cause(error: &dyn std::error::Error) -> Text {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    Text::clean(&last.to_string())
 }
 
 fn read(field: &'static str, file: &Path) -> Result<Vec<u8>, Problem> {

@@ -210,7 +210,8 @@ pub fn draw_up(state: &mut State, known: &Known, intent: Intent, arming: Option<
     let number = state.next_card;
     state.next_card += 1;
     let folded = arming.is_some();
-    let mut card = Card { arming, folded, ..blank(number, intent.clone(), &known.rollout, now) };
+    let mut card =
+        Card { arming, folded, others: others(&known.rollout, now), ..Card::asking(number, intent.clone(), known.rollout.id.clone(), now) };
     let event = match plan(state, known, &card, now) {
         Err(refusal) => {
             let event = journal::Event::Refused { intent, reason: refusal.reason.clone() };
@@ -231,33 +232,6 @@ fn plan(state: &State, known: &Known, card: &Card, now: Time) -> Result<Plan, Re
     match &card.arming {
         Some(arming) => Ok(arming::spending(available::guards_plan(state, known, &card.intent, now)?, arming)),
         None => available::plan(state, known, &card.intent, now),
-    }
-}
-
-fn blank(number: u64, intent: Intent, rollout: &Rollout, now: Time) -> Card {
-    Card {
-        number,
-        intent,
-        target: rollout.id.clone(),
-        arming: None,
-        opened: now,
-        confirmed: None,
-        stage: Stage::Asking,
-        plan: None,
-        dry_run: Check::Pending,
-        rights: Check::Pending,
-        health: None,
-        flag: None,
-        objections: Vec::new(),
-        overridden: false,
-        typed: None,
-        moved: None,
-        evidence: Text::default(),
-        verdict: Text::default(),
-        others: others(rollout, now),
-        ready_at: None,
-        folded: false,
-        generation: None,
     }
 }
 
@@ -523,8 +497,9 @@ fn progress_of_flag(card: &Card) -> Progress {
 
 /// What a flag reads: before its card is answered, and after.
 pub fn flag_read(state: &mut State, number: u64, reading: Reading) {
-    let all = state.card.iter_mut().chain(state.arms.values_mut().filter_map(|armed| armed.card.as_mut()));
-    all.filter(|card| card.number == number).for_each(|card| card.flag = Some(reading.clone()));
+    if let Some(card) = take(state, number) {
+        put(state, Card { flag: Some(reading), ..card });
+    }
 }
 
 fn late(card: &mut Card, within: Duration, now: Time) {

@@ -90,6 +90,34 @@ pub enum Stage {
 }
 
 impl Card {
+    /// About to ask: nothing is planned, checked or answered yet.
+    pub fn asking(number: u64, intent: Intent, target: Id, opened: Time) -> Self {
+        Self {
+            number,
+            intent,
+            target,
+            arming: None,
+            opened,
+            confirmed: None,
+            stage: Stage::Asking,
+            plan: None,
+            dry_run: Check::Pending,
+            rights: Check::Pending,
+            health: None,
+            flag: None,
+            objections: Vec::new(),
+            overridden: false,
+            typed: None,
+            moved: None,
+            evidence: Text::default(),
+            verdict: Text::default(),
+            others: Text::default(),
+            ready_at: None,
+            folded: false,
+            generation: None,
+        }
+    }
+
     /// Whether a request may still be on its way or its effect still outstanding.
     pub fn in_flight(&self) -> bool {
         matches!(self.stage, Stage::Sent { .. } | Stage::Accepted { .. } | Stage::Observed { .. } | Stage::Unknown { .. })

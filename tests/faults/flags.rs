@@ -22,7 +22,7 @@ use rolltop::{
     journal::Journal,
     msg::{Body, Check, Findings, Outcome},
     object::kinds,
-    state::{Card, Stage},
+    state::Card,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -148,30 +148,7 @@ impl Desk {
         let rollout = rolltop::engine::workload::bare::rollout(rolltop::model::EngineKind::Argo, "test", &root);
         let name = flags[0].name.clone();
         let plan = flag::plan(&flags, &rollout, &name, "ABORT advised").unwrap();
-        Card {
-            arming: None,
-            number: 1,
-            intent: plan.intent.clone(),
-            target: plan.target.clone(),
-            opened: rolltop::clock::now(),
-            confirmed: None,
-            stage: Stage::Asking,
-            plan: Some(plan),
-            dry_run: Check::Pending,
-            rights: Check::Pending,
-            health: None,
-            flag: None,
-            objections: Vec::new(),
-            overridden: false,
-            typed: None,
-            moved: None,
-            evidence: Default::default(),
-            verdict: Default::default(),
-            others: Default::default(),
-            ready_at: None,
-            folded: false,
-            generation: None,
-        }
+        Card { plan: Some(plan.clone()), ..Card::asking(1, plan.intent, plan.target, rolltop::clock::now()) }
     }
 
     async fn next(&mut self) -> Body {

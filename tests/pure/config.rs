@@ -12,7 +12,7 @@ fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-fn load(text: &str) -> Result<Config, String> {
+pub fn load(text: &str) -> Result<Config, String> {
     let (_dir, path) = file(text);
     let sources = Sources { file: Some(path), named: true, ..Sources::default() };
     Config::load(&sources, |_| None).map_err(|m| m.to_string())

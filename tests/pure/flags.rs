@@ -11,15 +11,7 @@ use rolltop::{
 };
 use serde_json::{Value, json};
 
-use crate::sample;
-
-fn load(text: &str) -> Result<Config, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("config.toml");
-    std::fs::write(&path, text).unwrap();
-    let sources = Sources { file: Some(path), named: true, ..Sources::default() };
-    Config::load(&sources, |_| None).map_err(|m| m.to_string())
-}
+use crate::{config::load, sample};
 
 fn flags(text: &str) -> Vec<Flag> {
     load(text).unwrap().settings("prod", "", |_| None).flags.to_vec()

@@ -440,28 +440,15 @@ pub fn plan() -> Plan {
 
 pub fn card(stage: Stage) -> Card {
     Card {
-        number: 1,
-        intent: Intent::Promote,
-        target: id("shop", "checkout", "Rollout"),
-        arming: None,
-        opened: ago(5),
-        confirmed: None,
         stage,
         plan: Some(plan()),
         dry_run: Check::Yes,
         rights: Check::Yes,
-        health: None,
-        flag: None,
-        objections: Vec::new(),
-        overridden: false,
-        typed: None,
-        moved: None,
         evidence: "api 0s · prom 2s".into(),
         verdict: "ABORT advised: canary fails 4.1 %, stable 0.2 %".into(),
         others: "argocd touched it 22m ago, nobody since".into(),
         ready_at: Some(ago(3)),
-        folded: false,
-        generation: None,
+        ..Card::asking(1, Intent::Promote, id("shop", "checkout", "Rollout"), ago(5))
     }
 }
 

@@ -13,10 +13,10 @@ use axum::{
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Canary, Rig},
+    cluster::Rig,
     suite::{
         app::{App, Start},
-        armed::{self, Guard},
+        armed::{self, Guard, waiting_canary},
     },
 };
 
@@ -101,14 +101,6 @@ fn settings(url: &str, ns: &str, names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.toml"), names.iter().map(one).collect::<String>()).unwrap();
     folder
-}
-
-async fn waiting_canary(rig: &Rig, ns: &str) {
-    let fx = rig.fixtures(ns);
-    fx.canary("checkout", Canary::nginx()).await;
-    fx.wait_phase("checkout", "Healthy").await;
-    fx.set_image("checkout", "v2").await;
-    fx.wait_phase("checkout", "Paused").await;
 }
 
 fn opened(rig: &Rig, ns: &str, folder: &tempfile::TempDir) -> App {
@@ -232,7 +224,7 @@ async fn without_a_flag_of_its_own_the_key_says_where_one_would_be() {
 async fn an_armed_guard_may_switch_it_off_instead() {
     let Some(rig) = Rig::shared().await else { return };
     let ns = rig.namespace("killed").await;
-    let fx = armed::waiting_canary(rig, &ns).await;
+    let fx = waiting_canary(rig, &ns).await;
     let (flags, url) = Flags::serve(Manner::Honest);
     let config = settings(&url, &ns, &["new-checkout"]);
     let path = config.path().join("config.toml");

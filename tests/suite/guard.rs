@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     cluster::{Canary, Identity, Profile, Rig},
-    suite::app::headless,
+    suite::{app::headless, armed::waiting_canary},
 };
 
 /// Runs beside the test; its exit code and what it said.
@@ -23,14 +23,6 @@ fn run(rig: &'static Rig, ns: &str, command: &str, args: &[&str]) -> tokio::task
 }
 
 /// A canary with users that waits at its first pause.
-async fn waiting_canary(rig: &Rig, ns: &str) {
-    let fx = rig.fixtures(ns);
-    fx.canary("checkout", Canary::nginx()).await;
-    fx.wait_phase("checkout", "Healthy").await;
-    rig.traffic().rps(&format!("{ns}/checkout"), 200.0);
-    fx.set_image("checkout", "v2").await;
-    fx.wait_phase("checkout", "Paused").await;
-}
 
 #[tokio::test]
 async fn a_canary_that_fails_ends_it_with_the_advice_and_nothing_is_written() {

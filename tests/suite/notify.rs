@@ -10,8 +10,11 @@ use axum::{Router, body::Bytes, http::Uri};
 use serde_json::Value;
 
 use crate::{
-    cluster::{Canary, Identity, Profile, Rig},
-    suite::app::{App, PATIENCE, Start},
+    cluster::{Identity, Profile, Rig},
+    suite::{
+        app::{App, PATIENCE, Start},
+        armed::waiting_canary,
+    },
 };
 
 /// A provider: what it was sent, by path; one that begins with `/gone` is no more.
@@ -102,15 +105,6 @@ const TEAM: &str = "[[notify]]\nname = \"team\"\nkind = \"slack\"\nurl = { env =
 /// How many messages of each beginning: those about a verdict depend on how the numbers fall.
 fn count(titles: &[String], word: &str) -> usize {
     titles.iter().filter(|title| title.contains(word)).count()
-}
-
-async fn waiting_canary(rig: &Rig, ns: &str) {
-    let fx = rig.fixtures(ns);
-    fx.canary("checkout", Canary::nginx()).await;
-    fx.wait_phase("checkout", "Healthy").await;
-    rig.traffic().rps(&format!("{ns}/checkout"), 200.0);
-    fx.set_image("checkout", "v2").await;
-    fx.wait_phase("checkout", "Paused").await;
 }
 
 // The provider answers while a test waits for the screen.

@@ -5,30 +5,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    model::{Id, Text, Time},
-    notify::{event::KINDS, message::Message},
+    model::{Id, Time},
+    notify::{
+        event::KINDS,
+        kit::{self, event},
+        message::Message,
+    },
 };
 
 /// A name as hostile as one can be that came through [`Text`].
 const HOSTILE: &str =
     "\"}],\"x\":\"*b* _i_ `c` ~s~ <!channel> <http://evil|click> </b>&amp; [a](http://evil) \\ {title} ;\u{7}\r\nBcc: all@corp";
-
-fn event(kind: Kind, text: &str) -> Event {
-    Event {
-        at: "2026-11-21T13:59:10Z".parse().unwrap(),
-        kind,
-        urgency: kind.row().urgency,
-        id: Id { context: "prod-eu".into(), namespace: "shop".into(), kind: "Rollout".into(), name: "checkout".into(), uid: "u-1".into() },
-        release: "6f9".into(),
-        text: text.into(),
-        mark: Text::default(),
-        phase: "waiting".into(),
-        step: "4/8".into(),
-        verdict: text.into(),
-        images: vec!["api:v2.9.0".into()],
-        labels: Default::default(),
-    }
-}
 
 fn message(events: Vec<Event>) -> Message {
     Message { id: "m-1".into(), events, instead: vec!["team (slack): 410 gone".into()], again: true, folded: 0 }
@@ -202,7 +189,7 @@ fn a_webhook_is_signed_as_the_standard_has_it() {
 
 #[test]
 fn what_closes_an_incident_is_sent_whatever_was_asked_for() {
-    let key = crate::config::secret::Secret { source: crate::config::secret::Source::Env("K".into()), prefix: String::new() };
+    let key = kit::secret("K");
     let pager = Channel { least: Urgency::Critical, ..channel(Way::PagerDuty { key, url: String::new() }) };
     let backup = Channel { backup: true, ..pager.clone() };
     for row in KINDS {
@@ -217,25 +204,13 @@ fn what_closes_an_incident_is_sent_whatever_was_asked_for() {
 }
 
 fn channel(way: Way) -> Channel {
-    Channel {
-        name: "a".into(),
-        way,
-        events: vec![Kind::Waits, Kind::AbortAdvised],
-        least: Urgency::Info,
-        only: Vec::new(),
-        labels: Vec::new(),
-        backup: false,
-        template: None,
-        rate: (6, Duration::from_secs(60)),
-        group: Duration::from_secs(5),
-        ca_file: None,
-    }
+    Channel { events: vec![Kind::Waits, Kind::AbortAdvised], ..kit::channel("a", way) }
 }
 
 /// A receiver within the cluster may have no certificate; what it is sent then holds no secret.
 #[test]
 fn only_what_holds_no_secret_may_go_in_the_clear() {
-    let secret = || crate::config::secret::Secret { source: crate::config::secret::Source::Env("K".into()), prefix: String::new() };
+    let secret = || kit::secret("K");
     let plain = || Address::Plain("http://bots.svc/".into());
     let hook = |url: Address, headers| Way::Webhook { url, secret: secret(), headers };
     let ways = [

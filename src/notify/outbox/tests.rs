@@ -1,58 +1,21 @@
-use std::time::Duration;
-
 use super::*;
-use crate::{
-    model::{Id, Text},
-    notify::{
-        channel::{Way, terminal},
-        event::{Kind, Topic, Urgency},
-        seen::MOVING,
-    },
+use crate::notify::{
+    channel::{Way, terminal},
+    event::{Kind, Topic},
+    kit,
+    seen::MOVING,
 };
 
 fn at(seconds: i64) -> Time {
     chrono::DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
 }
 
-fn id() -> Id {
-    Id { context: "c".into(), namespace: "shop".into(), kind: "Rollout".into(), name: "checkout".into(), uid: "u".into() }
-}
-
 fn event(kind: Kind, release: &str, seconds: i64) -> Event {
-    Event {
-        at: at(seconds),
-        kind,
-        urgency: kind.row().urgency,
-        id: id(),
-        release: release.into(),
-        text: "x".into(),
-        mark: Text::default(),
-        phase: Text::default(),
-        step: Text::default(),
-        verdict: Text::default(),
-        images: Vec::new(),
-        labels: Default::default(),
-    }
+    Event { at: at(seconds), release: release.into(), ..kit::event(kind, "x") }
 }
 
 fn channel(name: &str) -> Channel {
-    Channel {
-        name: name.into(),
-        way: Way::Telegram { token: secret(), chat: "1".into(), api: String::new() },
-        events: crate::notify::event::KINDS.iter().map(|row| row.kind).collect(),
-        least: Urgency::Info,
-        only: Vec::new(),
-        labels: Vec::new(),
-        backup: false,
-        template: None,
-        rate: (6, Duration::from_secs(60)),
-        group: Duration::from_secs(5),
-        ca_file: None,
-    }
-}
-
-fn secret() -> crate::config::secret::Secret {
-    crate::config::secret::Secret { source: crate::config::secret::Source::Env("X".into()), prefix: String::new() }
+    kit::channel(name, Way::Telegram { token: kit::secret("X"), chat: "1".into(), api: String::new() })
 }
 
 struct Desk {
@@ -140,7 +103,7 @@ fn the_end_of_a_release_met_for_the_first_time_is_news_only_if_it_was_seen_on_it
     let end = || Change { after: Some(format!("{MOVING} 1 ")), ..event(Kind::Completed, "1", 9).into() };
     let desk = Desk::new();
     assert_eq!(desk.tell(end()), 0, "it may have been so for weeks");
-    let moving = Change { slot: Slot::of(&id(), Topic::Outcome), value: format!("{MOVING} 1 "), event: None, after: None };
+    let moving = Change { slot: Slot::of(&kit::id("checkout"), Topic::Outcome), value: format!("{MOVING} 1 "), event: None, after: None };
     assert_eq!(desk.tell(moving), 0, "that it moves is remembered, not told");
     assert_eq!(desk.tell(end()), 2, "an earlier session saw it begin");
     assert_eq!(desk.tell(end()), 0);

@@ -1,7 +1,7 @@
 use super::*;
-use crate::{
-    model::{Id, Text},
-    notify::event::{Event, Kind},
+use crate::notify::{
+    event::{Event, Kind},
+    kit,
 };
 
 fn at(seconds: i64) -> Time {
@@ -9,21 +9,7 @@ fn at(seconds: i64) -> Time {
 }
 
 fn entry(name: &str, kind: Kind, due: i64) -> Entry {
-    let id = Id { context: "c".into(), namespace: "shop".into(), kind: "Rollout".into(), name: name.into(), uid: name.into() };
-    let event = Event {
-        at: at(due - 5),
-        kind,
-        urgency: kind.row().urgency,
-        id,
-        release: "1".into(),
-        text: "x".into(),
-        mark: Text::default(),
-        phase: Text::default(),
-        step: Text::default(),
-        verdict: Text::default(),
-        images: Vec::new(),
-        labels: Default::default(),
-    };
+    let event = Event { at: at(due - 5), id: kit::id(name), ..kit::event(kind, "x") };
     let id = format!("{name}-{}", kind.row().name);
     Entry { id, event, due: at(due), sent_as: None, unclear: false, raised: false, instead: Vec::new() }
 }
