@@ -70,6 +70,7 @@ pub mod object;
 pub mod prometheus;
 pub mod report;
 pub mod run;
+pub mod secret;
 pub mod session;
 pub mod settings;
 pub mod state;

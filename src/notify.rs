@@ -14,7 +14,6 @@ pub mod message;
 pub mod outbox;
 pub mod pace;
 pub mod post;
-pub mod secret;
 pub mod seen;
 pub mod sender;
 

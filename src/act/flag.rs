@@ -8,10 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{
-    config::secret::Secret,
     engine::flag::{Expect, Header, Prepared, Reading, SEEN_WITHIN, Switch, Target, allowed},
     model::Text,
     msg::{Check, Outcome},
+    secret::{Secret, hide},
     web,
 };
 
@@ -175,7 +175,7 @@ fn told(answer: &Answer, request: &Ready) -> Text {
     let body = body.trim();
     // A page for browsers says nothing here.
     if !body.is_empty() && !body.starts_with('<') {
-        let body = request.hidden.iter().fold(body.to_owned(), |body, secret| body.replace(secret.expose_secret(), "(hidden)"));
+        let body = hide(body, &request.hidden);
         text.push_str(&format!(": {}", body.chars().take(TOLD).collect::<String>()));
     }
     Text::clean(&text)
@@ -213,7 +213,7 @@ async fn ready(prepared: &Prepared, switch: &Switch, known: &mut Vec<(Secret, Se
     let bare = |(secret, whole): &(Secret, SecretString)| {
         [whole.clone(), whole.expose_secret().strip_prefix(&secret.prefix).unwrap_or_default().into()]
     };
-    let hidden = known.iter().flat_map(bare).chain(plain).filter(|text| text.expose_secret().len() > 3).collect();
+    let hidden = known.iter().flat_map(bare).chain(plain).collect();
     Ok(Ready {
         method: prepared.method,
         url,

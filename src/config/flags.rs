@@ -9,7 +9,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
-use super::secret::{FORM, Secret, expanded};
+use super::secret::{self, FORM, expanded};
 use crate::{
     engine::{
         ENGINES,
@@ -271,7 +271,7 @@ impl<'a> Reader<'a, '_> {
         let Some(value) = self.get("url") else { return self.mistake(self.at, "", "a request needs `url`") };
         let at = value.span().start;
         if let DeValue::Table(_) = value.get_ref() {
-            return match Secret::read(value) {
+            return match secret::read(value) {
                 Ok(secret) => Some(Address::Secret(secret)),
                 Err((at, fix)) => self.mistake(at, "url", fix),
             };
@@ -324,7 +324,7 @@ impl<'a> Reader<'a, '_> {
         }
         let header = match value.get_ref() {
             DeValue::String(text) if HeaderValue::from_str(text).is_ok() => Header::Plain(text.to_string()),
-            DeValue::Table(_) => match Secret::read(value) {
+            DeValue::Table(_) => match secret::read(value) {
                 Ok(secret) => Header::Secret(secret),
                 Err((at, fix)) => return self.mistake(at, name, fix),
             },

@@ -9,7 +9,7 @@ use toml::{
 
 use super::{
     layer::{Layer, Mistake, Origin, Value},
-    secret::{FORM, Secret, expanded},
+    secret::{self, FORM, expanded},
 };
 use crate::notify::{
     channel::{
@@ -22,6 +22,7 @@ use crate::notify::{
     message::{self, FIELDS},
 };
 use crate::{
+    secret::Secret,
     settings::{NAMING, names_rollouts},
     verdict::rules::Label,
     web,
@@ -73,7 +74,7 @@ fn written(path: &str, table: &DeTable<'_>, origin: &impl Fn(usize) -> Origin, m
             DeValue::Table(inner) if name == "headers" && path == "notify" => {
                 Some(Raw::Table(written(&format!("{path}.{name}"), inner, origin, mistakes)))
             }
-            DeValue::Table(_) => match Secret::read(value) {
+            DeValue::Table(_) => match secret::read(value) {
                 Ok(secret) => Some(Raw::Secret(secret)),
                 Err((at, why)) => {
                     mistakes.push(Mistake { origin: origin(at), text: format!("{path}.{name}: {why}") });

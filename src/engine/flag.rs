@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    config::secret::Secret,
     engine::{Change, Expectation, Goal, Plan, Refusal},
     intent::{Danger, Intent},
     model::{EngineKind, Notice, Rollout, Severity, Text},
+    secret::Secret,
     settings::wildcard,
     web,
 };

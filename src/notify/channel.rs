@@ -13,11 +13,11 @@ use std::{path::PathBuf, time::Duration};
 use secrecy::SecretString;
 
 use crate::{
-    config::secret::Secret,
     notify::{
         event::{Event, Kind, Urgency},
         message::Message,
     },
+    secret::Secret,
     settings::wildcard,
     verdict::rules::Label,
 };

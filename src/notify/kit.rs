@@ -7,8 +7,8 @@ use super::{
     event::{Event, KINDS, Kind, Urgency},
 };
 use crate::{
-    config::secret::{Secret, Source},
     model::{Id, Text},
+    secret::{Secret, Source},
 };
 
 pub fn event(kind: Kind, text: &str) -> Event {

@@ -8,11 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     channel::{Answer, Channel, Request, Way, email, requests},
     message::{Message, shorten},
-    secret::scrub,
 };
 use crate::{
-    config::secret::Source,
     model::{Text, Time},
+    secret::{Source, hide},
     web,
 };
 
@@ -43,7 +42,7 @@ pub async fn post(channel: &Channel, message: &Message, now: Time) -> Answer {
 
 /// No secret, no control character, and no more than a line.
 fn clean(answer: Answer, secrets: &[SecretString]) -> Answer {
-    let clean = |text: String| shorten(&Text::clean(&scrub(&text, secrets)), SHOWN);
+    let clean = |text: String| shorten(&Text::clean(&hide(&text, secrets)), SHOWN);
     match answer {
         Answer::Taken(said) => Answer::Taken(clean(said)),
         Answer::Later { why, after } => Answer::Later { why: clean(why), after },

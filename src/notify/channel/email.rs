@@ -14,11 +14,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Answer, Channel};
 use crate::{
-    config::secret::Secret,
     notify::{
         event::Urgency,
         message::{Message, shorten},
     },
+    secret::Secret,
 };
 
 /// How the connection is made safe.
