@@ -100,6 +100,16 @@ pub struct Ground<'a> {
     pub now: Time,
 }
 
+impl Ground<'_> {
+    /// Whether what was last read of this rollout is too old to go by, or there is nothing.
+    fn readings_are_stale(&self) -> bool {
+        let limit = TimeDelta::from_std(self.settings.fresh.prometheus).unwrap_or(TimeDelta::MAX);
+        self.metrics.and_then(|metrics| metrics.at).is_none_or(|at| self.now - at > limit)
+    }
+}
+
+const STALE_READINGS: &str = "the readings of this rollout are stale";
+
 /// Everything that can forbid an intent before a plan is made, in the order it is asked.
 type Rule = (fn(&Ground<'_>, &Known, Verb) -> bool, &'static str, &'static str);
 
@@ -208,16 +218,14 @@ fn needs_metrics(verb: Verb) -> bool {
 
 /// Why the metrics cannot speak for the new version now.
 fn blind_spot(ground: &Ground<'_>) -> Option<String> {
-    let limit = ground.settings.fresh.prometheus;
-    if !ground.links.fresh(Source::Prometheus, ground.now, limit) {
+    if !ground.links.fresh(Source::Prometheus, ground.now, ground.settings.fresh.prometheus) {
         return Some("Prometheus does not answer: nothing says how the new version does".into());
     }
     let Some(metrics) = ground.metrics else {
         return Some("Prometheus has no series of this rollout".into());
     };
-    let age = metrics.at.map(|at| ground.now - at);
-    if age.is_none_or(|a| a > TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX)) {
-        return Some("the readings of this rollout are stale".into());
+    if ground.readings_are_stale() {
+        return Some(STALE_READINGS.into());
     }
     match metrics.new.errors {
         Reading::Value(_) => None,

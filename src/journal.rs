@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::{
     engine::{Call, Patch, Plan, flag::Prepared},
+    guard::arming::Ended,
     intent::Intent,
     model::{Id, Text, Time},
 };
@@ -67,6 +68,9 @@ pub enum Event {
     /// It may no longer.
     Disarmed {
         why: Text,
+        /// For those who are told; a line of the journal says it in its words.
+        #[serde(skip)]
+        how: Ended,
     },
     /// An armed guard begins to act.
     GuardActs {

@@ -29,6 +29,11 @@ pub use track::{Pod, PodHealth, Role, Track, Traffic};
 /// A moment, always UTC; the views convert to the reader's zone.
 pub type Time = DateTime<Utc>;
 
+/// A moment as Kubernetes writes it, RFC 3339; text that is none counts as absent.
+pub fn moment(text: &str) -> Option<Time> {
+    DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
+}
+
 /// Who a rollout is. The uid keeps a recreated namesake apart from the one that was open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Id {

@@ -30,7 +30,7 @@ use crate::{
     engine, journal,
     model::{Source, Text, Time},
     msg::Msg,
-    state::{Effect, Known, State, armed::FAILED},
+    state::{Effect, Known, State},
 };
 use channel::{Channel, Way};
 use event::{Event, Kind};
@@ -209,8 +209,8 @@ fn words(event: &journal::Event) -> Option<(Kind, String)> {
         J::Armed { until, by, .. } => {
             (Kind::Armed, format!("{by} lets the guard abort it once, by itself, until {}", until.format("%H:%M:%SZ")))
         }
-        J::Disarmed { why } if why.starts_with(FAILED) => (Kind::AbortFailed, why.to_string()),
-        J::Disarmed { why } => (Kind::Disarmed, format!("the guard may not act by itself any more: {why}")),
+        J::Disarmed { why, how } if how.is_urgent() => (Kind::AbortFailed, why.to_string()),
+        J::Disarmed { why, .. } => (Kind::Disarmed, format!("the guard may not act by itself any more: {why}")),
         J::GuardActs { because } => (Kind::GuardActed, format!("the guard aborts it: {because}")),
         J::Recovered { after_seconds } => (Kind::Recovered, format!("recovered {after_seconds} s after the roll-back")),
         J::NotRecovered { after_seconds, why } => {

@@ -51,7 +51,8 @@ impl Session {
         let reader = connection.reader();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(cluster::watch_fleet(reader.clone(), engine::fleet_kinds(), wanted.scope.clone(), tx.clone()));
-        tasks.spawn(armed(reader.clone(), wanted.scope.clone(), tx.clone()));
+        // Whose guard is armed, here or elsewhere.
+        tasks.spawn(cluster::watch_marked(reader.clone(), &arming::LEASE, arming::MARK, wanted.scope.clone(), tx.clone()));
         tasks.spawn(introduce(reader.clone(), tx.clone()));
         if let Some(settings) = sampler {
             tasks.spawn(sample(settings, reader.clone(), targets_rx, focus_rx, tx.clone()));
@@ -93,11 +94,6 @@ impl Session {
     pub fn is_alone(&self) -> bool {
         self.tasks.is_empty()
     }
-}
-
-/// Whose guard is armed, here or elsewhere.
-async fn armed(reader: Reader, scope: Scope, tx: mpsc::Sender<Msg>) {
-    cluster::watch_marked(reader, &arming::LEASE, arming::MARK, scope, tx).await;
 }
 
 async fn introduce(reader: Reader, tx: mpsc::Sender<Msg>) {

@@ -25,7 +25,7 @@ use crate::{
     engine::{ENGINES, survey::Survey},
     guard::{
         Ground,
-        arming::{self, Lease},
+        arming::{self, Ended, Lease},
     },
     intent::{Command, Verb},
     model::{Id, Links, Rollout, Text, Time, metrics::RolloutMetrics},
@@ -79,6 +79,8 @@ pub struct State {
     pub card: Option<Card>,
     /// What the guard of this session may abort by itself, by uid.
     pub arms: BTreeMap<Text, Armed>,
+    /// How the last arming of this session came to its end, by uid.
+    pub ended: BTreeMap<Text, Ended>,
     /// Rollouts that were sent back, until it is seen what came of it; by uid.
     pub recoveries: BTreeMap<Text, Recovery>,
     /// One line for the person, with the time it was said.
@@ -149,6 +151,7 @@ impl State {
             view: View { window: 1, ..View::default() },
             card: None,
             arms: BTreeMap::new(),
+            ended: BTreeMap::new(),
             recoveries: BTreeMap::new(),
             note: None,
             hint: None,

@@ -160,12 +160,12 @@ fn by_rules(case: &Case<'_>, verdict: &mut Verdict) {
     let Some(trial) = case.trial else { return };
     let standing = || case.rules.iter().zip(&trial.rules).filter(|(rule, _)| rule.concerns(case.rollout));
     verdict.rules = standing().map(|(rule, standing)| (mark(rule, standing), rule.words(standing, case.now))).collect();
-    let tripped = standing().filter(|(_, standing)| standing.tripped).max_by_key(|(rule, _)| (rule.effect, rule.level));
-    match tripped {
-        Some((rule, standing)) if rule.effect == Effect::Abort && verdict.is != Advice::Abort => {
+    let asking = standing().filter_map(|(rule, standing)| Some((rule.asks(standing)?, rule, standing)));
+    match asking.max_by_key(|(asks, rule, _)| (*asks, rule.level)) {
+        Some((Effect::Abort, rule, standing)) if verdict.is != Advice::Abort => {
             (verdict.is, verdict.because) = (Advice::Abort, format!("rule {}", rule.words(standing, case.now)).into());
         }
-        Some((rule, standing)) if rule.effect == Effect::Hold && verdict.is != Advice::Abort => {
+        Some((Effect::Hold, rule, standing)) if verdict.is != Advice::Abort => {
             (verdict.is, verdict.because) = (Advice::Hold, format!("rule {}", rule.words(standing, case.now)).into());
         }
         _ => {}
@@ -180,7 +180,7 @@ fn by_rules(case: &Case<'_>, verdict: &mut Verdict) {
 
 fn mark(rule: &Rule, standing: &Standing) -> Mark {
     match standing {
-        Standing { tripped: true, .. } => Mark::Tripped(rule.effect),
+        _ if let Some(asks) = rule.asks(standing) => Mark::Tripped(asks),
         Standing { asleep: true, .. } | Standing { value: None, .. } | Standing { limit: None, .. } => Mark::Silent,
         Standing { since: Some(_), .. } => Mark::Pending,
         _ => Mark::Fine,

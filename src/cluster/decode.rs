@@ -12,7 +12,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    model::{Text, Time, Writer},
+    model::{Text, Time, Writer, moment},
     object::{Meta, Object, OwnerRef, Resource, packed::Packed},
 };
 
@@ -337,7 +337,7 @@ fn text(raw: &RawValue) -> Text {
 }
 
 fn time(raw: &RawValue) -> Option<Time> {
-    chrono::DateTime::parse_from_rfc3339(&string(raw)?).ok().map(|t| t.to_utc())
+    moment(&string(raw)?)
 }
 
 fn owner(raw: &RawValue) -> Option<OwnerRef> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, process::Command};
 
 use super::connect::ConnectError;
-use crate::model::{Text, Time};
+use crate::model::{Text, Time, moment};
 
 /// Most that is kept of what a plugin writes, bytes.
 const LIMIT: u64 = 256 * 1024;
@@ -41,7 +41,7 @@ pub async fn resolve(user: &mut AuthInfo, cluster: &Cluster, patience: Duration)
         (_, _, Some(token)) => user.token = Some(token.into()),
         _ => return Err(garbled("neither a token nor a certificate in its answer")),
     }
-    Ok(status.expiration_timestamp.and_then(|t| chrono::DateTime::parse_from_rfc3339(&t).ok()).map(|t| t.to_utc()))
+    Ok(status.expiration_timestamp.and_then(|t| moment(&t)))
 }
 
 /// The plugin's command as it would be typed.

@@ -83,6 +83,11 @@ requests = 500
 # or: a check every so often, and so many failed ones in all
 # every = "1m"
 # times = 5
+# as Argo Rollouts counts: what a good value is (one that neither passes nor fails is inconclusive), and how many
+# inconclusive checks, and checks in a row without a value, are accepted; one more holds
+# passes = "p99 < 1 s"
+# inconclusive-limit = 0
+# consecutive-error-limit = 4
 # info, warning (the default), critical
 severity = "critical"
 # note (the default), hold, abort

@@ -69,8 +69,16 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "argo",
-        about: "a measurement a minute; the first that fails aborts",
-        rules: &[&[("when", "errors > 5 %"), ("every", "1m"), ("severity", "critical"), ("effect", "abort")]],
+        about: "a measurement a minute; the first that fails aborts, the first that is inconclusive holds, as do five without a value",
+        rules: &[&[
+            ("when", "errors > 5 %"),
+            ("passes", "errors <= 5 %"),
+            ("every", "1m"),
+            ("inconclusive-limit", "0"),
+            ("consecutive-error-limit", "4"),
+            ("severity", "critical"),
+            ("effect", "abort"),
+        ]],
     },
     Preset {
         name: "kayenta",
@@ -201,6 +209,13 @@ const SETTINGS: &[(&str, Read)] = &[
         let times = text.parse().ok().filter(|n| *n >= 1);
         put(&mut rule.times, times.ok_or("write how many checks may fail, such as 5".into()))
     }),
+    ("passes", |rule, text| {
+        let (_, operator, limit) = condition(text)?;
+        rule.passes = Some((operator, limit));
+        Ok(())
+    }),
+    ("inconclusive-limit", |rule, text| put(&mut rule.inconclusive, accepted(text))),
+    ("consecutive-error-limit", |rule, text| put(&mut rule.errors, accepted(text))),
     ("severity", |rule, text| put(&mut rule.level, word(text, &LEVELS))),
     ("effect", |rule, text| put(&mut rule.effect, word(text, &EFFECTS))),
     ("only", |rule, text| {
@@ -218,6 +233,10 @@ const SETTINGS: &[(&str, Read)] = &[
 
 const LEVELS: [(&str, Level); 3] = [("info", Level::Info), ("warning", Level::Warning), ("critical", Level::Critical)];
 const EFFECTS: [(&str, Effect); 3] = [("note", Effect::Note), ("hold", Effect::Hold), ("abort", Effect::Abort)];
+
+fn accepted(text: &str) -> Result<Option<u32>, String> {
+    text.parse().map(Some).map_err(|_| "write how many are accepted, such as 0 or 4".into())
+}
 
 fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
@@ -238,6 +257,9 @@ fn rule(written: &Written, origin: &Origin, series: &Own) -> Result<Rule, Vec<Mi
         requests: 0.0,
         every: Duration::ZERO,
         times: 1,
+        passes: None,
+        inconclusive: None,
+        errors: None,
         level: Level::Warning,
         effect: Effect::Note,
         only: Vec::new(),
@@ -276,9 +298,27 @@ fn at_odds(written: &Written) -> Option<Mistake> {
     let (origin, text) = match (get("times"), get("every"), get("for")) {
         (Some((_, at)), None, _) => (at, "rules.times counts failed checks: it needs `every`, such as every = \"1m\""),
         (_, Some(_), Some((_, at))) => (at, "rules.for asks for no break and rules.every for single checks: write one of them"),
-        _ => return None,
+        _ => return limits_at_odds(written),
     };
     Some(Mistake { origin: origin.clone(), text: text.into() })
+}
+
+/// What Argo Rollouts counts beside failures needs single checks, and two conditions on one metric.
+fn limits_at_odds(written: &Written) -> Option<Mistake> {
+    let get = |key: &str| written.get(key);
+    let metric = |key: &str| get(key).and_then(|(text, _)| split(text)).map(|(metric, ..)| metric);
+    let of_checks = ["passes", "inconclusive-limit", "consecutive-error-limit"].into_iter().find_map(|key| Some((key, get(key)?)));
+    let (at, text) = match (get("every"), of_checks, get("inconclusive-limit"), get("passes")) {
+        (None, Some((key, (_, at))), ..) => (at, format!("rules.{key} is about single checks: it needs `every`, such as every = \"1m\"")),
+        (_, _, Some((_, at)), None) => {
+            (at, "rules.inconclusive-limit needs `passes`: what neither fails nor passes is inconclusive".to_owned())
+        }
+        (_, _, _, Some((_, at))) if metric("passes") != metric("when") => {
+            (at, "rules.passes must be about the metric of `when`".to_owned())
+        }
+        _ => return None,
+    };
+    Some(Mistake { origin: at.clone(), text })
 }
 
 const METRICS: &[(&str, Series)] =

@@ -9,11 +9,11 @@ use std::time::Duration;
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::{Value, json};
 
-use super::{Ground, people};
+use super::{Ground, STALE_READINGS, people};
 use crate::{
     engine::{Change, Engine, Expectation, Goal, Patch, Plan, Progress, Refusal, Right, Write, workload::rewrite::escaped},
     intent::{Danger, Intent},
-    model::{Id, LinkState, Notice, Rollout, Severity, Source, Strategy, Text, Time, WaitFor, Writer},
+    model::{Id, LinkState, Notice, Rollout, Severity, Source, Strategy, Text, Time, WaitFor, Writer, moment},
     object::{Object, Objects, Resource},
     state::Known,
     verdict::Advice,
@@ -58,6 +58,32 @@ impl Word {
     }
 }
 
+/// How an arming came to its end, which is how loud it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A person's own hand did it.
+    Agreed,
+    /// What was agreed to holds no longer.
+    Unasked,
+    /// The guard has acted.
+    Acted,
+    /// It acted, and that is not known to have worked.
+    Failed,
+    /// It had to act, and could not: nothing was sent.
+    Unable,
+}
+
+impl Ended {
+    /// Whether a person must do at once what the guard has not done.
+    pub fn is_urgent(self) -> bool {
+        matches!(self, Self::Failed | Self::Unable)
+    }
+
+    pub fn has_acted(self) -> bool {
+        matches!(self, Self::Acted | Self::Failed)
+    }
+}
+
 /// A Lease, as far as it concerns us. Anybody may write one: all of it is untrusted text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease {
@@ -66,7 +92,6 @@ pub struct Lease {
     pub by: Text,
     /// `Rollout/checkout`.
     about: Text,
-    pub release: Text,
     pub until: Option<Time>,
     renewed: Option<Time>,
     lasts: TimeDelta,
@@ -77,7 +102,7 @@ impl Lease {
     pub fn read(object: &Object) -> Option<Self> {
         let value = object.value();
         let text = |path: &str| value.pointer(path).and_then(Value::as_str).map(Text::clean).unwrap_or_default();
-        let time = |path: &str| chrono::DateTime::parse_from_rfc3339(&text(path)).ok().map(|t| t.to_utc());
+        let time = |path: &str| moment(&text(path));
         let annotation = |name: &str| format!("/metadata/annotations/{}", escaped(name));
         let word = text(&format!("/metadata/labels/{}", escaped(MARK)));
         let lasts = value.pointer("/spec/leaseDurationSeconds").and_then(Value::as_i64).unwrap_or_default();
@@ -86,7 +111,6 @@ impl Lease {
             holder: text("/spec/holderIdentity"),
             by: text(&annotation(BY)),
             about: text(&annotation(ROLLOUT)),
-            release: text(&annotation(RELEASE)),
             until: time(&annotation(UNTIL)),
             renewed: time("/spec/renewTime"),
             lasts: TimeDelta::seconds(lasts.clamp(0, 3600)),
@@ -111,12 +135,19 @@ pub fn lease_of(id: &Id, objects: &Objects) -> Option<Lease> {
     objects.named(&LEASE, &id.namespace, &lease_name(id)).and_then(|object| Lease::read(object))
 }
 
+/// So many characters the name of an object may have.
+const LONGEST_NAME: usize = 253;
+
 /// One lease for one rollout: kind and name are what tells rollouts of a namespace apart.
 fn lease_name(id: &Id) -> String {
     let name = format!("rolltop-guard-{}-{}", id.kind.to_lowercase(), id.name);
-    // An object's name may have 253 characters. What is cut off here is told apart by the uid in every condition.
-    let name: String = name.chars().take(253).collect();
-    name.trim_end_matches(['-', '.']).to_owned()
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    // Two that are alike up to here must not share a lease: as controllers do, a hash stands for what is cut off.
+    let hash = crate::notify::short_hash(&name);
+    let kept: String = name.chars().take(LONGEST_NAME - hash.len() - 1).collect();
+    format!("{}-{hash}", kept.trim_end_matches(['-', '.']))
 }
 
 /// Leave to act, as this session knows it.
@@ -129,7 +160,6 @@ pub struct Arming {
     pub release: Text,
     pub by: Text,
     pub holder: Text,
-    pub since: Time,
     pub until: Time,
     /// When the lease was last known to be ours.
     pub held: Time,
@@ -150,7 +180,6 @@ impl Arming {
             release: release.clone(),
             by,
             holder: holder.clone(),
-            since: now,
             until: now + TimeDelta::minutes(i64::from(*minutes)),
             held: now,
             writers: people(rollout).cloned().collect(),
@@ -271,18 +300,6 @@ impl Written<'_> {
         json!({"holderIdentity": self.ground.holder, "leaseDurationSeconds": LASTS.as_secs(), "acquireTime": now, "renewTime": now})
     }
 
-    fn write(&self, patch: Vec<Value>, create: Option<Value>) -> Write {
-        Write {
-            resource: &LEASE,
-            namespace: (&*self.id.namespace).into(),
-            name: lease_name(self.id).into(),
-            subresource: None,
-            patch: Patch::Json(patch),
-            call: None,
-            create,
-        }
-    }
-
     /// It goes with the rollout: nobody has to tidy up.
     fn created(&self) -> Write {
         let owner = json!({
@@ -303,7 +320,7 @@ impl Written<'_> {
             },
             "spec": self.spec(),
         });
-        self.write(Vec::new(), Some(lease))
+        Write { create: Some(lease), ..on_lease(self.id, Vec::new()) }
     }
 
     fn taken_over(&self, lease: &Lease) -> Write {
@@ -319,7 +336,7 @@ impl Written<'_> {
         patch.extend(
             each.map(|(name, value)| json!({"op": "add", "path": format!("/metadata/annotations/{}", escaped(name)), "value": value})),
         );
-        self.write(patch, None)
+        on_lease(self.id, patch)
     }
 }
 
@@ -416,23 +433,17 @@ fn blind(ground: &Ground<'_>, known: &Known) -> Option<String> {
     if !ground.settings.prometheus {
         return Some("no Prometheus is configured".into());
     }
-    if let LinkState::Live = ground.links.get(Source::Fleet).state
-        && !ground.links.fresh(Source::Fleet, ground.now, ground.settings.fresh.kubernetes)
-    {
-        return Some("what the API server last said is stale".into());
+    let fresh = &ground.settings.fresh;
+    if !ground.links.fresh(Source::Fleet, ground.now, fresh.kubernetes) {
+        return Some(match ground.links.get(Source::Fleet).state {
+            LinkState::Live => "what the API server last said is stale".into(),
+            _ => "the API server does not answer".into(),
+        });
     }
-    if !ground.links.fresh(Source::Fleet, ground.now, ground.settings.fresh.kubernetes) {
-        return Some("the API server does not answer".into());
-    }
-    if !ground.links.fresh(Source::Prometheus, ground.now, ground.settings.fresh.prometheus) {
+    if !ground.links.fresh(Source::Prometheus, ground.now, fresh.prometheus) {
         return Some("Prometheus does not answer".into());
     }
-    let limit = TimeDelta::from_std(ground.settings.fresh.prometheus).unwrap_or(TimeDelta::MAX);
-    let read = ground.metrics.and_then(|m| m.at);
-    if known.verdict.stale || read.is_none_or(|at| ground.now - at > limit) {
-        return Some("the readings of this rollout are stale".into());
-    }
-    None
+    (known.verdict.stale || ground.readings_are_stale()).then(|| STALE_READINGS.into())
 }
 
 /// Everything that ends an arming before it acts, in the order it is asked.

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use super::watchman::End;
 use crate::{
-    guard::{self, arming},
+    guard::{
+        self,
+        arming::{self, Ended},
+    },
     intent::Intent,
-    model::{Text, Time},
+    model::{Phase, Text, Time},
     state::{Confirm, Effect, Event, Key, Stage, State, action, available, update},
-    timeline::Origin,
+    timeline::{Entry, Origin},
 };
 
 #[derive(Debug)]
@@ -50,20 +53,14 @@ impl Executor {
             (Arm::NotYet, false) => lines.extend(self.ask(state, uid, now, effects)),
             _ => {}
         }
-        let told: Vec<Text> = state
-            .timeline
-            .iter()
-            .filter(|entry| entry.origin == Origin::Guard)
-            .skip(self.told)
-            .map(|entry| Text::from(format!("{}: {}", entry.reason, entry.message)))
-            .collect();
+        let told: Vec<Text> = state.timeline.iter().filter(|entry| entry.origin == Origin::Guard).skip(self.told).map(said).collect();
         self.told += told.len();
         lines.extend(told);
         lines
     }
 
     fn ask(&mut self, state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) -> Option<Text> {
-        let card = state.card.as_ref().map(|card| (card.stage.clone(), card.confirm(), card.ready_at, card.typed.is_some()));
+        let card = state.card.as_ref().map(|card| (card.stage.clone(), card.confirm(), card.ready_at));
         match card {
             None => self.open(state, uid, now, effects),
             Some((Stage::Asking, Confirm::TypeName, ..)) => {
@@ -71,7 +68,7 @@ impl Executor {
                 name.chars().for_each(|c| press(state, c, now, effects));
                 None
             }
-            Some((Stage::Asking, Confirm::Ready, Some(since), _)) if (now - since).to_std().is_ok_and(|d| d >= guard::REREADING_TIME) => {
+            Some((Stage::Asking, Confirm::Ready, Some(since))) if (now - since).to_std().is_ok_and(|d| d >= guard::REREADING_TIME) => {
                 press(state, 'y', now, effects);
                 None
             }
@@ -102,14 +99,10 @@ impl Executor {
     fn open(&mut self, state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) -> Option<Text> {
         let intent = Intent::Arm { minutes: self.minutes, flag: self.flag.clone() };
         let known = state.rollouts.get(uid)?;
-        if !state.settings.prometheus || !state.settings.arming {
-            let refusal = available::plan(state, known, &intent, now).err();
-            return self.impossible(state, refusal.as_ref().map_or("", |refusal| &refusal.reason));
-        }
-        if matches!(known.rollout.phase, crate::model::Phase::Aborted) {
-            return None;
-        }
+        let for_good = !state.settings.prometheus || !state.settings.arming;
         match available::plan(state, known, &intent, now) {
+            Err(refusal) if for_good => self.impossible(state, &refusal.reason),
+            _ if known.rollout.phase == Phase::Aborted => None,
             Ok(_) => {
                 action::open(state, intent, now, effects);
                 None
@@ -128,13 +121,15 @@ impl Executor {
     /// What an end means when this guard may act: advice is no end, and a roll-back is one only when it is seen what came of it.
     pub fn end(&self, state: &State, uid: &str, end: Option<End>) -> Option<End> {
         let acting = state.arms.get(uid).is_some_and(|armed| armed.card.is_some());
-        let acted = state.timeline.iter().rev().find(|entry| entry.origin == Origin::Guard && &*entry.reason == "guard");
+        let ended = state.ended.get(uid);
         match (self.stage, end) {
             (Arm::Impossible, _) | (Arm::NotYet, Some(End::TimedOut | End::Blind)) => Some(End::NotArmed),
             (Arm::Armed | Arm::NotYet, Some(End::Advised)) => None,
             _ if acting => None,
-            (Arm::Over, _) if acted.is_some_and(|entry| entry.warning) => Some(End::DidNotWork),
-            (Arm::Over, _) if acted.is_some() => (!state.recoveries.get(uid).is_some_and(|r| r.is_open())).then_some(self.done()),
+            (Arm::Over, _) if ended == Some(&Ended::Failed) => Some(End::DidNotWork),
+            (Arm::Over, _) if ended == Some(&Ended::Acted) => {
+                (!state.recoveries.get(uid).is_some_and(|r| r.is_open())).then_some(self.done())
+            }
             (_, end) => end,
         }
     }
@@ -142,7 +137,13 @@ impl Executor {
 
 /// Whether this guard has done what it was armed for.
 pub fn has_acted(state: &State) -> bool {
-    state.timeline.iter().any(|entry| entry.origin == Origin::Guard && &*entry.reason == "guard")
+    state.ended.values().any(|how| how.has_acted())
+}
+
+/// A line of the guard's: `disarmed: its time is over`.
+fn said(entry: &Entry) -> Text {
+    let reason = if entry.reason.is_empty() { "guard" } else { &*entry.reason };
+    format!("{reason}: {}", entry.message).into()
 }
 
 fn press(state: &mut State, key: char, now: Time, effects: &mut Vec<Effect>) {

@@ -131,6 +131,8 @@ pub struct RolloutMetrics {
     pub old: TrackReadings,
     /// The new side's part of all requests, 0 to 1.
     pub measured_share: Option<f64>,
+    /// A side's latency comes from a native histogram, without classic buckets beside it.
+    pub native: bool,
     pub history: BTreeMap<(Side, Series), Points>,
     /// Back-filled range that `history` covers, once the chart was opened.
     pub filled_from: Option<Time>,

@@ -32,6 +32,8 @@ pub struct Row {
     pub labels: Labels,
     /// A native histogram as a result is no number: NaN.
     pub points: Vec<(Time, f64)>,
+    /// Bounds of its buckets, where the result of an instant query is such a histogram.
+    pub bounds: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -60,8 +62,19 @@ struct Instant {
     #[serde(default)]
     metric: Labels,
     value: Option<Point>,
-    histogram: Option<(f64, serde::de::IgnoredAny)>,
+    histogram: Option<(f64, Native)>,
 }
+
+/// A native histogram: of its buckets, those that hold something.
+#[derive(Deserialize)]
+struct Native {
+    #[serde(default)]
+    buckets: Vec<Bucket>,
+}
+
+/// Which of its bounds belong to it, its bounds, and its count.
+#[derive(Deserialize)]
+struct Bucket(serde::de::IgnoredAny, String, String, serde::de::IgnoredAny);
 
 #[derive(Deserialize)]
 struct Line {
@@ -86,7 +99,7 @@ pub fn read(body: &[u8]) -> Result<Answer, Fault> {
     let rows = match envelope.data {
         Some(Data::Vector(list)) => list.into_iter().map(Instant::row).collect::<Result<_, _>>()?,
         Some(Data::Matrix(list)) => list.into_iter().map(Line::row).collect::<Result<_, _>>()?,
-        Some(Data::Scalar(point)) => vec![Row { labels: Labels::new(), points: vec![point.read()?] }],
+        Some(Data::Scalar(point)) => vec![Row { points: vec![point.read()?], ..Row::default() }],
         Some(Data::String(_)) | None => Vec::new(),
     };
     Ok(Answer { rows, warnings: envelope.warnings.iter().take(8).map(Text::from).collect() })
@@ -94,19 +107,26 @@ pub fn read(body: &[u8]) -> Result<Answer, Fault> {
 
 impl Instant {
     fn row(self) -> Result<Row, Fault> {
-        let point = match (self.value, self.histogram) {
-            (Some(point), _) => point.read()?,
-            (None, Some((at, _))) => (moment(at)?, f64::NAN),
+        let (point, bounds) = match (self.value, self.histogram) {
+            (Some(point), _) => (point.read()?, Vec::new()),
+            (None, Some((at, native))) => ((moment(at)?, f64::NAN), native.bounds()),
             (None, None) => return Err(Fault::Garbage("a series without a value".into())),
         };
-        Ok(Row { labels: self.metric, points: vec![point] })
+        Ok(Row { labels: self.metric, points: vec![point], bounds })
+    }
+}
+
+impl Native {
+    fn bounds(&self) -> Vec<f64> {
+        let texts = self.buckets.iter().flat_map(|Bucket(_, lower, upper, _)| [lower, upper]);
+        texts.filter_map(|text| text.parse().ok()).filter(|bound: &f64| bound.is_finite()).collect()
     }
 }
 
 impl Line {
     fn row(self) -> Result<Row, Fault> {
         let points = self.values.into_iter().map(Point::read).collect::<Result<_, _>>()?;
-        Ok(Row { labels: self.metric, points })
+        Ok(Row { labels: self.metric, points, bounds: Vec::new() })
     }
 }
 
@@ -216,7 +236,7 @@ mod tests {
         let body = br#"{"status":"success","data":{"resultType":"vector","result":[
             {"metric":{"a":"1"},"value":[1700000000.781,"0.25"]},{"metric":{},"value":[1700000000,"NaN"]},
             {"metric":{},"value":[1700000000,"+Inf"]},{"metric":{},"value":[1700000000,"-Inf"]},
-            {"metric":{},"histogram":[1700000000,{"count":"1","sum":"2","buckets":[]}]}]},
+            {"metric":{},"histogram":[1700000000,{"count":"1","sum":"2","buckets":[[0,"0.25","0.5","1"],[3,"-Inf","+Inf","1"]]}]}]},
             "warnings":["store\u001b[2J gone"],"infos":["x"]}"#;
         let answer = read(body).unwrap();
         let values: Vec<f64> = answer.rows.iter().map(|r| r.points[0].1).collect();
@@ -225,6 +245,7 @@ mod tests {
         assert_eq!(answer.rows[0].labels["a"], "1");
         assert!(values[1].is_nan() && values[4].is_nan());
         assert_eq!(values[2..4], [f64::INFINITY, f64::NEG_INFINITY]);
+        assert_eq!(answer.rows.iter().map(|r| r.bounds.clone()).collect::<Vec<_>>()[3..], [vec![], vec![0.25, 0.5]]);
         assert!(!answer.warnings[0].contains('\x1b'));
     }
 

@@ -3,6 +3,11 @@
 //! Counters are subtracted from what they were a step before. Unlike `rate()` that invents nothing, neighbouring blocks
 //! never share a request, and a step in which nothing was scraped is a step without requests. A counter that fell is left
 //! out for that step, as is one that was not there before.
+//!
+//! Slow requests are those above a bucket's bound. A classic histogram's bounds are known by its router; a native one is asked
+//! once a release which it has. Where it still must be cut within a bucket, as when the new version came with another
+//! resolution, Prometheus interpolates: then a request counts as slow in part, which costs the verdict's test power but not
+//! its validity, as that holds for weights between zero and one as well.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +18,7 @@ use chrono::TimeDelta;
 
 use super::{
     Client, Fault, Target,
-    mapping::tally,
+    mapping::{shapes, tally},
     profile::{Profile, Scope},
 };
 use crate::model::{
@@ -40,14 +45,32 @@ struct Kept {
     upto: Option<Time>,
     /// Bound of the bucket that divides slow from quick, in the histogram's own unit; settled once for a release.
     bound: Option<f64>,
+    /// A side has a native histogram and no buckets. Once seen, it is not forgotten in a quiet minute.
+    native: bool,
+}
+
+impl Kept {
+    fn new(target: &Target, upto: Option<Time>) -> Self {
+        Self { hash: target.new_hash.clone(), upto, bound: None, native: false }
+    }
+}
+
+/// What is asked for one target.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Whose {
+    /// After when.
+    upto: Option<Time>,
+    bound: Option<f64>,
+    native: bool,
+    /// The old side's latency to which a native histogram's nearest bound is still wanted.
+    near: Option<f64>,
 }
 
 /// One question: the steps of time it is about, and for whom.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
     pub targets: Vec<Target>,
-    /// For each target: after when, and the bound.
-    whose: Vec<(Option<Time>, Option<f64>)>,
+    whose: Vec<Whose>,
     from: Time,
     to: Time,
     step: Duration,
@@ -70,28 +93,32 @@ impl Counting {
         let last = (now - SETTLED).timestamp_millis().div_euclid(millis);
         let earliest = Time::from_timestamp_millis((last - STEPS) * millis)?;
         let to = Time::from_timestamp_millis(last * millis)?;
-        let whose: Vec<(Option<Time>, Option<f64>)> = targets
+        let whose: Vec<Whose> = targets
             .iter()
             .map(|t| {
-                let kept = self.0.entry(t.id.clone()).or_insert(Kept { hash: t.new_hash.clone(), upto: None, bound: None });
+                let kept = self.0.entry(t.id.clone()).or_insert_with(|| Kept::new(t, None));
                 if kept.hash != t.new_hash {
-                    *kept = Kept { hash: t.new_hash.clone(), upto: kept.upto, bound: None };
+                    *kept = Kept::new(t, kept.upto);
                 }
-                let p95 = readings.get(&t.id).and_then(|m| m.old.p95.value());
-                kept.bound = kept.bound.or_else(|| profile.bound(t, p95?));
-                (kept.upto, kept.bound)
+                let read = readings.get(&t.id);
+                kept.native |= read.is_some_and(|m| m.native);
+                let near = read.and_then(|m| m.old.p95.value()).filter(|_| kept.bound.is_none());
+                if !kept.native {
+                    kept.bound = kept.bound.or_else(|| profile.bound(t, near?, &[]));
+                }
+                Whose { upto: kept.upto, bound: kept.bound, native: kept.native, near: near.filter(|_| kept.native) }
             })
             .collect();
-        let after = whose.iter().map(|(upto, _)| upto.unwrap_or(earliest)).min()?.max(earliest);
+        let after = whose.iter().map(|w| w.upto.unwrap_or(earliest)).min()?.max(earliest);
         let from = after + TimeDelta::milliseconds(millis);
         (from <= to).then(|| Ask { targets, whose, from, to, step: Duration::from_millis(millis.unsigned_abs()) })
     }
 
     /// Those steps are done.
     pub fn done(&mut self, ask: &Ask) {
-        for target in &ask.targets {
+        for (target, whose) in ask.targets.iter().zip(&ask.whose) {
             if let Some(kept) = self.0.get_mut(&target.id) {
-                kept.upto = Some(ask.to);
+                (kept.upto, kept.bound) = (Some(ask.to), whose.bound);
             }
         }
     }
@@ -101,7 +128,7 @@ impl Counting {
         let Ok(window) = TimeDelta::from_std(window) else { return };
         for (id, m) in metrics {
             let Some((at, target)) = m.at.zip(targets.iter().find(|t| t.id == *id && t.in_flight)) else { continue };
-            let kept = self.0.entry(id.clone()).or_insert(Kept { hash: target.new_hash.clone(), upto: None, bound: None });
+            let kept = self.0.entry(id.clone()).or_insert_with(|| Kept::new(target, None));
             let from = at - window;
             if kept.upto.is_some_and(|upto| from < upto) {
                 continue;
@@ -129,25 +156,42 @@ impl Ask {
     ///
     /// # Errors
     /// Why nobody counted.
-    pub async fn run(&self, client: &Client, profile: &Profile, metrics: &mut [(Id, RolloutMetrics)]) -> Result<(), Fault> {
+    pub async fn run(&mut self, client: &Client, profile: &Profile, metrics: &mut [(Id, RolloutMetrics)]) -> Result<(), Fault> {
+        self.settle(client, profile).await;
         let Some(promql) = self.question(profile) else { return Ok(()) };
         let answer = client.query_range(&promql, self.from, self.to, self.step).await?;
-        let bounds: Vec<Option<f64>> = self.whose.iter().map(|(_, bound)| *bound).collect();
+        let bounds: Vec<Option<f64>> = self.whose.iter().map(|w| w.bound).collect();
         let sides = tally(profile, &self.targets, &bounds, &answer);
         let mut places: HashMap<Id, usize> = metrics.iter().enumerate().map(|(i, (id, _))| (id.clone(), i)).collect();
-        for ((target, sides), (upto, bound)) in self.targets.iter().zip(sides).zip(&self.whose) {
+        for ((target, sides), whose) in self.targets.iter().zip(sides).zip(&self.whose) {
             let Some((_, m)) = places.remove(&target.id).and_then(|i| metrics.get_mut(i)) else { continue };
-            m.limit = bound.map(|b| b * profile.of_target(target).scale());
-            m.blocks = self.blocks(&sides, *upto);
+            m.limit = whose.bound.map(|b| b * profile.of_target(target).scale());
+            m.blocks = self.blocks(&sides, whose.upto);
         }
         Ok(())
     }
 
+    /// Bounds for releases whose histograms are native: one question when such a release begins, none after that.
+    async fn settle(&mut self, client: &Client, profile: &Profile) {
+        let open: Vec<usize> = (0..self.whose.len()).filter(|i| self.whose[*i].near.is_some()).collect();
+        let targets: Vec<Target> = open.iter().map(|i| self.targets[*i].clone()).collect();
+        let Some(promql) = profile.shapes(Scope::Fleet(&targets)).filter(|_| !open.is_empty()) else { return };
+        // Without an answer the bounds of the router's classic buckets do: a bound within a native bucket is less exact, not wrong.
+        let answer = client.query(&promql, self.to).await.unwrap_or_default();
+        for (i, own) in open.into_iter().zip(shapes(profile, &targets, &answer)) {
+            let whose = &mut self.whose[i];
+            whose.bound = whose.near.and_then(|p95| profile.bound(&self.targets[i], p95, &own));
+        }
+    }
+
     pub fn question(&self, profile: &Profile) -> Option<String> {
-        let mut bounds: Vec<f64> = self.whose.iter().filter_map(|(_, b)| *b).collect();
-        bounds.sort_by(f64::total_cmp);
-        bounds.dedup();
-        profile.counts(Scope::Fleet(&self.targets), self.step, &bounds)
+        let bounds = |native: bool| {
+            let mut bounds: Vec<f64> = self.whose.iter().filter(|w| w.native || !native).filter_map(|w| w.bound).collect();
+            bounds.sort_by(f64::total_cmp);
+            bounds.dedup();
+            bounds
+        };
+        profile.counts(Scope::Fleet(&self.targets), self.step, &bounds(false), &bounds(true))
     }
 
     /// A block for every step, also one in which nobody was counted: that is a gap, and it shows.
@@ -191,13 +235,14 @@ mod tests {
         let mut ask = |now| counting.next(&Profile::Istio, std::slice::from_ref(&t), &metrics, at(now), STEP);
         let first = ask(1_003).unwrap();
         assert_eq!((first.from, first.to), (at(705), at(1_000)), "five minutes back, and no unfinished step");
-        assert_eq!(first.whose, [(None, Some(250.0))]);
+        assert_eq!(first.whose, [Whose { bound: Some(250.0), ..Whose::default() }]);
         counting.done(&first);
         let mut ask = |now| counting.next(&Profile::Istio, std::slice::from_ref(&t), &[], at(now), STEP);
         assert_eq!(ask(1_004), None);
         assert_eq!(ask(1_006), None, "a scrape that began in time may still be on its way");
         let next = ask(1_012).unwrap();
-        assert_eq!((next.from, next.to, &next.whose[..]), (at(1_005), at(1_010), &[(Some(at(1_000)), Some(250.0))][..]));
+        let kept = Whose { upto: Some(at(1_000)), bound: Some(250.0), ..Whose::default() };
+        assert_eq!((next.from, next.to, &next.whose[..]), (at(1_005), at(1_010), &[kept][..]));
         // Not done: asked again, with what came since. The bound stays what it was.
         assert_eq!(ask(1_020).unwrap().from, at(1_005));
         assert_eq!(ask(9_002).unwrap().from, at(8_705), "nobody asks for hours");
@@ -211,7 +256,7 @@ mod tests {
         counting.done(&first);
         t.new_hash = Some("newer".into());
         let next = counting.next(&Profile::Istio, std::slice::from_ref(&t), &[measured(&t, 0.9)], at(1_010), STEP).unwrap();
-        assert_eq!(next.whose, [(Some(at(1_000)), Some(1_000.0))]);
+        assert_eq!(next.whose, [Whose { upto: Some(at(1_000)), bound: Some(1_000.0), ..Whose::default() }]);
         t.in_flight = false;
         assert_eq!(counting.next(&Profile::Istio, &[t], &[], at(1_020), STEP), None);
         assert!(counting.0.is_empty());
@@ -244,6 +289,7 @@ mod tests {
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
                 .into(),
             points: points.iter().map(|(s, v)| (at(*s), *v)).collect(),
+            bounds: Vec::new(),
         };
         let rows = vec![
             row("cart-canary", ("rolltop_count", "all"), &[(995, 10.0), (1_000, 0.0)]),
@@ -261,6 +307,55 @@ mod tests {
         let shown: Vec<_> = blocks.iter().map(|b| (b.from, b.to, b.new, b.old)).collect();
         assert_eq!(shown, [(at(990), at(995), Some(new), None), (at(995), at(1_000), Some(Counts::default()), Some(old))]);
         assert_eq!(ask.blocks(&sides[0], Some(at(995))).len(), 1, "what was counted is not counted again");
+    }
+
+    fn counted(labels: &[(&str, &str)], value: f64) -> Row {
+        let place = [("destination_service_namespace", "shop"), ("destination_service_name", "cart-canary")];
+        let labels = place.iter().chain(labels).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Row { labels, points: vec![(at(1_000), value)], bounds: Vec::new() }
+    }
+
+    #[test]
+    fn native_histograms_are_asked_about_where_they_were_seen() {
+        let (mut counting, t) = (Counting::default(), target("shop", "cart"));
+        let (id, mut m) = measured(&t, 0.23);
+        m.native = true;
+        let ask = counting.next(&Profile::Istio, std::slice::from_ref(&t), &[(id, m)], at(1_002), STEP).unwrap();
+        let unsettled = Whose { native: true, near: Some(0.23), ..Whose::default() };
+        assert_eq!(ask.whose, [unsettled], "its bounds are its own, so they are asked for");
+        assert!(!ask.question(&Profile::Istio).unwrap().contains("histogram_"));
+        let settled = Whose { native: true, bound: Some(256.0), ..Whose::default() };
+        let ask = Ask { whose: vec![settled], ..ask };
+        counting.done(&ask);
+        let q = ask.question(&Profile::Istio).unwrap();
+        let one = "istio_request_duration_milliseconds{reporter=\"destination\",destination_service_namespace=~\"shop\"}";
+        for part in [
+            format!("(histogram_count({one})) - (histogram_count({one} offset 5s))"),
+            format!("histogram_fraction(0, 256, {one} offset 5s), 0.001) >= 0 or histogram_count({one} offset 5s))"),
+            "\"rolltop_count\", \"native\", \"\", \"\"), \"le\", \"256\", \"\", \"\")".into(),
+        ] {
+            assert!(q.contains(&part), "{part}\n{q}");
+        }
+        // A quiet minute shows no quantile: it stays what it was.
+        let next = counting.next(&Profile::Istio, &[t], &[], at(1_012), STEP).unwrap();
+        assert_eq!(next.whose, [Whose { upto: Some(at(1_000)), ..settled }]);
+    }
+
+    #[test]
+    fn of_two_histograms_of_the_same_requests_one_counts() {
+        let native = |le, n| counted(&[("rolltop_count", "native"), ("le", le)], n);
+        let classic = |le, n| counted(&[("le", le)], n);
+        let timed = |rows: Vec<Row>| {
+            let rows = [vec![counted(&[("rolltop_count", "all")], 10.0)], rows].concat();
+            let sides = tally(&Profile::Istio, &[target("shop", "cart")], &[Some(250.0)], &Answer { rows, warnings: Vec::new() });
+            sides[0][Side::New as usize][&at(1_000)].timed
+        };
+        assert_eq!(timed(vec![native("+Inf", 10.0), native("250", 6.5)]), Some((10.0, 3.5)));
+        let both = vec![native("+Inf", 10.0), native("250", 6.5), classic("+Inf", 10.0), classic("250.0", 7.0)];
+        assert_eq!(timed(both), Some((10.0, 3.0)));
+        // Buckets without that bound say nothing about it.
+        assert_eq!(timed(vec![native("+Inf", 10.0), native("250", 6.5), classic("+Inf", 10.0)]), Some((10.0, 3.5)));
+        assert_eq!(timed(vec![native("+Inf", 10.0)]), None);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    answer::{Answer, Labels},
-    profile::{Attach, COUNT_LABEL, ErrorsAre, Profile, SIDE_LABEL},
+    answer::{Answer, Labels, Row},
+    profile::{Attach, COUNT_LABEL, ErrorsAre, NATIVE_LABEL, Profile, SIDE_LABEL},
 };
 use crate::model::{
     Id, Rollout, Text, Time,
@@ -60,20 +60,22 @@ pub fn readings(profile: &Profile, targets: &[Target], answers: &[Answered], at:
     let attach = profile.attach();
     let index = Index::new(&attach, targets);
     let mut table = vec![[blank(answers); 2]; targets.len()];
+    let mut native = vec![false; targets.len()];
     for (series, answer) in answers {
         for row in answer.iter().flat_map(|a| &a.rows) {
             let Some((_, value)) = row.points.first() else { continue };
             for (target, side) in index.places(&row.labels) {
                 table[target][side as usize][*series as usize].add(*series, *value);
+                native[target] |= row.labels.contains_key(NATIVE_LABEL);
             }
         }
     }
     let read = |cells: &Cells| read(cells, profile.errors_are(), profile.scale());
-    let metrics = targets.iter().zip(&table).map(|(target, sides)| {
+    let metrics = targets.iter().zip(&table).zip(native).map(|((target, sides), native)| {
         let old = read(&sides[Side::Old as usize]);
         let new = if target.in_flight { read(&sides[Side::New as usize]) } else { TrackReadings::default() };
         let measured_share = share(new.rate, old.rate);
-        (target.id.clone(), RolloutMetrics { at: Some(at), new, old, measured_share, ..RolloutMetrics::default() })
+        (target.id.clone(), RolloutMetrics { at: Some(at), new, old, measured_share, native, ..RolloutMetrics::default() })
     });
     metrics.collect()
 }
@@ -115,32 +117,70 @@ pub fn tally(profile: &Profile, targets: &[Target], bounds: &[Option<f64>], answ
     tallies.into_iter().map(|sides| sides.map(counts)).collect()
 }
 
+/// Bounds of the buckets of each target's old side, where that is a native histogram.
+pub fn shapes(profile: &Profile, targets: &[Target], answer: &Answer) -> Vec<Vec<f64>> {
+    let mut bounds = vec![Vec::new(); targets.len()];
+    for (i, target) in targets.iter().enumerate() {
+        let attach = profile.of_target(target).attach();
+        let index = Index::new(&attach, std::slice::from_ref(target));
+        let old = |row: &&Row| index.places(&row.labels).iter().any(|(_, side)| *side == Side::Old);
+        bounds[i].extend(answer.rows.iter().filter(old).flat_map(|row| &row.bounds));
+    }
+    bounds
+}
+
 /// What was counted of one side in one step.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     all: Option<f64>,
     bad: Option<f64>,
-    timed: Option<f64>,
+    classic: Timed,
+    native: Timed,
+}
+
+/// Requests whose time one kind of histogram took, and those of them within the limit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Timed {
+    all: Option<f64>,
     quick: Option<f64>,
+}
+
+impl Timed {
+    fn cell(&mut self, le: &str, bound: Option<f64>) -> Option<&mut Option<f64>> {
+        match le {
+            "+Inf" => Some(&mut self.all),
+            le if bound.is_some() && le.parse().ok() == bound => Some(&mut self.quick),
+            _ => None,
+        }
+    }
+
+    /// All, and those that were slow.
+    fn counts(self) -> Option<(f64, f64)> {
+        let (all, quick) = self.all.zip(self.quick)?;
+        Some((all, (all - quick).clamp(0.0, all)))
+    }
 }
 
 impl Tally {
     fn add(&mut self, labels: &Labels, bound: Option<f64>, value: f64) {
         let le = labels.get("le").map(String::as_str);
         let cell = match (labels.get(COUNT_LABEL).map(String::as_str), le) {
-            (Some("all"), _) => &mut self.all,
-            (Some("bad"), _) => &mut self.bad,
-            (None, Some("+Inf")) => &mut self.timed,
-            (None, Some(le)) if bound.is_some() && le.parse().ok() == bound => &mut self.quick,
-            _ => return,
+            (Some("all"), _) => Some(&mut self.all),
+            (Some("bad"), _) => Some(&mut self.bad),
+            (Some("native"), Some(le)) => self.native.cell(le, bound),
+            (None, Some(le)) => self.classic.cell(le, bound),
+            _ => None,
         };
-        *cell = Some(cell.unwrap_or_default() + value);
+        if let Some(cell) = cell {
+            *cell = Some(cell.unwrap_or_default() + value);
+        }
     }
 
-    /// Requests must have been counted; a counter of failures that is not there has counted none.
+    /// Requests must have been counted; a counter of failures that is not there has counted none. Both kinds of histogram
+    /// may be scraped of the same requests: only one of them counts.
     fn counts(self) -> Option<Counts> {
         let all = self.all?;
-        let timed = self.timed.zip(self.quick).map(|(timed, quick)| (timed, (timed - quick).clamp(0.0, timed)));
+        let timed = self.classic.counts().or_else(|| self.native.counts());
         Some(Counts { all, bad: self.bad.unwrap_or_default().min(all), timed })
     }
 }
@@ -411,7 +451,7 @@ impl Target {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{super::answer::Row, *};
+    use super::*;
 
     /// A canary in flight: Services `NAME-stable` and `NAME-canary`, hashes `old1` and `new1`.
     pub(crate) fn target(namespace: &str, name: &str) -> Target {
@@ -443,7 +483,7 @@ pub(crate) mod tests {
 
     fn row(labels: &[(&str, &str)], value: f64) -> Row {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Row { labels, points: vec![(at(100), value)] }
+        Row { labels, points: vec![(at(100), value)], bounds: Vec::new() }
     }
 
     fn istio(service: &str, value: f64) -> Row {
@@ -537,6 +577,25 @@ pub(crate) mod tests {
         assert_eq!((m.new.errors, m.old.errors), (Reading::Value(0.5), Reading::Value(0.0)));
         assert_eq!((m.new.p99, m.old.p99), (Reading::Value(0.08), Reading::NoData));
         assert_eq!((m.measured_share, m.at), (Some(0.1), Some(at(100))));
+    }
+
+    #[test]
+    fn a_native_histogram_shows_and_offers_its_bounds() {
+        let mut slow = istio("cart-stable", 80.0);
+        let of = |row: &Row| one(&Profile::Istio, target("shop", "cart"), &[(Series::P95, answer(vec![row.clone()]))]);
+        assert!(!of(&slow).native);
+        slow.labels.insert(NATIVE_LABEL.into(), "yes".into());
+        assert!(of(&slow).native && of(&slow).old.p95 == Reading::Value(0.08));
+
+        let shape = |service: &str, bounds: &[f64]| Row { bounds: bounds.to_vec(), ..istio(service, f64::NAN) };
+        let found = answer(vec![shape("cart-stable", &[64.0, 128.0, 256.0]), shape("cart-canary", &[80.0]), shape("other", &[81.0])]);
+        let t = target("shop", "cart");
+        let bounds = shapes(&Profile::Mixed, std::slice::from_ref(&t), &found.unwrap()).remove(0);
+        assert_eq!(Profile::Mixed.bound(&t, 0.08, &bounds), Some(64.0), "the old side's, not the nearest of anybody");
+        assert_eq!(Profile::Mixed.bound(&t, 0.08, &[70.0, 64.0, 76.0]), Some(64.0), "powers of two first");
+        assert_eq!(Profile::Mixed.bound(&t, 0.08, &[32.0, 76.0, 128.0, 250.0]), Some(76.0), "but none that is far away");
+        assert_eq!(Profile::Mixed.bound(&t, 0.08, &[]), Some(100.0));
+        assert_eq!(Profile::Mixed.bound(&t, 0.08, &[0.0, -1.0]), Some(100.0));
     }
 
     #[test]

@@ -14,8 +14,14 @@ use crate::model::{Text, metrics::Series};
 const NAMESPACES_NAMED: usize = 20;
 /// Label put on the answers of queries that are made per side.
 pub(crate) const SIDE_LABEL: &str = "rolltop_side";
+/// How far a round bound may be from the latency wanted, as a logarithm: half a power of two, with some room for rounding.
+const NEAR_ENOUGH: f64 = 0.35;
 /// Label that says what was counted.
 pub(crate) const COUNT_LABEL: &str = "rolltop_count";
+/// Label on latencies that a native histogram gave, because there are no classic buckets.
+pub(crate) const NATIVE_LABEL: &str = "rolltop_native";
+/// Requests below a bound of a native histogram are a share of them, so rounding must not look like a counter that fell.
+const ROUNDED: &str = "0.001";
 /// Custom series evaluated for the open rollout.
 const OWN_SERIES: usize = 16;
 
@@ -212,26 +218,41 @@ impl Profile {
 
     /// Requests, failed requests and requests below each bound of the histogram, by how much they grew in one step: one
     /// question. The label [`COUNT_LABEL`] or `le` says which is which. A profile of queries knows no counters.
-    pub fn counts(&self, scope: Scope<'_>, step: Duration, bounds: &[f64]) -> Option<String> {
+    ///
+    /// `native` are the bounds about which native histograms are asked too: a server that never showed one may not know the
+    /// functions for that.
+    pub fn counts(&self, scope: Scope<'_>, step: Duration, bounds: &[f64], native: &[f64]) -> Option<String> {
+        self.of_routers(|known| known.counts(scope, step, bounds, native))
+    }
+
+    /// Native histograms of both sides as they are, with the bounds of their buckets.
+    pub fn shapes(&self, scope: Scope<'_>) -> Option<String> {
+        self.of_routers(|known| format!("sum by ({}) ({})", known.by(), known.select(known.histogram, &[""], scope, str::to_owned)))
+    }
+
+    fn of_routers(&self, ask: impl Fn(&Known) -> String) -> Option<String> {
         match self {
             // Their labels differ, so `or` is the union of both.
-            Self::Mixed => Some(format!("{} or {}", ISTIO.counts(scope, step, bounds), NGINX.counts(scope, step, bounds))),
-            Self::Istio => Some(ISTIO.counts(scope, step, bounds)),
-            Self::IngressNginx => Some(NGINX.counts(scope, step, bounds)),
+            Self::Mixed => Some(format!("{} or {}", ask(&ISTIO), ask(&NGINX))),
+            Self::Istio => Some(ask(&ISTIO)),
+            Self::IngressNginx => Some(ask(&NGINX)),
             Self::Custom(_) => None,
         }
     }
 
-    /// The bucket's bound nearest to a latency in seconds.
-    pub fn bound(&self, target: &Target, seconds: f64) -> Option<f64> {
+    /// The bound nearest to a latency in seconds: of a histogram's own, or if none are known of the router's classic buckets.
+    /// Of its own rather a power of two: every resolution has those, and releases that share a bound share a question.
+    pub fn bound(&self, target: &Target, seconds: f64, own: &[f64]) -> Option<f64> {
         let known = match self.of_target(target) {
             Self::Istio => &ISTIO,
             Self::IngressNginx | Self::Mixed => &NGINX,
             Self::Custom(_) => return None,
         };
         let far = |bound: &f64| (bound * known.scale / seconds).ln().abs();
-        let nearest = known.bounds.iter().copied().min_by(|a, b| far(a).total_cmp(&far(b)));
-        nearest.filter(|_| seconds.is_finite() && seconds > 0.0)
+        let nearest = |bounds: &[f64]| bounds.iter().copied().filter(|b| *b > 0.0).min_by(|a, b| far(a).total_cmp(&far(b)));
+        let powers: Vec<f64> = own.iter().copied().filter(|b| b.log2().fract() == 0.0).collect();
+        let power = nearest(&powers).filter(|b| far(b) <= NEAR_ENOUGH);
+        power.or_else(|| nearest(own)).or_else(|| nearest(known.bounds)).filter(|_| seconds.is_finite() && seconds > 0.0)
     }
 
     /// The custom profile's further series, for the open rollout.
@@ -262,34 +283,44 @@ impl Known {
         format!("sum by ({}) ({})", self.by(), self.rates(self.counter, extra, scope, window))
     }
 
-    /// Classic buckets, or where there are none the native histogram of the same name.
+    /// Classic buckets, or where there are none the native histogram of the same name, and then it says so.
     fn quantile(&self, q: &str, scope: Scope<'_>, window: Duration) -> String {
         let by = self.by();
         let classic = self.rates(&format!("{}_bucket", self.histogram), &[""], scope, window);
         let native = self.rates(self.histogram, &[""], scope, window);
-        format!("histogram_quantile({q}, sum by (le, {by}) ({classic})) or histogram_quantile({q}, sum by ({by}) ({native}))")
+        let native = marked(NATIVE_LABEL, "yes", &format!("histogram_quantile({q}, sum by ({by}) ({native}))"));
+        format!("histogram_quantile({q}, sum by (le, {by}) ({classic})) or on ({by}) {native}")
     }
 
     fn by(&self) -> String {
         [self.namespace, &[self.place], self.also].concat().join(", ")
     }
 
-    fn counts(&self, scope: Scope<'_>, step: Duration, bounds: &[f64]) -> String {
+    fn counts(&self, scope: Scope<'_>, step: Duration, bounds: &[f64], native: &[f64]) -> String {
         let (by, step) = (self.by(), duration(step));
-        let grown = |metric: &str, extra: &[&str]| {
-            let now = self.select(metric, extra, scope, str::to_owned);
-            let before = self.select(metric, extra, scope, |s| format!("{s} offset {step}"));
+        let grown = |metric: &str, extra: &[&str], counted: &dyn Fn(&str) -> String| {
+            let now = self.select(metric, extra, scope, counted);
+            let before = self.select(metric, extra, scope, |s| counted(&format!("{s} offset {step}")));
             format!("(({now}) - ({before})) >= 0")
         };
-        let marked = |word, extra| {
-            let sum = format!("sum by ({by}) ({})", grown(self.counter, extra));
-            format!("label_replace({sum}, \"{COUNT_LABEL}\", \"{word}\", \"\", \"\")")
-        };
-        let mut question = format!("{} or {}", marked("all", &[""]), marked("bad", self.bad));
+        let plain: &dyn Fn(&str) -> String = &str::to_owned;
+        let sum = |grown: String| format!("sum by ({by}) ({grown})");
+        let of_counter = |word, extra| marked(COUNT_LABEL, word, &sum(grown(self.counter, extra, plain)));
+        let mut question = format!("{} or {}", of_counter("all", &[""]), of_counter("bad", self.bad));
         if !bounds.is_empty() {
             let texts: Vec<String> = bounds.iter().map(|b| format!("{}(\\.0)?", regex(&b.to_string()))).collect();
             let le = format!("le=~{}", quoted(&format!("\\+Inf|{}", texts.join("|"))));
-            question.push_str(&format!(" or sum by (le, {by}) ({})", grown(&format!("{}_bucket", self.histogram), &[&le])));
+            question.push_str(&format!(" or sum by (le, {by}) ({})", grown(&format!("{}_bucket", self.histogram), &[&le], plain)));
+        }
+        let mut of_native = |le: &str, counted: &dyn Fn(&str) -> String| {
+            let sum = sum(grown(self.histogram, &[""], counted));
+            question.push_str(&format!(" or {}", marked("le", le, &marked(COUNT_LABEL, "native", &sum))));
+        };
+        if !native.is_empty() {
+            of_native("+Inf", &|s| format!("histogram_count({s})"));
+        }
+        for bound in native {
+            of_native(&bound.to_string(), &|s| below(*bound, s));
         }
         question
     }
@@ -338,6 +369,17 @@ impl Known {
             _ => (self.place, both(&target.stable_service, &target.canary_service)),
         }
     }
+}
+
+/// Requests of a native histogram that took no longer than a bound. A bound of its own is exact; within a bucket the server
+/// interpolates. An empty one has no share, and so none below.
+fn below(bound: f64, histogram: &str) -> String {
+    let share = format!("histogram_fraction(0, {bound}, {histogram})");
+    format!("(round(histogram_count({histogram}) * {share}, {ROUNDED}) >= 0 or histogram_count({histogram}))")
+}
+
+fn marked(label: &str, word: &str, query: &str) -> String {
+    format!("label_replace({query}, \"{label}\", \"{word}\", \"\", \"\")")
 }
 
 /// Every namespace as a regular expression; `None` when there are too many to name.

@@ -57,7 +57,8 @@ pub struct Focus {
 /// Asks until nobody listens to `tx` any more.
 ///
 /// Every [`Settings::interval`], aligned to the clock, one refresh: at most five queries for all
-/// targets, one that counts requests where a release is in flight, and one for each own series of the focus. A refresh
+/// targets, one that counts requests where a release is in flight, and one for each own series of the focus. When releases with
+/// native histograms begin, one more asks for the bounds of their buckets. A refresh
 /// that still runs when the next is due is not overtaken. Without targets nothing is queried; only
 /// the server's health is looked at.
 ///
@@ -399,7 +400,7 @@ impl Refresh {
         if let Profile::Custom(_) = self.profile {
             return counting().from_rates(&self.targets, metrics, self.window);
         }
-        let Some(ask) = counting().next(&self.profile, &self.targets, metrics, self.at, self.interval) else { return };
+        let Some(mut ask) = counting().next(&self.profile, &self.targets, metrics, self.at, self.interval) else { return };
         match ask.run(&self.client, &self.profile, metrics).await {
             Ok(()) => counting().done(&ask),
             Err(fault) => notes.push(Text::clean(&format!("counting: {fault}"))),

@@ -2,7 +2,10 @@
 
 use super::{Card, Effect, Known, Stage, State, action};
 use crate::{
-    guard::{self, Unmandated, arming, arming::Arming},
+    guard::{
+        self, Unmandated,
+        arming::{self, Arming, Ended},
+    },
     intent::Intent,
     journal,
     model::{Id, Text, Time},
@@ -47,9 +50,10 @@ pub fn accepted(state: &mut State, card: &Card, now: Time, effects: &mut Vec<Eff
             let event = journal::Event::Armed { release: arming.release.clone(), until: arming.until, by: arming.by.clone() };
             journal(effects, arming.target.clone(), event);
             tell(state, &uid, false, "armed", format!("the guard may {} once", deed(&arming.act, &arming.release)), now);
+            state.ended.remove(&*uid);
             state.arms.insert((&*uid).into(), Armed { arming, card: None });
         }
-        Intent::Disarm => give_back(state, &uid, "a person disarmed it", false, now, effects),
+        Intent::Disarm => give_back(state, &uid, Ended::Agreed, "a person disarmed it", now, effects),
         _ => {}
     }
 }
@@ -57,7 +61,7 @@ pub fn accepted(state: &mut State, card: &Card, now: Time, effects: &mut Vec<Eff
 /// A person acts on a rollout: it is theirs again.
 pub fn overtaken(state: &mut State, card: &Card, now: Time, effects: &mut Vec<Effect>) {
     if !matches!(card.intent, Intent::Arm { .. } | Intent::Disarm) {
-        give_back(state, &card.target.uid, "you took it into your own hands", false, now, effects);
+        give_back(state, &card.target.uid, Ended::Agreed, "you took it into your own hands", now, effects);
     }
 }
 
@@ -68,7 +72,7 @@ pub fn held(state: &mut State, uid: &str, renewed: Result<(), Text>, at: Time, e
         Ok(()) => armed.arming.held = at,
         // The act itself spends the lease.
         Err(_) if armed.card.as_ref().is_some_and(|card| card.stage != Stage::Asking) => {}
-        Err(why) => give_back(state, uid, &format!("its lease is lost: {why}"), true, at, effects),
+        Err(why) => give_back(state, uid, Ended::Unasked, &format!("its lease is lost: {why}"), at, effects),
     }
 }
 
@@ -80,16 +84,19 @@ pub fn rolled_back(state: &mut State, uid: &str, now: Time) {
     state.recoveries.insert(uid.into(), Recovery::begun(counted.or(read), quick, now));
 }
 
-/// How it is said that an abort by the guard came to nothing; whoever tells people listens for it.
-pub const FAILED: &str = "THE ABORT DID NOT WORK";
+/// How it is said that an act of the guard came to nothing.
+fn failed(act: &Intent, why: &str) -> String {
+    let what = if let Intent::Kill { .. } = act { "THE FLAG WAS NOT SWITCHED OFF" } else { "THE ABORT DID NOT WORK" };
+    format!("{what}, act yourself: {why}")
+}
 
 /// Armed and quiet, or about to act.
 fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>, now: Time, effects: &mut Vec<Effect>) {
     let Some(known) = state.rollouts.get(uid).cloned() else {
-        return give_back(state, uid, "the rollout is gone", true, now, effects);
+        return give_back(state, uid, Ended::Unasked, "the rollout is gone", now, effects);
     };
     if let Some(why) = arming::ends(&state.ground(&known, now), &known, arming) {
-        return give_back(state, uid, &why, true, now, effects);
+        return give_back(state, uid, Ended::Unasked, &why, now, effects);
     }
     if let Some(armed) = state.arms.get_mut(uid) {
         armed.arming.awaits = arming::awaits(&known.rollout);
@@ -103,8 +110,8 @@ fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>
     };
     action::advance(state, &mut card, now, effects);
     if let Stage::Refused(refusal) = &card.stage {
-        let why = format!("{FAILED}, act yourself: it could not {}: {}", deed(&arming.act, &arming.release), refusal.reason);
-        return give_back(state, uid, &why, true, now, effects);
+        let why = format!("it could not {}: {}", deed(&arming.act, &arming.release), refusal.reason);
+        return give_back(state, uid, Ended::Unable, &failed(&arming.act, &why), now, effects);
     }
     match guard::mandated(&card, &grant, &state.ground(&known, now), &known) {
         Ok(approved) => {
@@ -113,7 +120,7 @@ fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>
             effects.push(Effect::Act { card: card.number, approved: Box::new(approved) });
         }
         Err(Unmandated::NotYet) => {}
-        Err(Unmandated::Never(why)) => return give_back(state, uid, &format!("{FAILED}, act yourself: {why}"), true, now, effects),
+        Err(Unmandated::Never(why)) => return give_back(state, uid, Ended::Unable, &failed(&arming.act, &why), now, effects),
     }
     keep(state, uid, Some(card));
 }
@@ -147,29 +154,25 @@ fn tracked(state: &mut State, uid: &Text, mut card: Card, now: Time, effects: &m
         Stage::Sent { .. } | Stage::Accepted { .. } | Stage::Observed { .. } => return keep(state, uid, Some(card)),
         _ => true,
     };
-    state.arms.remove(uid);
-    let words = match urgent {
-        true => format!("{FAILED}, act yourself: {}", action::words(&card.stage)),
-        false => match &card.intent {
-            Intent::Kill { flag } => format!("the guard has switched the flag {flag} off"),
-            _ => "the guard has aborted it".to_owned(),
-        },
+    let (how, words) = match (urgent, &card.intent) {
+        (true, act) => (Ended::Failed, failed(act, &action::words(&card.stage))),
+        (false, Intent::Kill { flag }) => (Ended::Acted, format!("the guard has switched the flag {flag} off")),
+        (false, _) => (Ended::Acted, "the guard has aborted it".to_owned()),
     };
-    effects.push(Effect::LetGo { rollout: card.target.clone() });
-    effects.push(Effect::Bell);
-    journal(effects, card.target.clone(), journal::Event::Disarmed { why: words.as_str().into() });
-    tell(state, uid, urgent, "guard", words, now);
+    give_back(state, uid, how, &words, now, effects);
 }
 
-/// The guard may act no longer, and says why.
-fn give_back(state: &mut State, uid: &str, why: &str, loud: bool, now: Time, effects: &mut Vec<Effect>) {
+/// The guard may act no longer: it has acted, or it says why not.
+fn give_back(state: &mut State, uid: &str, how: Ended, why: &str, now: Time, effects: &mut Vec<Effect>) {
     let Some(armed) = state.arms.remove(uid) else { return };
     effects.push(Effect::LetGo { rollout: armed.arming.target.clone() });
-    if loud {
+    if how != Ended::Agreed {
         effects.push(Effect::Bell);
     }
-    journal(effects, armed.arming.target, journal::Event::Disarmed { why: why.into() });
-    tell(state, uid, loud, "disarmed", why.to_owned(), now);
+    journal(effects, armed.arming.target, journal::Event::Disarmed { why: why.into(), how });
+    let reason = if how.has_acted() { "" } else { "disarmed" };
+    tell(state, uid, how == Ended::Unasked || how.is_urgent(), reason, why.to_owned(), now);
+    state.ended.insert(uid.into(), how);
 }
 
 fn recoveries(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
@@ -202,10 +205,11 @@ fn journal(effects: &mut Vec<Effect>, rollout: Id, event: journal::Event) {
     effects.push(Effect::Journal { card: None, rollout: Some(rollout), event: Box::new(event) });
 }
 
-/// On the status line, and in the rollout's timeline.
+/// On the status line, and in the rollout's timeline. What the guard did needs no other word before it.
 fn tell(state: &mut State, uid: &str, warning: bool, reason: &str, message: String, now: Time) {
     let path = state.rollouts.get(uid).map(|known| known.rollout.id.path()).unwrap_or_default();
-    state.note = Some((now, format!("{path} {reason}: {message}").into()));
+    let joint = if reason.is_empty() { "" } else { " " };
+    state.note = Some((now, format!("{path}{joint}{reason}: {message}").into()));
     let entry = Entry { at: now, origin: Origin::Guard, warning, object: None, reason: reason.into(), message: message.into(), count: 1 };
     super::ingest::log(state, uid, entry);
 }

@@ -11,10 +11,13 @@ use super::{mann_whitney, words};
 use crate::{
     model::{
         Rollout, Text, Time,
-        metrics::{RolloutMetrics, Series, Side},
+        metrics::{Reading, RolloutMetrics, Series, Side},
     },
     settings::wildcard,
 };
+
+/// A check that brought no value is made again so soon, as Argo Rollouts does it.
+const RETRY: TimeDelta = TimeDelta::seconds(10);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Metric {
@@ -96,6 +99,12 @@ pub struct Rule {
     pub every: Duration,
     /// Checks that must fail in all.
     pub times: u32,
+    /// What a good value is, where that is more than not to trip: a value that does neither is inconclusive.
+    pub passes: Option<(Operator, Limit)>,
+    /// So many inconclusive checks are accepted in all; one more holds.
+    pub inconclusive: Option<u32>,
+    /// So many checks in succession may bring no value; one more holds. What is missing aborts nothing.
+    pub errors: Option<u32>,
     pub level: Level,
     pub effect: Effect,
     /// Patterns of `namespace/name`; empty for all.
@@ -119,6 +128,7 @@ pub struct Label {
 
 /// How one rule stands on one release.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Standing {
     pub value: Option<f64>,
     pub limit: Option<f64>,
@@ -126,6 +136,10 @@ pub struct Standing {
     pub since: Option<Time>,
     checked: Option<Time>,
     failures: u32,
+    inconclusive: u32,
+    /// Checks without a value since the last that had one, and when the last of them was.
+    errors: u32,
+    erred: Option<Time>,
     pub tripped: bool,
     /// Out of its hours, or too few requests: it says nothing.
     pub asleep: bool,
@@ -181,14 +195,16 @@ impl Rule {
             return;
         }
         standing.asleep = !self.awake(ground.at) || ground.requests < self.requests;
-        (standing.value, standing.limit) = self.compare(ground);
+        (standing.value, standing.limit) = self.compare(self.limit, ground);
         let so = standing.value.zip(standing.limit).map(|(value, limit)| self.operator.holds(value, limit));
         let Some(so) = so.filter(|_| !standing.asleep) else {
             // Nobody knows: it neither trips nor goes on to count.
             standing.since = None;
-            return;
+            return self.missed(standing, ground);
         };
         standing.checked = Some(ground.at);
+        (standing.errors, standing.erred) = (0, None);
+        standing.inconclusive = standing.inconclusive.saturating_add(u32::from(!so && !self.passes(ground)));
         standing.since = if so { standing.since.or(Some(ground.at)) } else { None };
         standing.failures = standing.failures.saturating_add(u32::from(so));
         let lasted = standing.since.is_some_and(|since| (ground.at - since).to_std().is_ok_and(|d| d >= self.lasting));
@@ -199,7 +215,47 @@ impl Rule {
         };
     }
 
-    fn compare(&self, ground: &Ground<'_>) -> (Option<f64>, Option<f64>) {
+    fn passes(&self, ground: &Ground<'_>) -> bool {
+        self.passes.is_none_or(|(operator, limit)| match self.compare(limit, ground) {
+            (Some(value), Some(limit)) => operator.holds(value, limit),
+            _ => false,
+        })
+    }
+
+    /// A check without a value: no number where there were requests is a measurement that says nothing, no answer is an error,
+    /// and where nobody came there was nothing to measure.
+    fn missed(&self, standing: &mut Standing, ground: &Ground<'_>) {
+        let reading = match &self.metric {
+            Metric::Of(series) => Some(ground.metrics.new.get(*series)),
+            Metric::Ready | Metric::Own(_) => None,
+        };
+        match reading {
+            _ if standing.asleep => {}
+            Some(Reading::NoTraffic) => {}
+            Some(Reading::NotANumber) if self.passes.is_some() => {
+                standing.checked = Some(ground.at);
+                standing.inconclusive = standing.inconclusive.saturating_add(1);
+            }
+            _ if standing.erred.is_some_and(|last| ground.at - last < RETRY) => {}
+            _ => (standing.errors, standing.erred) = (standing.errors.saturating_add(1), Some(ground.at)),
+        }
+    }
+
+    /// What it asks for now; more than a hold only for what was measured.
+    pub fn asks(&self, standing: &Standing) -> Option<Effect> {
+        let held = self.unclear(standing) || self.unmeasured(standing);
+        if standing.tripped { Some(self.effect) } else { held.then(|| self.effect.min(Effect::Hold)) }
+    }
+
+    fn unclear(&self, standing: &Standing) -> bool {
+        self.inconclusive.is_some_and(|limit| standing.inconclusive > limit)
+    }
+
+    fn unmeasured(&self, standing: &Standing) -> bool {
+        self.errors.is_some_and(|limit| standing.errors > limit)
+    }
+
+    fn compare(&self, limit: Limit, ground: &Ground<'_>) -> (Option<f64>, Option<f64>) {
         if self.operator == Operator::Unlike {
             return (self.unlike(ground), Some(0.0));
         }
@@ -219,7 +275,7 @@ impl Rule {
                 (points.and_then(|p| p.back()).and_then(|(_, v)| *v), None, first)
             }
         };
-        let limit = match self.limit {
+        let limit = match limit {
             Limit::Number(n) => Some(n),
             Limit::Stable(times) => old.map(|v| v * times),
             Limit::Start(times) => start.map(|v| v * times),
@@ -266,7 +322,14 @@ impl Rule {
             0 | 1 => String::new(),
             times => format!(", failed checks: {}, {times} are too many", standing.failures),
         };
-        let does = match (self.effect, standing.tripped) {
+        let limits = [
+            (self.unclear(standing), standing.inconclusive, self.inconclusive, "inconclusive checks"),
+            (self.unmeasured(standing), standing.errors, self.errors, "checks without a value in a row"),
+        ];
+        let over = limits.into_iter().filter(|(over, ..)| *over && !standing.tripped);
+        let over: String = over.map(|(_, n, limit, what)| format!(", {what}: {n}, accepted {}", limit.unwrap_or(0))).collect();
+        let asks = self.asks(standing);
+        let does = match (asks.unwrap_or(self.effect), asks.is_some()) {
             (Effect::Note, true) => "noted",
             (Effect::Note, false) => "would only be noted",
             (Effect::Hold, true) => "holds",
@@ -274,6 +337,6 @@ impl Rule {
             (Effect::Abort, true) => "advises to abort",
             (Effect::Abort, false) => "would advise to abort",
         };
-        format!("{}: {value}{since}{count}; {does}", self.name).into()
+        format!("{}: {value}{since}{count}{over}; {does}", self.name).into()
     }
 }

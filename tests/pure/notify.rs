@@ -184,7 +184,7 @@ fn the_terminal_rings_for_what_happens_and_not_for_what_was_so_at_the_start() {
 /// What the guard does is told from what the journal is told, under the release it is about.
 #[test]
 fn what_the_guard_did_is_told() {
-    use rolltop::{journal::Event as J, state::Effect};
+    use rolltop::{guard::arming::Ended, journal::Event as J, state::Effect};
     let mut state = sample::session();
     sample::add(&mut state, moving(Phase::Progressing), Verdict::default(), None);
     let tell = |event: J| {
@@ -197,9 +197,9 @@ fn what_the_guard_did_is_told() {
     let why = |text: &str| Text::from(text);
     for (event, title) in [
         (J::Armed { release: "x".into(), until: sample::ahead(60), by }, "the guard is armed"),
-        (J::Disarmed { why: why("its time is over") }, "the guard is disarmed"),
+        (J::Disarmed { why: why("its time is over"), how: Ended::Unasked }, "the guard is disarmed"),
         (
-            J::Disarmed { why: format!("{}, act yourself: 504", rolltop::state::armed::FAILED).into() },
+            J::Disarmed { why: why("THE ABORT DID NOT WORK, act yourself: 504"), how: Ended::Failed },
             "URGENT: shop/checkout THE ABORT DID NOT WORK",
         ),
         (J::GuardActs { because: why("4.1 %") }, "the guard acted"),

@@ -11,6 +11,8 @@ mod compare;
 mod data;
 #[path = "promql/generated.rs"]
 mod generated;
+#[path = "promql/native.rs"]
+mod native;
 #[path = "promql/product.rs"]
 mod product;
 #[path = "promql/queries.rs"]
@@ -26,7 +28,7 @@ use compare::{Ask, Both};
 use data::Moments;
 use real::Real;
 use rolltop::{
-    demo::prometheus::{Tsdb, router},
+    demo::prometheus::{Sample, Tsdb, router},
     model::Time,
 };
 

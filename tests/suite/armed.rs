@@ -298,7 +298,7 @@ async fn a_person_arms_it_at_the_screen_others_see_it_and_it_acts() {
     app.loses(&["ARMED"]);
     other.loses(&["ARMED"]);
     app.press("t");
-    app.shows(&["guard: guard the guard has aborted it"]);
+    app.shows(&["guard: the guard has aborted it"]);
     app.shows(&["recovered after"]);
     assert_eq!(app.journaled("guard-acts").len(), 1);
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::dto;
 use crate::{
     engine::workload::pods::{self, Stuck},
-    model::Time,
+    model::{Time, moment},
     object::{Object, Objects, Resource, kinds},
     traffic::{self, Split},
 };
@@ -45,12 +45,8 @@ impl Set<'_> {
     /// When its pods are taken away. A set that has none any more may keep an old date.
     pub fn deadline(&self) -> Option<Time> {
         let text = self.dto.metadata.annotation(SCALE_DOWN_DEADLINE);
-        (self.wanted() > 0).then(|| parse_time(text)).flatten()
+        (self.wanted() > 0).then(|| moment(text)).flatten()
     }
-}
-
-pub fn parse_time(text: &str) -> Option<Time> {
-    chrono::DateTime::parse_from_rfc3339(text).ok().map(|t| t.to_utc())
 }
 
 #[derive(Debug)]

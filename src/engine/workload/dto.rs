@@ -7,14 +7,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use chrono::{DateTime, Utc};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
 };
 use serde_json::Value;
 
-use crate::model::Time;
+use crate::model::{Time, moment};
 
 /// Declares structs whose every field may be absent or `null`.
 macro_rules! dto {
@@ -157,7 +156,7 @@ pub struct Stamp(pub Option<Time>);
 impl<'de> Deserialize<'de> for Stamp {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        Ok(Self(DateTime::parse_from_rfc3339(&text).ok().map(|t| t.with_timezone(&Utc))))
+        Ok(Self(moment(&text)))
     }
 }
 

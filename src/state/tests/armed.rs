@@ -95,7 +95,7 @@ fn given_back(effects: &[Effect]) -> Option<String> {
 fn journaled(effects: &[Effect]) -> Option<String> {
     effects.iter().find_map(|e| match e {
         Effect::Journal { event, .. } => match &**event {
-            journal::Event::Disarmed { why } => Some(why.to_string()),
+            journal::Event::Disarmed { why, .. } => Some(why.to_string()),
             _ => None,
         },
         _ => None,
@@ -596,4 +596,25 @@ fn requests_of_an_earlier_release_do_not_count() {
     update(&mut state, Event::Msg(Msg { at: now, epoch: 0, body: Body::Metrics(vec![(id.clone(), metrics)]) }), now);
     let seen = &state.trials[&*id.uid].failing.seen;
     assert_eq!((seen.new, seen.new_bad), (300.0, 0.0), "{:?}", state.open().unwrap().verdict.because);
+}
+
+/// A lease is found by its name alone: two rollouts never share one, however long they are called.
+#[test]
+fn long_names_that_are_alike_have_leases_of_their_own() {
+    let lease = |name: &str| {
+        let id =
+            crate::model::Id { context: "c".into(), namespace: "shop".into(), kind: "Rollout".into(), name: name.into(), uid: "u".into() };
+        crate::guard::arming::renewal(&id, "here/1", at(0)).name.to_string()
+    };
+    assert_eq!(lease("checkout"), "rolltop-guard-rollout-checkout");
+    let long = "a".repeat(252);
+    let (one, other) = (lease(&format!("{long}b")), lease(&format!("{long}c")));
+    assert_ne!(one, other);
+    // Cut off in the midst of a dotted name, it is still a name.
+    let dotted = lease(&"a.".repeat(126));
+    for name in [one, other, dotted] {
+        let parts: Vec<&str> = name.split('.').collect();
+        let good = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !part.ends_with('-');
+        assert!(name.len() <= 253 && parts.iter().all(good), "{name}");
+    }
 }

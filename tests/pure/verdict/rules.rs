@@ -117,6 +117,22 @@ every = "1m"
 for = "5m"
 zone = "Mars/Base"
 labels = "team pay"
+[[rules]]
+when = "errors > 5 %"
+consecutive-error-limit = 4
+[[rules]]
+when = "errors > 5 %"
+every = "1m"
+inconclusive-limit = 0
+[[rules]]
+when = "errors > 5 %"
+every = "1m"
+passes = "p99 < 1 s"
+[[rules]]
+when = "errors > 5 %"
+every = "1m"
+passes = "errors <= 5 %"
+inconclusive-limit = -1
 "#;
     let errors = load(text).unwrap_err();
     for (line, words) in [
@@ -141,6 +157,10 @@ labels = "team pay"
         (32, "write one of them"),
         (33, "write a time zone by its IANA name"),
         (34, "write labels as kubectl takes them"),
+        (37, "rules.consecutive-error-limit is about single checks: it needs `every`"),
+        (41, "rules.inconclusive-limit needs `passes`"),
+        (45, "rules.passes must be about the metric of `when`"),
+        (50, "write how many are accepted"),
     ] {
         assert!(errors.lines().any(|l| l.contains(&format!("config.toml:{line}:")) && l.contains(words)), "line {line}: {words}\n{errors}");
     }
@@ -327,6 +347,78 @@ fn so_many_failed_checks_in_all() {
     assert_eq!(aborts.first(), Some(&480));
     let said = session.sees(&readings(600, 0.02, 0.0)).rules;
     assert!(said.iter().any(|(_, text)| text.contains("failed checks: 6, 5 are too many")), "{said:?}");
+}
+
+/// Readings in which nobody could tell the new side's errors, for this reason.
+fn without(after: i64, word: Reading) -> RolloutMetrics {
+    let mut m = readings(after, 0.0, 0.0);
+    m.new.errors = word;
+    m
+}
+
+/// The preset, and what a minute of such readings, one each five seconds, makes of it.
+struct Argo(Session, i64);
+
+impl Argo {
+    fn new(rules: Vec<Rule>) -> Self {
+        Self(Session::of(rules), 0)
+    }
+
+    fn sees(&mut self, seconds: i64, reading: Reading) -> Verdict {
+        let mut said = Verdict::default();
+        for _ in 0..seconds / 5 {
+            said = self.0.sees(&without(self.1, reading));
+            self.1 += 5;
+        }
+        said
+    }
+}
+
+#[test]
+fn argos_consecutive_errors_hold_and_one_value_forgets_them() {
+    let argo = || Argo::new(preset("argo").unwrap());
+    for word in [Reading::NoData, Reading::Unasked] {
+        let mut a = argo();
+        // Errors are tried again after ten seconds: four are accepted.
+        assert_ne!(a.sees(40, word).is, Advice::Hold);
+        let said = a.sees(5, word);
+        assert_eq!(said.is, Advice::Hold, "{word:?}: missing evidence holds and never aborts");
+        let words = "checks without a value in a row: 5, accepted 4; holds";
+        assert!(said.because.contains(words) && said.rules[0].1.contains(words), "{}", said.because);
+        assert_ne!(a.sees(5, Reading::Value(0.0)).is, Advice::Hold);
+        assert_ne!(a.sees(35, word).is, Advice::Hold, "in succession, not in all");
+        // A measurement a minute, and the last one was good.
+        assert_eq!(a.sees(3_600, word).is, Advice::Hold);
+    }
+    assert_ne!(argo().sees(3_600, Reading::NoTraffic).is, Advice::Hold, "nobody came: nothing was measured");
+}
+
+#[test]
+fn argos_inconclusive_measurements_hold_until_somebody_looks() {
+    // No number is neither more nor less than a limit.
+    let mut a = Argo::new(preset("argo").unwrap());
+    let said = a.sees(5, Reading::NotANumber);
+    assert!(said.is == Advice::Hold && said.because.contains("inconclusive checks: 1, accepted 0; holds"), "{}", said.because);
+    assert_eq!(a.sees(120, Reading::Value(0.0)).is, Advice::Hold, "they count in all");
+    assert_eq!(a.sees(60, Reading::Value(0.5)).is, Advice::Abort, "a failure outweighs them");
+
+    // As in Argo's own example: good from 90 %, bad below 50 %, a human between.
+    let text =
+        "[[rules]]\nwhen = \"errors > 50 %\"\npasses = \"errors <= 10 %\"\nevery = \"1m\"\ninconclusive-limit = 2\neffect = \"abort\"\n";
+    let mut band = Argo::new(load(text).unwrap());
+    assert_ne!(band.sees(120, Reading::Value(0.3)).is, Advice::Hold, "two are accepted");
+    assert_ne!(band.sees(60, Reading::Value(0.1)).is, Advice::Hold, "that one passes");
+    assert_eq!(band.sees(60, Reading::Value(0.11)).is, Advice::Hold);
+
+    let noted = load(&text.replace("abort", "note")).unwrap();
+    assert_ne!(Argo::new(noted).sees(600, Reading::Value(0.3)).is, Advice::Hold, "a rule that only notes holds nothing");
+}
+
+#[test]
+fn argos_failure_limit_is_the_first_failure() {
+    let mut a = Argo::new(preset("argo").unwrap());
+    assert_ne!(a.sees(60, Reading::Value(0.05)).is, Advice::Abort);
+    assert_eq!(a.sees(5, Reading::Value(0.051)).is, Advice::Abort);
 }
 
 #[test]

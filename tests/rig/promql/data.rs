@@ -59,7 +59,7 @@ pub fn traffic(now: i64, moments: &mut Moments) {
     }
 }
 
-fn route(index: usize, name: &str) -> Route {
+pub fn route(index: usize, name: &str) -> Route {
     let proxy = match index {
         0 | 1 => Proxy::Nginx { ingress: format!("{name}-web"), service: name.to_owned() },
         _ => Proxy::Mesh,

@@ -10,7 +10,7 @@ use rolltop::{
     },
 };
 
-fn target(namespace: &str, name: &str, behind_ingress: bool, in_flight: bool) -> Target {
+pub fn target(namespace: &str, name: &str, behind_ingress: bool, in_flight: bool) -> Target {
     let text = |text: &str| Text::clean(text);
     Target {
         id: Id { context: "c".into(), namespace: namespace.into(), kind: "Rollout".into(), name: name.into(), uid: name.into() },
@@ -79,6 +79,9 @@ pub fn queries() -> Vec<String> {
             for scope in scopes.into_iter().chain(few.iter().map(Scope::One)) {
                 queries.extend(profile.questions(scope, window).into_iter().map(|question| question.promql));
             }
+            let of_native = |scope| profile.counts(scope, Duration::from_secs(15), &[250.0], &[250.0]);
+            queries.extend([Scope::Fleet(&few), Scope::One(&few[1])].into_iter().filter_map(of_native));
+            queries.extend(profile.shapes(Scope::Fleet(&few)));
             queries.extend(few.iter().flat_map(|target| profile.own(target, window)).map(|(_, promql)| promql));
         }
     }

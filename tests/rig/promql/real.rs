@@ -1,6 +1,7 @@
 //! A real Prometheus of the test's own: only that one program of the rig is needed.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rolltop::demo::prometheus::Sample;
+use rolltop::demo::prometheus::{Sample, labels::Labels};
 use serde_json::Value;
 
 /// Runs the program until its input ends, which it does however this process ends.
@@ -20,6 +21,14 @@ pub struct Real {
     keeper: Child,
     input: Option<ChildStdin>,
     folder: PathBuf,
+}
+
+/// A native histogram of one moment: counts by bucket, none of them around zero.
+pub struct Native {
+    pub labels: Labels,
+    pub schema: i32,
+    pub counts: BTreeMap<i32, i64>,
+    pub sum: f64,
 }
 
 /// The program, or `None` after saying loudly that a test is skipped. Under `CI=true` it must be there.
@@ -77,15 +86,19 @@ impl Real {
 
     /// Writes samples of one moment, by remote write.
     pub async fn write(&self, at: i64, samples: &[Sample]) {
+        self.write_all(at, samples, &[]).await;
+    }
+
+    /// Writes samples and native histograms of one moment.
+    pub async fn write_all(&self, at: i64, samples: &[Sample], natives: &[Native]) {
         let mut body = Vec::new();
+        for native in natives {
+            let mut series = series_of(&native.labels);
+            field(&mut series, 4, &native.encoded(at));
+            field(&mut body, 1, &series);
+        }
         for sample in samples {
-            let mut series = Vec::new();
-            for (name, value) in sample.labels.pairs() {
-                let mut label = Vec::new();
-                field(&mut label, 1, name.as_bytes());
-                field(&mut label, 2, value.as_bytes());
-                field(&mut series, 1, &label);
-            }
+            let mut series = series_of(&sample.labels);
             let mut point = vec![0x09];
             point.extend(sample.value.to_bits().to_le_bytes());
             point.push(0x10);
@@ -120,6 +133,47 @@ impl Drop for Real {
     }
 }
 
+impl Native {
+    fn encoded(&self, at: i64) -> Vec<u8> {
+        let zigzag = |n: i64| ((n << 1) ^ (n >> 63)) as u64;
+        let mut out = Vec::new();
+        number(&mut out, 1, self.counts.values().sum::<i64>() as u64);
+        out.push(3 << 3 | 1);
+        out.extend(self.sum.to_bits().to_le_bytes());
+        number(&mut out, 4, zigzag(self.schema.into()));
+        out.push(5 << 3 | 1);
+        out.extend(2_f64.powi(-128).to_bits().to_le_bytes());
+        number(&mut out, 6, 0);
+        if let (Some((first, _)), Some((last, _))) = (self.counts.first_key_value(), self.counts.last_key_value()) {
+            let mut span = Vec::new();
+            number(&mut span, 1, zigzag((*first).into()));
+            number(&mut span, 2, (last - first + 1) as u64);
+            field(&mut out, 11, &span);
+            let (mut deltas, mut before) = (Vec::new(), 0);
+            for index in *first..=*last {
+                let count = self.counts.get(&index).copied().unwrap_or_default();
+                varint(&mut deltas, zigzag(count - before));
+                before = count;
+            }
+            field(&mut out, 12, &deltas);
+        }
+        number(&mut out, 15, at as u64);
+        out
+    }
+}
+
+/// The labels of a series.
+fn series_of(labels: &Labels) -> Vec<u8> {
+    let mut series = Vec::new();
+    for (name, value) in labels.pairs() {
+        let mut label = Vec::new();
+        field(&mut label, 1, name.as_bytes());
+        field(&mut label, 2, value.as_bytes());
+        field(&mut series, 1, &label);
+    }
+    series
+}
+
 /// Below the range the system hands out by itself.
 pub fn free_port() -> u16 {
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
@@ -131,6 +185,11 @@ fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     out.push(number << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend(bytes);
+}
+
+fn number(out: &mut Vec<u8>, field: u8, value: u64) {
+    out.push(field << 3);
+    varint(out, value);
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
