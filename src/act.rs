@@ -340,6 +340,7 @@ impl Kind {
     fn outcome(self, said: Text, done: usize) -> Outcome {
         match self {
             Self::Conflict => Outcome::Conflict { said, done },
+            Self::Unreachable if done == 0 => Outcome::NotSent { said },
             Self::Refused | Self::Unreachable => Outcome::Refused { said, done },
             Self::Unknown | Self::Answered(500..) => Outcome::Unknown { said, done },
             Self::Answered(_) => Outcome::Refused { said, done },
@@ -361,7 +362,9 @@ fn classify(error: &kube::Error) -> Failure {
         }
         kube::Error::Api(status) => (kind_of(status.code), Text::from(&status.message)),
         kube::Error::Auth(e) => (Kind::Unreachable, Text::from(e.to_string())),
-        other if never_left(other) => (Kind::Unreachable, Text::from(format!("could not be sent: {other}"))),
+        other if never_left(other) => {
+            (Kind::Unreachable, Text::from(format!("the API server cannot be reached ({})", crate::web::cause(other))))
+        }
         other => (Kind::Unknown, Text::from(other.to_string())),
     };
     Failure { kind, said }
@@ -398,6 +401,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_never_left_was_refused_by_nobody() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let Failure { kind, said } = classify(&kube::Error::Service(Box::new(refused)));
+        assert_eq!(&*said, "the API server cannot be reached (connection refused)");
+        assert!(matches!(kind.outcome(said.clone(), 0), Outcome::NotSent { .. }));
+        assert!(matches!(kind.outcome(said, 1), Outcome::Refused { done: 1, .. }), "a part of it was taken");
+        let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let Failure { kind, said } = classify(&kube::Error::Service(Box::new(lost)));
+        assert!(matches!(kind.outcome(said, 0), Outcome::Unknown { .. }), "that may have been taken");
+    }
 
     #[test]
     fn a_call_is_held_to_its_conditions_as_a_patch_would_be() {

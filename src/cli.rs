@@ -188,14 +188,15 @@ fn time(text: &str) -> Result<Duration, String> {
 
 /// Words that other tools have as commands, and this one has not.
 const NO_COMMANDS: [&str; 18] = [
-    "abort", "describe", "doctor", "get", "journal", "list", "logs", "ls", "man", "pause", "promote", "replay", "report", "restart", "resume",
-    "rollback", "undo", "version",
+    "abort", "describe", "doctor", "get", "journal", "list", "logs", "ls", "man", "pause", "promote", "replay", "report", "restart",
+    "resume", "rollback", "undo", "version",
 ];
 
 /// What to say of a bare name that no rollout has and that looks like a command: there is none of that name.
 pub fn mistyped(named: &str) -> Option<String> {
     let command = Cli::command();
-    let near = command.get_subcommands().map(clap::Command::get_name).find(|known| distance(known, named) <= 1 + usize::from(known.len() > 5));
+    let near =
+        command.get_subcommands().map(clap::Command::get_name).find(|known| distance(known, named) <= 1 + usize::from(known.len() > 5));
     match near {
         Some(known) => Some(format!("there is no command '{named}'; did you mean {known}?")),
         None if NO_COMMANDS.contains(&named) => Some(format!("there is no command '{named}', see rolltop --help")),
@@ -219,8 +220,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 /// That no rollout has the name, and where else to look.
 pub fn missing(named: &str, scope: &str) -> String {
-    let elsewhere =
-        if named.contains('/') || scope == EVERYWHERE { "" } else { "; give NAMESPACE/NAME, or -A to look in all namespaces" };
+    let elsewhere = if named.contains('/') || scope == EVERYWHERE { "" } else { "; give NAMESPACE/NAME, or -A to look in all namespaces" };
     let mistyped = mistyped(named).map(|words| format!("; {words}")).unwrap_or_default();
     format!("no rollout {named} in {scope}{elsewhere}{mistyped}")
 }

@@ -145,7 +145,7 @@ pub enum Outcome {
     Refused { said: Text, done: usize },
     /// No clear answer came: the watch decides what happened.
     Unknown { said: Text, done: usize },
-    /// It was not sent: the journal could not be written.
+    /// It was not sent: the journal could not be written, or nobody could be reached.
     NotSent { said: Text },
 }
 

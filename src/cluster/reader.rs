@@ -387,7 +387,9 @@ impl Reader {
             let bytes = self.fetch(Request::get(path).body(Body::empty()), &ask).await?;
             let page = decode::page(&bytes)
                 .map_err(|e| Trouble::of_answer(StatusCode::OK, &http::HeaderMap::new(), e.to_string().as_bytes(), &ask))?;
-            names.extend(page.items.iter().filter_map(|raw| decode::raw_object(&kinds::NAMESPACE, raw).ok()).map(|o| o.meta.name.to_string()));
+            names.extend(
+                page.items.iter().filter_map(|raw| decode::raw_object(&kinds::NAMESPACE, raw).ok()).map(|o| o.meta.name.to_string()),
+            );
             if page.next.is_empty() {
                 return Ok(names);
             }

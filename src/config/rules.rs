@@ -270,7 +270,8 @@ fn rule(written: &Written, origin: &Origin, series: &Own) -> Result<Rule, Vec<Mi
     };
     let mut mistakes = Vec::new();
     for (key, (text, at)) in written {
-        let never = if key == "when" && odd_operator(text).is_none() { split(text).and_then(|(metric, ..)| series.problem(metric)) } else { None };
+        let never =
+            if key == "when" && odd_operator(text).is_none() { split(text).and_then(|(metric, ..)| series.problem(metric)) } else { None };
         let problem = match SETTINGS.iter().find(|(name, _)| name == key) {
             Some(_) if never.is_some() => never.map(|why| format!("rules.{key} = '{text}': {why}")),
             Some((_, read)) => read(&mut rule, text).err().map(|fix| format!("rules.{key} = '{text}': {fix}")),

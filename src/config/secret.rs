@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_known_by_its_name() {
-        for name in ["Authorization", "proxy-authorization", "Cookie", "X-Api-Key", "apikey", "X-Auth-Token", "Client-Secret", "X-Token-Id"] {
+        for name in ["Authorization", "proxy-authorization", "Cookie", "X-Api-Key", "apikey", "X-Auth-Token", "Client-Secret", "X-Token-Id"]
+        {
             assert!(super::is_one(name), "{name}");
         }
         for name in ["X-Scope-OrgID", "Content-Type", "Idempotency-Key", "Accept", "X-Team"] {

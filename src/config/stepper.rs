@@ -21,7 +21,8 @@ pub fn conventions(values: &Layer, mistakes: &mut Vec<Mistake>) -> Conventions {
     };
     let rollouts = match values.get(ROLLOUTS) {
         Some((Value::Table(table), _)) => {
-            let read = |(name, entry): (&String, &Entry)| (name.clone(), read(&format!("{ROLLOUTS}.{name:?}"), &entry.origin, &entry.texts));
+            let read =
+                |(name, entry): (&String, &Entry)| (name.clone(), read(&format!("{ROLLOUTS}.{name:?}"), &entry.origin, &entry.texts));
             table.iter().map(read).collect()
         }
         _ => Conventions::USUAL.rollouts,

@@ -91,9 +91,14 @@ impl Executor {
                 state.card = None;
                 None
             }
-            Some((stage @ (Stage::Conflict { .. } | Stage::Failed { .. } | Stage::Silent { .. } | Stage::Diverted { .. }), ..)) => {
-                self.impossible(state, &action::words(&stage))
-            }
+            Some((
+                stage @ (Stage::Conflict { .. }
+                | Stage::Failed { .. }
+                | Stage::NotSent { .. }
+                | Stage::Silent { .. }
+                | Stage::Diverted { .. }),
+                ..,
+            )) => self.impossible(state, &action::words(&stage)),
             _ => None,
         }
     }

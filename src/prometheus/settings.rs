@@ -157,11 +157,7 @@ impl FromStr for ProfileChoice {
             "auto" => Ok(Self::Auto),
             "istio" => Ok(Self::Istio),
             "ingress-nginx" => Ok(Self::IngressNginx),
-            other => Err(Problem::new(
-                "profile",
-                format!("`{other}` is unknown"),
-                "use auto, istio, ingress-nginx or custom",
-            )),
+            other => Err(Problem::new("profile", format!("`{other}` is unknown"), "use auto, istio, ingress-nginx or custom")),
         }
     }
 }

@@ -558,7 +558,7 @@ pub fn acted(state: &mut State, number: u64, outcome: Outcome, at: Time, effects
         }
         Outcome::Conflict { said, done } => Stage::Conflict { said: partly(said, done) },
         Outcome::Refused { said, done } => Stage::Failed { said: partly(said, done) },
-        Outcome::NotSent { said } => Stage::Failed { said },
+        Outcome::NotSent { said } => Stage::NotSent { said },
         Outcome::Unknown { said, done } => Stage::Unknown { said: partly(said, done), at },
     };
     if matches!(card.stage, Stage::Accepted { .. }) {
@@ -572,7 +572,8 @@ fn outcome_words(outcome: &Outcome) -> String {
         Outcome::Sent => "sent".into(),
         Outcome::Accepted { .. } => "accepted".into(),
         Outcome::Conflict { said, .. } => format!("conflict: {said}"),
-        Outcome::Refused { said, .. } | Outcome::NotSent { said } => format!("failed: {said}"),
+        Outcome::Refused { said, .. } => format!("failed: {said}"),
+        Outcome::NotSent { said } => format!("not sent: {said}"),
         Outcome::Unknown { said, .. } => format!("outcome unknown: {said}"),
     }
 }
@@ -660,7 +661,7 @@ fn remember(state: &mut State, card: &Card, now: Time, message: Text) {
         // What was done is of the key press, whenever its card goes.
         at: card.confirmed.unwrap_or(now),
         origin: Origin::You,
-        warning: matches!(card.stage, Stage::Failed { .. } | Stage::Silent { .. } | Stage::Unknown { .. }),
+        warning: matches!(card.stage, Stage::Failed { .. } | Stage::NotSent { .. } | Stage::Silent { .. } | Stage::Unknown { .. }),
         object: None,
         reason: card.intent.verb().name().into(),
         message,
@@ -681,6 +682,7 @@ pub fn words(stage: &Stage) -> Text {
         Stage::Silent { .. } => "accepted, but nothing happened in time".into(),
         Stage::Conflict { said } => format!("not written, the rollout had moved: {said}").into(),
         Stage::Failed { said } => format!("failed: {said}").into(),
+        Stage::NotSent { said } => format!("not sent: {said}").into(),
         Stage::Unknown { said, .. } => format!("outcome unknown: {said}").into(),
         Stage::Diverted { said } => format!("something else happened: {said}").into(),
     }

@@ -85,6 +85,8 @@ pub enum Stage {
     Conflict { said: Text },
     /// The server said no.
     Failed { said: Text },
+    /// It never left this machine; nothing was changed.
+    NotSent { said: Text },
     /// No answer: the watch will tell.
     Unknown { said: Text, at: Time },
     /// Something else happened instead.

@@ -37,8 +37,7 @@ impl Group {
 }
 
 /// All that `phase:` takes: phases, and the header's words for several of them.
-const PHASES: [&str; 10] =
-    ["waiting", "failing", "aborted", "stuck", "unknown", "moving", "progressing", "paused", "steady", "healthy"];
+const PHASES: [&str; 10] = ["waiting", "failing", "aborted", "stuck", "unknown", "moving", "progressing", "paused", "steady", "healthy"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {

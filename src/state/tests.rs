@@ -334,6 +334,8 @@ fn the_writers_reports_become_stages() {
         },
         Stage::Conflict { .. }
     ));
+    send(&mut state, Body::Acted { card: number, outcome: Outcome::NotSent { said: "x".into() } });
+    assert_eq!(*stage(&state), Stage::NotSent { said: "x".into() });
 }
 
 #[test]

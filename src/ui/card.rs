@@ -326,6 +326,7 @@ fn stations(stage: &Stage) -> (usize, bool) {
         Stage::Diverted { .. } => (3, false),
         Stage::Done { .. } => (4, true),
         Stage::Conflict { .. } | Stage::Failed { .. } => (1, false),
+        Stage::NotSent { .. } => (0, false),
         Stage::Refused(_) | Stage::Asking => (0, true),
     }
 }
@@ -369,7 +370,9 @@ fn outcome(ctx: &Ctx<'_>, card: &Card, stage: &Stage) -> (String, String, Style)
             "Look where flags are kept before trying again: another environment, an approval, or a cache may stand between.".into(),
             ink.bad,
         ),
-        Stage::Failed { said } if is_switch(card) => (format!("Not switched off: {said}"), "Nothing was changed.".into(), ink.bad),
+        Stage::Failed { said } | Stage::NotSent { said } if is_switch(card) => {
+            (format!("Not switched off: {said}"), "Nothing was changed.".into(), ink.bad)
+        }
         Stage::Unknown { said, at } if is_switch(card) => (
             format!("Outcome unknown since {}: {said}", ctx.live.since(*at)),
             format!("It may or may not have happened. It is not sent again; the flag reads {} now.", reads.unwrap_or_default()),
@@ -397,6 +400,7 @@ fn outcome(ctx: &Ctx<'_>, card: &Card, stage: &Stage) -> (String, String, Style)
             ink.warn,
         ),
         Stage::Failed { said } => (format!("Refused by the server: {said}"), "Nothing was changed.".into(), ink.bad),
+        Stage::NotSent { said } => (format!("Not sent: {said}"), "Nothing was changed; try again when that is over.".into(), ink.bad),
         Stage::Unknown { said, at } => (
             format!("Outcome unknown since {}: {said}", ctx.live.since(*at)),
             "It may or may not have happened. It is not sent again; the watch will show.".into(),

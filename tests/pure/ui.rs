@@ -7,7 +7,7 @@ use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use rolltop::{
     model::{EngineKind, Link, LinkState, Notice, Phase, Severity, Source, Steps, Time, Wait, WaitFor},
     settings::Colours,
-    state::{Known, Overlay, Pane, Prompt, PromptKind, Screen, State},
+    state::{Card, Known, Overlay, Pane, Prompt, PromptKind, Screen, Stage, State},
     ui,
     verdict::Mark,
 };
@@ -64,6 +64,17 @@ fn what_somebody_holds_does_not_move() {
         known.rollout.phase = [Phase::Waiting, Phase::Failing, Phase::Progressing, Phase::Paused, Phase::Healthy][i % 5];
     }
     assert!(show(&state, (80, 24)).lines().nth(1).unwrap().contains("steady"));
+}
+
+#[test]
+fn what_was_not_sent_is_neither_sent_nor_refused() {
+    let mut state = sample::open();
+    let card = sample::cards().remove("unknown").unwrap();
+    let said = "the API server cannot be reached (connection refused)".into();
+    state.card = Some(Card { stage: Stage::NotSent { said }, ..card });
+    let screen = show(&state, (120, 40));
+    assert!(screen.contains("✖ sent") && screen.contains("Not sent: the API server cannot be reached (connection refused)"), "{screen}");
+    assert!(!screen.contains("Refused by") && screen.contains("Nothing was changed"), "{screen}");
 }
 
 /// Who asks for one look must not overlook what the verdict has against it; the exit code stays the phase's.

@@ -199,7 +199,9 @@ fn who_finds_nothing_is_told_where_to_look() {
     assert!(missing("checkout", "default").ends_with("give NAMESPACE/NAME, or -A to look in all namespaces"));
     assert_eq!(missing("checkout", "all namespaces"), "no rollout checkout in all namespaces");
     assert_eq!(missing("shop/checkout", "shop"), "no rollout shop/checkout in shop");
-    for (word, says) in [("journal", "see rolltop --help"), ("doctor", "see rolltop --help"), ("stauts", "did you mean status?"), ("gard", "mean guard?")] {
+    for (word, says) in
+        [("journal", "see rolltop --help"), ("doctor", "see rolltop --help"), ("stauts", "did you mean status?"), ("gard", "mean guard?")]
+    {
         assert!(mistyped(word).is_some_and(|said| said.contains(says)), "{word}");
         assert!(missing(word, "default").contains("there is no command"), "{word}");
     }

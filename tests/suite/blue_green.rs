@@ -42,6 +42,38 @@ async fn preview_flip_and_flip_back_while_the_old_pods_live() {
     fx.wait_for("ledger", |r| r["status"]["blueGreen"]["activeSelector"] == blue.as_str(), PATIENCE).await;
 }
 
+/// Nobody has moved the selection, and the flipped row is steady now: the same key still means the same rollout.
+#[tokio::test]
+async fn the_key_that_flipped_in_the_fleet_flips_back_and_not_the_next_row() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("sameflip").await;
+    let fx = rig.fixtures(&ns);
+    for name in ["ledger", "fx"] {
+        fx.blue_green(name, BlueGreen { strategy: json!({"scaleDownDelaySeconds": 300}), ..BlueGreen::default() }).await;
+        fx.wait_phase(name, "Healthy").await;
+    }
+    let (blue, untouched) = (fx.selected_hash("ledger").await.unwrap(), fx.selected_hash("fx").await);
+    // Who waits longest stands on top.
+    for name in ["ledger", "fx"] {
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        fx.set_image(name, "v2").await;
+        fx.wait_phase(name, "Paused").await;
+    }
+    let app = Start::new(rig, &ns).run();
+    app.shows(&["2 wait for you"]);
+    app.press("f");
+    app.shows(&["Flip", "/ledger", "accepted"]);
+    app.confirm();
+    fx.wait_phase("ledger", "Healthy").await;
+    app.done();
+    app.shows(&["1 waits for you", "/ledger", "done", "flip back while the old pods live"]);
+    app.press("f");
+    app.shows(&["back", "accepted"]);
+    app.confirm();
+    fx.wait_for("ledger", |r| r["status"]["blueGreen"]["activeSelector"] == blue.as_str(), PATIENCE).await;
+    assert_eq!(fx.selected_hash("fx").await, untouched);
+}
+
 #[tokio::test]
 async fn abort_before_the_cutover_leaves_users_where_they_are() {
     let Some(rig) = Rig::shared().await else { return };

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{Canary, Identity, Rig},
-    suite::app::headless,
+    suite::app::{PATIENCE, Start, headless},
 };
 
 #[tokio::test]
@@ -44,6 +44,16 @@ async fn the_exit_code_and_the_json_tell_the_state() {
     assert_eq!(run(&["status", &path]).status.code(), Some(12));
     assert_eq!(run(&["status", &format!("{ns}/missing")]).status.code(), Some(13));
     assert_eq!(run(&["status", "--nonsense"]).status.code(), Some(2));
+}
+
+/// A bare name is looked for in one namespace: where there is nothing to show, the shell is told why.
+#[tokio::test]
+async fn a_name_that_is_nowhere_is_no_empty_screen() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("nowhere").await;
+    let mut app = Start::new(rig, &ns).args(["journal"]).run();
+    let screen = app.shows(&[&format!("no rollout journal in {ns}"), "-A to look in all namespaces", "no command 'journal'"]);
+    assert_eq!(app.term.exit_code(PATIENCE), Some(13), "{screen}");
 }
 
 /// A typo must not pass the gate of a pipeline; who may not ask for namespaces cannot be told.
