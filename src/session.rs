@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    cluster::{self, Connection, DetailWatch, Reader, Scope},
+    cluster::{self, Connection, DetailWatch, Reader, Scope, WantedLog},
     config::Config,
     engine,
     guard::arming,
@@ -16,7 +16,7 @@ use crate::{
     object::Selection,
     prometheus::{self, Focus, Target},
     settings::Settings,
-    state::{Mode, Screen, State, WINDOWS},
+    state::{Mode, Screen, State, WINDOWS, podlogs},
 };
 
 /// Messages waiting for the reducer before their senders must wait too.
@@ -31,6 +31,7 @@ pub struct Session {
     pub notifier: Notifier,
     targets: watch::Sender<Arc<Vec<Target>>>,
     focus: watch::Sender<Option<Focus>>,
+    logs: watch::Sender<(u64, Vec<WantedLog>)>,
     detail: Option<DetailWatch>,
     tasks: tokio::task::JoinSet<()>,
 }
@@ -48,16 +49,18 @@ impl Session {
         let (tx, rx) = mpsc::channel(QUEUE);
         let (targets, targets_rx) = watch::channel(Arc::default());
         let (focus, focus_rx) = watch::channel(None);
+        let (logs, logs_rx) = watch::channel((0, Vec::new()));
         let reader = connection.reader();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(cluster::watch_fleet(reader.clone(), engine::fleet_kinds(), wanted.scope.clone(), tx.clone()));
         // Whose guard is armed, here or elsewhere.
         tasks.spawn(cluster::watch_marked(reader.clone(), &arming::LEASE, arming::MARK, wanted.scope.clone(), tx.clone()));
         tasks.spawn(introduce(reader.clone(), tx.clone()));
+        tasks.spawn(cluster::follow_logs(reader.clone(), logs_rx, tx.clone()));
         if let Some(settings) = sampler {
             tasks.spawn(sample(settings, reader.clone(), targets_rx, focus_rx, tx.clone()));
         }
-        Self { reader, tx, rx, notifier: Notifier::none(), targets, focus, detail: None, tasks }
+        Self { reader, tx, rx, notifier: Notifier::none(), targets, focus, logs, detail: None, tasks }
     }
 
     /// Watches what belongs to the open rollout, instead of what was watched before.
@@ -85,6 +88,16 @@ impl Session {
     pub fn focus(&self, state: &State, now: Time) {
         let wanted = focus(state, now);
         self.focus.send_if_modified(|current| {
+            let changed = *current != wanted;
+            *current = wanted;
+            changed
+        });
+    }
+
+    /// Follows the logs that somebody looks at, and no others.
+    pub fn listen(&self, state: &State) {
+        let wanted = (state.epoch, podlogs::wanted(state));
+        self.logs.send_if_modified(|current| {
             let changed = *current != wanted;
             *current = wanted;
             changed
