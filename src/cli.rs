@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::headless::watchman::Goal;
+use crate::{headless::watchman::Goal, session::EVERYWHERE};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -22,7 +22,7 @@ pub struct Cli {
     #[command(flatten)]
     pub global: Global,
 
-    /// Open this rollout at once.
+    /// Open this rollout at once; a bare name is looked for in the current namespace, with -A in all of them.
     #[arg(value_name = "[NS/]NAME", value_parser = named)]
     pub rollout: Option<String>,
 
@@ -34,17 +34,19 @@ pub struct Cli {
 pub enum Command {
     /// The same screen, built without the ability to write.
     Watch {
+        /// This rollout alone; a bare name is looked for in the current namespace, with -A in all of them.
         #[arg(value_name = "[NS/]NAME", value_parser = named)]
         rollout: Option<String>,
         /// No screen: one JSON object per line and change.
         #[arg(long)]
         json: bool,
     },
-    /// One look: a table, JSON, or a line for a prompt. The exit code tells the state.
+    /// One look: a table, JSON, or a line for a prompt. The exit code tells the phase.
     #[command(
-        after_help = "Exit codes: 0 healthy, 10 progressing, 11 waits for a human, 12 failing or aborted, 13 unknown or stale, 2 usage, 3 cannot reach, 4 not allowed."
+        after_help = "Exit codes: 0 healthy, 10 progressing, 11 waits for a human, 12 failing, aborted or stuck, 13 unknown, or no such rollout or namespace, 2 usage, 3 cannot reach, 4 not allowed."
     )]
     Status {
+        /// This rollout alone; a bare name is looked for in the current namespace, with -A in all of them.
         #[arg(value_name = "[NS/]NAME", value_parser = named)]
         rollout: Option<String>,
         /// A JSON array, one object per rollout.
@@ -54,12 +56,12 @@ pub enum Command {
         #[arg(long)]
         line: bool,
     },
-    /// Supervise one release for a pipeline: a line for each change, and an exit code. Without --execute nothing is written.
+    /// Supervise one release for a pipeline: a line for each change, and an exit code. Nothing is written, unless --execute lets it abort.
     #[command(
         after_help = "Exit codes: 0 done, 12 failed, aborted, or an abort is advised, 13 gone or unknown, 14 out of time, 15 cannot be armed, 17 an abort that is not known to have worked, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
     )]
     Guard(Guard),
-    /// Wait for a release to come so far. Nothing is written.
+    /// Wait for a release to come so far. Nothing is written. One that has failed already has a minute to begin anew.
     #[command(
         after_help = "Exit codes: 0 it is so, 12 failed or aborted instead, 13 gone or unknown, 14 out of time, 2 usage, 3 cannot reach, 4 not allowed, 143 asked to end."
     )]
@@ -84,6 +86,8 @@ pub enum Command {
         #[arg(long)]
         example: bool,
     },
+    /// A script that lets a shell complete commands and flags: source <(rolltop completions bash).
+    Completions { shell: clap_complete::Shell },
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -107,6 +111,7 @@ impl Cli {
 
 #[derive(Debug, Clone, Args)]
 pub struct Guard {
+    /// The rollout; a bare name is looked for in the current namespace, with -A in all of them.
     #[arg(value_name = "[NS/]NAME", value_parser = named)]
     pub rollout: String,
     /// Settings with [verdict] and [[rules]] of this release, over those of the settings file.
@@ -119,7 +124,7 @@ pub struct Guard {
     #[arg(long, value_name = "NAME", requires = "execute")]
     pub kill_flag: Option<String>,
     /// How long at most.
-    #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = time)]
     pub span: Duration,
     /// A report of `status --json` a line, instead of words.
     #[arg(long)]
@@ -128,13 +133,14 @@ pub struct Guard {
 
 #[derive(Debug, Clone, Args)]
 pub struct Wait {
+    /// The rollout; a bare name is looked for in the current namespace, with -A in all of them.
     #[arg(value_name = "[NS/]NAME", value_parser = named)]
     pub rollout: String,
     /// healthy, paused, step=N or aborted
     #[arg(long = "for", value_name = "WHAT", default_value = "healthy")]
     pub goal: Goal,
     /// How long at most.
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time)]
     pub timeout: Duration,
 }
 
@@ -174,6 +180,49 @@ fn named(text: &str) -> Result<String, String> {
     let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c));
     let fits = text.split('/').count() <= 2 && text.split('/').all(is_name);
     if fits { Ok(text.to_owned()) } else { Err("write NAME or NAMESPACE/NAME".into()) }
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a time with its unit, such as 90s, 30m or 1h 30m".into())
+}
+
+/// Words that other tools have as commands, and this one has not.
+const NO_COMMANDS: [&str; 18] = [
+    "abort", "describe", "doctor", "get", "journal", "list", "logs", "ls", "man", "pause", "promote", "replay", "report", "restart",
+    "resume", "rollback", "undo", "version",
+];
+
+/// What to say of a bare name that no rollout has and that looks like a command: there is none of that name.
+pub fn mistyped(named: &str) -> Option<String> {
+    let command = Cli::command();
+    let near =
+        command.get_subcommands().map(clap::Command::get_name).find(|known| distance(known, named) <= 1 + usize::from(known.len() > 5));
+    match near {
+        Some(known) => Some(format!("there is no command '{named}'; did you mean {known}?")),
+        None if NO_COMMANDS.contains(&named) => Some(format!("there is no command '{named}', see rolltop --help")),
+        None => None,
+    }
+}
+
+/// How many letters are to be put in, taken out or changed to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.iter().enumerate() {
+            let cost = (corner + usize::from(a != *b)).min(row[j] + 1).min(row[j + 1] + 1);
+            corner = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row[other.len()]
+}
+
+/// That no rollout has the name, and where else to look.
+pub fn missing(named: &str, scope: &str) -> String {
+    let elsewhere = if named.contains('/') || scope == EVERYWHERE { "" } else { "; give NAMESPACE/NAME, or -A to look in all namespaces" };
+    let mistyped = mistyped(named).map(|words| format!("; {words}")).unwrap_or_default();
+    format!("no rollout {named} in {scope}{elsewhere}{mistyped}")
 }
 
 fn speed(text: &str) -> Result<f64, String> {

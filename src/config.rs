@@ -20,6 +20,7 @@ use std::{
 
 use crate::{
     engine::flag::Flag,
+    guard::{arming::LONGEST, promotion::Policy},
     intent::Command,
     notify::channel::Channel,
     settings::{Colours, Conventions, Freshness, Look, Settings, Zone, wildcard},
@@ -91,6 +92,7 @@ impl Config {
             stack(&mut values, layer);
         }
         cap(&mut values, &ceiling);
+        mistakes.extend(armed_for(&values));
         notify::add_up(&mut values, &ceiling);
         let keys = keys::bind(table(&values, "keys"), values.get("keys").map(|(_, o)| o), &mut mistakes);
         let conventions = Arc::new(stepper::conventions(&values, &mut mistakes));
@@ -211,9 +213,16 @@ impl Config {
             rules_alone: !self.flag("verdict.test"),
             arming: self.flag("safety.arming"),
             armed_for: self.duration("safety.armed-for"),
+            promote: None,
             warm_up: self.duration("verdict.warm-up"),
             flags: self.flags(),
         }
+    }
+
+    /// Whether, and when, an armed guard may promote by one step. Only the command that is told so asks: no screen does.
+    pub fn promotion(&self) -> Option<Policy> {
+        let words = self.text("verdict.promote").is_some_and(|words| words == "when as good as the old side");
+        words.then(|| Policy { after: self.duration("verdict.promote-after") })
     }
 
     /// Every setting with its value and origin, one line each; secrets stay out.
@@ -245,6 +254,16 @@ fn is_of_a_policy(path: &str) -> bool {
     path == "rules" || path.starts_with("verdict.")
 }
 
+/// The guard is armed by the minute, and not for longer than a shift can watch it.
+fn armed_for(values: &Layer) -> Option<Mistake> {
+    const PATH: &str = "safety.armed-for";
+    let (Value::Duration(time), origin) = values.get(PATH)? else { return None };
+    let fits = time.subsec_nanos() == 0 && time.as_secs().is_multiple_of(60) && !time.is_zero() && *time <= LONGEST;
+    let (told, most) = (humantime::format_duration(*time), humantime::format_duration(LONGEST));
+    let text = format!("{PATH} = '{told}' is not a whole number of minutes from 1m to {most}");
+    (!fits).then(|| Mistake { origin: origin.clone(), text })
+}
+
 fn read(path: &Path, must_exist: bool, mistakes: &mut Vec<Mistake>) -> Layer {
     match std::fs::read_to_string(path) {
         Ok(text) => layer::from_toml(path, &text, mistakes),
@@ -272,10 +291,22 @@ fn from_flags(flags: &[(&'static str, &'static str, String)], mistakes: &mut Vec
     layer
 }
 
-/// Puts back what the administrator demands: read-only stays on, protected contexts add up.
+/// Puts back what the administrator demands: read-only stays on, protected contexts add up, what promotes by itself may only be
+/// slower or not at all.
 fn cap(values: &mut Layer, ceiling: &Layer) {
     if let Some((Value::Bool(false), origin)) = ceiling.get("safety.arming") {
         values.insert("safety.arming", (Value::Bool(false), origin.clone()));
+    }
+    if let Some((Value::Text(words), origin)) = ceiling.get("verdict.promote")
+        && words == "never"
+    {
+        values.insert("verdict.promote", (Value::Text(words.clone()), origin.clone()));
+    }
+    if let (Some((Value::Duration(least), origin)), Some((Value::Duration(own), _))) =
+        (ceiling.get("verdict.promote-after"), values.get("verdict.promote-after"))
+        && own < least
+    {
+        values.insert("verdict.promote-after", (Value::Duration(*least), origin.clone()));
     }
     if let Some((Value::Bool(true), origin)) = ceiling.get("safety.read-only") {
         values.insert("safety.read-only", (Value::Bool(true), origin.clone()));

@@ -27,7 +27,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     intent::{Intent, Verb},
-    model::{EngineKind, Rollout, Text, Time},
+    model::{EngineKind, Rollout, Text, Time, Writer},
     object::{Object, Objects, Resource, Selection},
 };
 
@@ -35,6 +35,29 @@ pub use rights::Right;
 pub use survey::Part;
 
 pub use plan::{Call, Change, Expectation, Goal, Patch, Plan, Probe, Progress, Refusal, Write};
+
+/// How a controller signs what it writes, in `managedFields`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// Part of its name that no person's tool has, on whatever object.
+    Named(&'static str),
+    /// A name any program may have. It is the controller's only on the objects of its own engine, and only where it writes
+    /// nothing but the status and finalizers ([`Writer::books`]).
+    Books(&'static str),
+}
+
+/// Whether a controller has written this to a rollout of that engine. Whoever else did is a person, or acts for one.
+pub fn is_controller(kind: EngineKind, writer: &Writer) -> bool {
+    // kubectl's plugin has the name of its controller in its own, and a person behind it.
+    if writer.manager.starts_with("kubectl") {
+        return false;
+    }
+    let signs = |manager: &Manager, own: bool| match manager {
+        Manager::Named(name) => writer.manager.contains(name),
+        Manager::Books(name) => own && writer.books && *writer.manager == **name,
+    };
+    ENGINES.iter().any(|e| e.descriptor().managers.iter().any(|manager| signs(manager, e.kind() == kind)))
+}
 
 /// What an engine is, whatever the cluster holds.
 #[derive(Debug)]
@@ -53,6 +76,8 @@ pub struct Descriptor {
     pub verbs: &'static [Verb],
     /// What its plans may write.
     pub writes: &'static [Right],
+    /// What its controllers are called where they write.
+    pub managers: &'static [Manager],
 }
 
 pub trait Engine: Sync {

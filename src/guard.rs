@@ -4,9 +4,11 @@
 //! [`Approved`] has no public constructor besides [`approve`], and `approve` asks for a [`Grant`], which
 //! only a [`Writer`](crate::act::Writer) can give. A watch session has no writer, so nothing to check there.
 //!
-//! There are two kinds of consent: a person's key on a card, and for one abort the leave they gave beforehand ([`arming`]).
+//! There are two kinds of consent: a person's key on a card, and for one abort the leave they gave beforehand ([`arming`]), which
+//! a policy may extend to one step on ([`promotion`]).
 
 pub mod arming;
+pub mod promotion;
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use arming::Arming;
 
 use crate::{
     act::Writer,
-    engine::{Engine, Plan, Refusal, flag, gitops},
+    engine::{self, Engine, Plan, Refusal, flag, gitops},
     intent::{Danger, Intent, Verb},
     model::{
         Links, Notice, Rollout, Severity, Source, Text, Time,
@@ -26,7 +28,7 @@ use crate::{
     object::{Object, Objects},
     settings::Settings,
     state::{Card, Confirm, Known, Mode},
-    verdict::{Advice, Verdict},
+    verdict::{Advice, Trial, Verdict},
 };
 
 /// How long a card must have been readable before an answer counts. A paste or a held key is faster.
@@ -91,6 +93,8 @@ pub struct Ground<'a> {
     pub settings: &'a Settings,
     pub metrics: Option<&'a RolloutMetrics>,
     pub verdict: &'a Verdict,
+    /// What was counted of its release.
+    pub trial: Option<&'a Trial>,
     /// What this session holds leases by; empty without a writer.
     pub holder: &'a str,
     /// As the API server knows this person.
@@ -271,14 +275,19 @@ pub fn approve(card: &Card, _: &Grant, now: Time) -> Result<Approved<Plan>, Text
 pub fn mandated(card: &Card, _: &Grant, ground: &Ground<'_>, known: &Known) -> Result<Approved<Plan>, Unmandated> {
     let no = |why: &str| Err(Unmandated::Never(why.into()));
     let (Some(arming), Some(plan)) = (&card.arming, &card.plan) else { return no("nobody has armed it") };
-    if !matches!(card.stage, crate::state::Stage::Asking) || plan.intent != arming.act {
+    let promotes = plan.intent == Intent::Promote && arming.promotes.is_some();
+    if !matches!(card.stage, crate::state::Stage::Asking) || plan.intent != arming.act && !promotes {
         return no("it may act once, as agreed");
     }
     if let Some(why) = arming::ends(ground, known, arming) {
         return Err(Unmandated::Never(why));
     }
-    if !arming::calls_for_it(known) {
+    let called = if promotes { promotion::calls_for_it(ground, known) } else { arming::calls_for_it(known) };
+    if !called {
         return Err(Unmandated::NotYet);
+    }
+    if let Some(why) = promotion::misgiving(plan).filter(|_| promotes) {
+        return Err(Unmandated::Never(why));
     }
     match card.confirm() {
         Confirm::Ready => Ok(Approved { inner: plan.clone(), by_override: None, armed: Some(arming.clone()) }),
@@ -298,15 +307,9 @@ pub enum Unmandated {
     Never(Text),
 }
 
-/// Controllers that write to the objects of a release all the time. Whoever else does is a person, or acts for one.
-const CONTROLLERS: [&str; 7] =
-    ["rollouts-controller", "argo-rollouts", "kube-controller-manager", "flagger", "kruise-rollout", "knative", "kserve"];
-
-/// Who has written to a rollout, without the controllers that drive releases.
+/// Who has written to a rollout, without the controllers that drive releases: they do it all the time.
 pub fn people(rollout: &Rollout) -> impl Iterator<Item = &crate::model::Writer> {
-    // kubectl's plugin has the name of its controller in its own, and a person behind it.
-    let is_controller = |w: &crate::model::Writer| !w.manager.starts_with("kubectl") && CONTROLLERS.iter().any(|c| w.manager.contains(c));
-    rollout.writers.iter().filter(move |w| !is_controller(w))
+    rollout.writers.iter().filter(|w| !engine::is_controller(rollout.engine, w))
 }
 
 /// Whether a card in this context asks for the rollout's name. The safe direction never does.

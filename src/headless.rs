@@ -168,6 +168,7 @@ pub async fn attend(
         *before = crate::ui::trouble(*source, &state.links.get(*source)).map(|trouble| trouble.title);
     }
     let Some(uid) = state.named(named) else { return Ok(End::Gone) };
+    let mut begins = true;
     loop {
         let now = crate::clock::now();
         session.notifier.observe(state, now);
@@ -179,6 +180,9 @@ pub async fn attend(
                 Form::Line | Form::Table => report::spoken(known, now),
             };
             writeln!(out, "{line}")?;
+            if let Some(words) = watchman.awaits(&known.rollout).filter(|_| std::mem::take(&mut begins)) {
+                aside(&mut out, form, now, &words)?;
+            }
             out.flush()?;
         }
         for (source, before, again) in &mut trouble {
@@ -194,10 +198,7 @@ pub async fn attend(
             let lines = executor.step(state, &uid, now, &mut effects);
             perform(state, session, hands, effects);
             for line in lines {
-                match form {
-                    Form::Json => writeln!(out, "{}", serde_json::json!({"at": now, "guard": line}))?,
-                    Form::Line | Form::Table => writeln!(out, "{} {line}", now.format("%H:%M:%SZ"))?,
-                }
+                aside(&mut out, form, now, &line)?;
             }
             out.flush()?;
         }
@@ -214,6 +215,14 @@ pub async fn attend(
             _ = ticks.tick() => Event::Tick,
         };
         step(state, session, hands, event);
+    }
+}
+
+/// A line that is no report.
+fn aside(out: &mut impl Write, form: Form, now: Time, line: &str) -> std::io::Result<()> {
+    match form {
+        Form::Json => writeln!(out, "{}", serde_json::json!({"at": now, "guard": line})),
+        Form::Line | Form::Table => writeln!(out, "{} {line}", now.format("%H:%M:%SZ")),
     }
 }
 

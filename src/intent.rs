@@ -277,7 +277,7 @@ pub const COMMANDS: &[Row] = &[
         Command::ArmOrDisarm,
         "arm",
         &["A"],
-        "let the guard abort this release once by itself, for a limited time; or no longer",
+        "let the guard abort this release, or switch a flag of it off, once by itself, for a limited time; or no longer",
         Reversible,
     ),
     act(Verb::KillFlag, "kill-flag", &["K"], "switch a feature flag of this rollout off ([[flags]] in the settings)", Reversible),

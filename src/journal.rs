@@ -76,6 +76,11 @@ pub enum Event {
     GuardActs {
         because: Text,
     },
+    /// An armed guard begins to promote by one step, as its policy says.
+    GuardPromotes {
+        step: Text,
+        because: Text,
+    },
     /// After a roll-back: the old side serves and errors are back where they were.
     Recovered {
         after_seconds: i64,

@@ -45,8 +45,9 @@
 //! - [`demo`] is a cluster in the process: a store under an API server's rules, controllers over it in virtual time,
 //!   a traffic model and a Prometheus, all behind loopback HTTP. Nothing outside that room knows of it. Its token also
 //!   travels in the server's path, as Kubernetes' own clients send none where there is no TLS.
-//! - A person may arm the guard ([`guard::arming`]): their consent is given beforehand, for one abort of one release. What is armed
-//!   stands in a Lease; the plan of the act spends it in its first write. Whether a roll-back helped is [`verdict::recovery`]'s.
+//! - A person may arm the guard ([`guard::arming`]): their consent is given beforehand, for one abort of one release, or, where a
+//!   policy says so in words and only headless, for one step on ([`guard::promotion`]). What is armed stands in a Lease; the plan of the act
+//!   spends it in its first write. Whether a roll-back helped is [`verdict::recovery`]'s.
 //! - What a session can do to a cluster, everything or nothing, is [`hands`].
 //! - [`notify`] tells people who are not looking: it sees what the reducer knows and writes to nothing but its own outbox.
 //! - [`session`] joins the reading tasks once, for the screen ([`run`]) and for headless commands

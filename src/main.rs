@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use etcetera::{BaseStrategy, choose_base_strategy};
 use futures::FutureExt;
@@ -18,6 +18,7 @@ use rolltop::{
     cluster::{self, Connection},
     config::{CEILING, Config, Sources},
     demo::{drill, scenario, serve},
+    guard::arming::LONGEST,
     hands::{Hands, NoHands},
     headless::{
         self, Form, Look,
@@ -55,12 +56,23 @@ fn main() -> ExitCode {
     }
     term::restore_on_panic();
     let cli = Cli::parse();
-    let config = match load(&cli) {
-        Ok(config) => config,
+    // Whoever has made a mistake in the settings asks for this: they are not read.
+    if let Some(Command::Config { example: true }) = &cli.command {
+        return match say(&rolltop::config::fields::example()) {
+            Ok(()) => ExitCode::from(exit::OK),
+            Err(error) => fail(exit::FAILED, &format!("{error:#}")),
+        };
+    }
+    let loaded = load(&cli).map(|config| (config, None)).or_else(|mistakes| match without_files(&cli) {
+        Some(config) => Ok((config, Some(mistakes))),
+        None => Err(mistakes),
+    });
+    let (config, mistakes) = match loaded {
+        Ok(loaded) => loaded,
         Err(mistakes) => return fail(exit::USAGE, &mistakes),
     };
     let _log = log(&config);
-    match execute(&cli, &config) {
+    match execute(&cli, &config, mistakes.as_deref()) {
         Ok(code) => ExitCode::from(code),
         // A full disk is nobody's mistake in here: no report is asked for.
         Err(error) if error.is::<std::io::Error>() => fail(exit::FAILED, &format!("{error:#}")),
@@ -96,6 +108,15 @@ fn load(cli: &Cli) -> Result<Config, String> {
     Config::load(&sources, |name| std::env::var(name).ok()).map_err(|m| format!("the settings have mistakes:\n{m}"))
 }
 
+/// The settings of a demo whose usual ones have mistakes: it is another cluster, so it can do without them. A file that was
+/// named for it, or a flag with a mistake, is another matter.
+fn without_files(cli: &Cli) -> Option<Config> {
+    let is_usual = matches!(cli.command, Some(Command::Demo(_))) && cli.global.config.is_none();
+    let ceilings = [Some(CEILING.into()), None].into_iter().filter(|_| is_usual);
+    let load = |ceiling| Config::load(&Sources { ceiling, flags: cli.global.settings(), ..Sources::default() }, |_| None).ok();
+    ceilings.filter_map(load).next()
+}
+
 fn state_dir() -> Option<PathBuf> {
     let dirs = choose_base_strategy().ok()?;
     Some(dirs.state_dir().unwrap_or_else(|| dirs.data_dir()).join("rolltop"))
@@ -120,9 +141,16 @@ fn log(config: &Config) -> Option<tracing_appender::non_blocking::WorkerGuard> {
     Some(guard)
 }
 
-fn execute(cli: &Cli, config: &Config) -> Result<u8> {
+/// `mistakes` are those of settings that were left out.
+fn execute(cli: &Cli, config: &Config, mistakes: Option<&str>) -> Result<u8> {
     if let Some(Command::Demo(args)) = &cli.command {
-        return demo(cli, config, args);
+        return demo(cli, config, args, mistakes);
+    }
+    if let Some(Command::Completions { shell }) = &cli.command {
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut Cli::command(), "rolltop", &mut script);
+        say(&String::from_utf8_lossy(&script))?;
+        return Ok(exit::OK);
     }
     let sampler = match rolltop::config::sampler::settings(config) {
         Ok(sampler) => sampler,
@@ -131,13 +159,13 @@ fn execute(cli: &Cli, config: &Config) -> Result<u8> {
             return Ok(exit::USAGE);
         }
     };
-    if let Some(Command::Config { example }) = &cli.command {
-        say(&if *example { rolltop::config::fields::example() } else { config.effective() })?;
+    if let Some(Command::Config { .. }) = &cli.command {
+        say(&config.effective())?;
         return Ok(exit::OK);
     }
     if let Some(Command::Notify { what }) = &cli.command {
         return match what {
-            None => say(&notify::ask::list(&config.channels, state_dir().as_deref())).map(|()| exit::OK),
+            None => block_on(async { say(&notify::ask::list(&config.channels, state_dir().as_deref()).await).map(|()| exit::OK) }),
             Some(cli::Notify::Test { channel }) => block_on(notify_test(config, channel)),
         };
     }
@@ -180,7 +208,7 @@ fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
 }
 
 /// An ordinary session, or none, on a cluster in this process.
-fn demo(cli: &Cli, config: &Config, args: &cli::Demo) -> Result<u8> {
+fn demo(cli: &Cli, config: &Config, args: &cli::Demo, mistakes: Option<&str>) -> Result<u8> {
     if args.list || args.example {
         say(&if args.list { scenario::list() } else { scenario::SHIPPED[0].1.to_owned() })?;
         return Ok(exit::OK);
@@ -192,10 +220,16 @@ fn demo(cli: &Cli, config: &Config, args: &cli::Demo) -> Result<u8> {
             return Ok(exit::USAGE);
         }
     };
-    block_on(play(config, args, options))
+    if let Some(mistakes) = mistakes {
+        fail(exit::OK, &format!("this demo runs without your settings: {mistakes}"));
+    }
+    block_on(play(config, args, options, mistakes.is_some()))
 }
 
-async fn play(config: &Config, args: &cli::Demo, options: serve::Options) -> Result<u8> {
+/// What the screen says of settings that were left out.
+const WITHOUT: &str = "your settings have mistakes and are left out here (`rolltop config` names them)";
+
+async fn play(config: &Config, args: &cli::Demo, options: serve::Options, without: bool) -> Result<u8> {
     // From the first file on: whatever ends this process in good order takes them away.
     let ended = term::asked_to_end()?;
     let hint = options.scenario.hint.clone();
@@ -219,8 +253,10 @@ async fn play(config: &Config, args: &cli::Demo, options: serve::Options) -> Res
     let mode = if args.watch || config.flag("safety.read-only") { Mode::Watch } else { Mode::Interactive };
     let connection = Connection::load(reach(&config)).await?;
     let (hints, shown) = tokio::sync::mpsc::channel(2);
-    if mode == Mode::Interactive && !hint.is_empty() {
-        hints.send(hint.into()).await?;
+    let hint = if mode == Mode::Interactive { hint } else { Default::default() };
+    let said = [if without { WITHOUT } else { "" }, &hint].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
+    if !said.is_empty() {
+        hints.send(said.into()).await?;
     }
     let drilling = course.as_ref().map(|course| tokio::spawn(course.clone().follow(cluster.ledger.clone(), cluster.opening, hints)));
     let code = supervise(&config, &connection, sampler, Show { open: None, hints: Some(shown) }, mode).await?;
@@ -337,7 +373,8 @@ async fn supervise(
     mode: Mode,
 ) -> Result<u8> {
     if !has_terminal() {
-        fail(exit::USAGE, NO_TERMINAL);
+        let mistyped = open.as_deref().and_then(cli::mistyped).map(|words| format!("{words}; ")).unwrap_or_default();
+        fail(exit::USAGE, &format!("{mistyped}{NO_TERMINAL}"));
         return Ok(exit::USAGE);
     }
     let wanted = session::wanted(config, connection.default_namespace(), open.as_deref());
@@ -353,6 +390,7 @@ async fn supervise(
             }
         });
     }
+    let sought = open.clone().unwrap_or_default();
     let end = match mode {
         Mode::Watch => run::run(state, session, &NoHands, open).await,
         Mode::Interactive => {
@@ -368,6 +406,10 @@ async fn supervise(
         run::End::Quit => exit::OK,
         run::End::Asked => exit::TERMINATED,
         run::End::Gone => exit::HUNG_UP,
+        run::End::Nothing => {
+            fail(exit::UNKNOWN, &cli::missing(&sought, &wanted.label));
+            exit::UNKNOWN
+        }
     })
 }
 
@@ -399,9 +441,19 @@ async fn status(
         return Ok(code);
     }
     let rows = headless::shown(&state, named);
+    if rows.is_empty()
+        && let Some(namespace) = session.lacks(config, named).await
+    {
+        fail(exit::UNKNOWN, &no_namespace(&namespace));
+        return Ok(exit::UNKNOWN);
+    }
     complain(&state, rows.is_empty());
     say(&headless::print(&state, &rows, form)?)?;
     Ok(report::exit_code(&rows))
+}
+
+fn no_namespace(name: &str) -> String {
+    format!("there is no namespace {name}")
 }
 
 /// Waits for the first picture. Without one, or without the rollout in it, says why and gives the exit code.
@@ -409,7 +461,8 @@ async fn first_look(config: &Config, state: &mut State, session: &mut Session, n
     let look = headless::look(state, session, named, config.duration("cluster.timeout")).await;
     let code = match look {
         Look::Known if named.is_some() && headless::shown(state, named).is_empty() => {
-            fail(exit::UNKNOWN, &format!("no rollout {} in {}", named.unwrap_or_default(), state.scope));
+            let missing = session.lacks(config, named).await.map(|namespace| no_namespace(&namespace));
+            fail(exit::UNKNOWN, &missing.unwrap_or_else(|| cli::missing(named.unwrap_or_default(), &state.scope)));
             return Err(exit::UNKNOWN);
         }
         Look::Known => return Ok(()),
@@ -435,6 +488,12 @@ struct Attended<'a> {
 
 /// Watches one release for a pipeline. Only with `--execute`, and where the settings let it, there is a writer.
 async fn attend(config: &Config, connection: &Connection, sampler: Option<prometheus::Settings>, about: Attended<'_>) -> Result<u8> {
+    // For the rest of that time nobody would pull the brake.
+    if about.execute && about.span > LONGEST {
+        let (asked, longest) = (humantime::format_duration(about.span), humantime::format_duration(LONGEST));
+        fail(exit::USAGE, &format!("--for {asked}: with --execute it is {longest} at most, as no release is left to a machine for longer"));
+        return Ok(exit::USAGE);
+    }
     let ended = term::asked_to_end()?;
     let watchman = Watchman::new(about.goal, about.span, rolltop::clock::now());
     let (mut state, mut session) = headless_session(config, connection, sampler, Some(about.rollout));
@@ -483,6 +542,7 @@ async fn armed(
     let writer = writer(config, connection, session, "guard")?;
     state.mode = Mode::Interactive;
     state.grant = writer.grant().map(Arc::new);
+    state.settings.promote = config.promotion().filter(|_| about.flag.is_none());
     if let Some(Ok(identity)) = &state.identity {
         writer.known_as(identity.user.clone());
     }
@@ -551,7 +611,7 @@ async fn follow(config: &Config, connection: &Connection, sampler: Option<promet
         None => notifier,
     };
     let missing = |scope: &str| {
-        fail(exit::OK, &format!("no rollout {} in {scope} yet: waiting for it", named.unwrap_or_default()));
+        fail(exit::OK, &format!("{}; waiting for it", cli::missing(named.unwrap_or_default(), scope)));
     };
     match headless::stream(&mut state, &mut session, named, std::io::stdout(), missing).await {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -190,6 +190,8 @@ pub struct Writer {
     pub manager: Text,
     pub at: Option<Time>,
     pub subresource: Option<Text>,
+    /// It holds nothing but the status and finalizers.
+    pub books: bool,
 }
 
 /// What a metrics source needs to find the requests of a rollout.
@@ -249,6 +251,8 @@ pub struct Rollout {
     pub labels: BTreeMap<Text, Text>,
     /// Whether pods, replica sets and analyses of this rollout are being watched.
     pub detailed: bool,
+    /// Whether its pods are counted even while it is not: then none is a number.
+    pub counted: bool,
 }
 
 impl Rollout {
@@ -280,13 +284,13 @@ impl Rollout {
     /// knows its pods.
     pub fn ready_to_watch(&self) -> Option<(u32, u32)> {
         let counts = self.new_side().map_or_else(|| self.ready(), |t| (t.ready, t.desired));
-        (self.detailed || counts != (0, 0)).then_some(counts)
+        (self.detailed || self.counted || counts != (0, 0)).then_some(counts)
     }
 
     /// Whether this side has no pods because nobody asks it anything: that is rest, not trouble.
     pub fn is_scaled_to_zero(&self, track: &Track) -> bool {
         let by_requests = matches!(self.engine, EngineKind::Knative | EngineKind::KServe);
-        self.detailed && track.desired == 0 && track.current == 0 && (by_requests || self.replicas == 0)
+        (self.detailed || self.counted) && track.desired == 0 && track.current == 0 && (by_requests || self.replicas == 0)
     }
 
     /// The loudest notice.

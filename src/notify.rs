@@ -212,6 +212,7 @@ fn words(event: &journal::Event) -> Option<(Kind, String)> {
         J::Disarmed { why, how } if how.is_urgent() => (Kind::AbortFailed, why.to_string()),
         J::Disarmed { why, .. } => (Kind::Disarmed, format!("the guard may not act by itself any more: {why}")),
         J::GuardActs { because } => (Kind::GuardActed, format!("the guard aborts it: {because}")),
+        J::GuardPromotes { step, because } => (Kind::GuardPromoted, format!("the guard promotes it from {step}: {because}")),
         J::Recovered { after_seconds } => (Kind::Recovered, format!("recovered {after_seconds} s after the roll-back")),
         J::NotRecovered { after_seconds, why } => {
             (Kind::NotRecovered, format!("THE ROLL-BACK DID NOT HELP, {after_seconds} s after it: {why}"))

@@ -61,6 +61,7 @@ pub mod kinds {
     pub static DAEMON_SET: Resource = Resource::new("apps", "v1", "DaemonSet", "daemonsets");
     pub static CONTROLLER_REVISION: Resource = Resource::new("apps", "v1", "ControllerRevision", "controllerrevisions");
     pub static AUTOSCALER: Resource = Resource::new("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
+    pub static NAMESPACE: Resource = Resource::new("", "v1", "Namespace", "namespaces");
     pub static POD: Resource = Resource::new("", "v1", "Pod", "pods");
     pub static SERVICE: Resource = Resource::new("", "v1", "Service", "services");
     pub static EVENT: Resource = Resource::new("", "v1", "Event", "events");

@@ -8,7 +8,7 @@ use crate::{
         metrics::{Reading, TrackReadings},
     },
     state::{Known, State},
-    verdict::Verdict,
+    verdict::{Advice, Verdict},
 };
 
 /// One rollout as `status --json` and `watch --json` print it. Unknown is `null`, never a made-up zero.
@@ -155,9 +155,9 @@ fn track<'a>(state: &'a State, rollout: &Rollout, t: &'a Track) -> TrackReport<'
 
 /// `status` as people read it.
 pub fn table(state: &State, shown: &[&Known]) -> String {
-    let mut rows = vec![["ROLLOUT", "ENGINE", "PHASE", "STEP", "TRAFFIC", "READY", "ERR", "DETAIL"].map(str::to_owned)];
+    let mut rows = vec![["ROLLOUT", "ENGINE", "PHASE", "STEP", "TRAFFIC", "READY", "ERR", "VERDICT", "DETAIL"].map(str::to_owned)];
     rows.extend(shown.iter().map(|k| row(state, k)));
-    let mut widths = [0; 8];
+    let mut widths = [0; 9];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(unicode_width::UnicodeWidthStr::width(cell.as_str()));
@@ -177,7 +177,7 @@ pub fn table(state: &State, shown: &[&Known]) -> String {
     out
 }
 
-fn row(state: &State, known: &Known) -> [String; 8] {
+fn row(state: &State, known: &Known) -> [String; 9] {
     let r = &known.rollout;
     let ready = r.ready_to_watch().map_or("-".into(), |(ready, wanted)| format!("{ready}/{wanted}"));
     let step = step(r).unwrap_or("-".into());
@@ -196,8 +196,15 @@ fn row(state: &State, known: &Known) -> [String; 8] {
         traffic,
         ready,
         errors,
+        warning(known).unwrap_or("-").into(),
         r.phase_detail.to_string(),
     ]
+}
+
+/// What the verdict has against the release, in two words.
+fn warning(known: &Known) -> Option<&'static str> {
+    let advice = known.verdict.is;
+    matches!(advice, Advice::Abort | Advice::Hold).then(|| advice.words())
 }
 
 /// `4/8`, where there are steps.
@@ -228,17 +235,21 @@ pub fn line(state: &State, shown: &[&Known]) -> String {
         [one] => {
             let r = &one.rollout;
             let traffic = share(r).map(|w| format!(" {:.0}%", w * 100.0)).unwrap_or_default();
-            format!("{} {}{traffic}", r.id.path(), r.phase.name())
+            let warning = warning(one).map(|words| format!(" · {words}")).unwrap_or_default();
+            format!("{} {}{traffic}{warning}", r.id.path(), r.phase.name())
         }
         _ => {
             let t = state.tally();
             let paused = if t.paused > 0 { format!(" · {} paused", t.paused) } else { String::new() };
-            format!("{} wait · {} failing · {} moving{paused} · {} steady", t.waiting, t.failing, t.moving, t.steady)
+            let count = |advice| shown.iter().filter(|known| known.verdict.is == advice).count();
+            let warned = [Advice::Abort, Advice::Hold].map(|advice| (count(advice), advice.words()));
+            let warnings: String = warned.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!(" · {n} {words}")).collect();
+            format!("{} wait · {} failing · {} moving{paused} · {} steady{warnings}", t.waiting, t.failing, t.moving, t.steady)
         }
     }
 }
 
-/// The documented exit codes of `status`.
+/// The documented exit codes of `status`: the phase alone. What the verdict advises is `guard`'s to end with.
 pub fn exit_code(shown: &[&Known]) -> u8 {
     shown.iter().map(|k| code(k.rollout.phase)).max().unwrap_or(0)
 }

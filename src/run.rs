@@ -13,7 +13,7 @@ use crate::{
     keys,
     model::Time,
     msg::{Body, Msg},
-    session::Session,
+    session::{EVERYWHERE, Session},
     state::{Effect, Event, State, update, update::settle},
     term::Screen,
 };
@@ -26,6 +26,8 @@ pub enum End {
     Asked,
     /// SIGHUP, or the terminal is gone.
     Gone,
+    /// There is no rollout of the name that was given, and none else in its namespace.
+    Nothing,
 }
 
 /// Pictures that may come at once after quiet, so that an isolated change does not wait for the one before it.
@@ -203,7 +205,11 @@ impl<H: Hands> Loop<'_, H> {
             return;
         }
         if found.is_none() && synced {
-            self.state.note = Some((crate::clock::now(), format!("no rollout {wanted} in {}", self.state.scope).into()));
+            // A bare name is looked for in one namespace only: an empty screen would say that there is nothing anywhere.
+            if self.state.rollouts.is_empty() && !wanted.contains('/') && self.state.scope != EVERYWHERE {
+                self.end = Some(End::Nothing);
+            }
+            self.state.note = Some((crate::clock::now(), crate::cli::missing(wanted, &self.state.scope).into()));
             self.open = None;
         } else if let Some(uid) = found {
             self.open = None;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    cluster::{self, Connection, DetailWatch, Reader, Scope, WantedLog},
+    cluster::{self, Connection, DetailWatch, ReadError, Reader, Scope, WantedLog},
     config::Config,
     engine,
     guard::arming,
@@ -13,7 +13,7 @@ use crate::{
     model::{LinkState, Source, Text, Time},
     msg::{Body, Msg},
     notify::Notifier,
-    object::Selection,
+    object::{Selection, kinds},
     prometheus::{self, Focus, Target},
     settings::Settings,
     state::{Mode, Screen, State, WINDOWS, podlogs},
@@ -21,6 +21,9 @@ use crate::{
 
 /// Messages waiting for the reducer before their senders must wait too.
 const QUEUE: usize = 4_096;
+
+/// The header's words for no namespace in particular.
+pub const EVERYWHERE: &str = "all namespaces";
 
 /// Channels and tasks of a session. Dropping it ends them.
 pub struct Session {
@@ -75,38 +78,42 @@ impl Session {
 
     /// Tells the sampler whom to measure; says nothing when that is nothing new.
     pub fn measure(&self, state: &State) {
-        let wanted = targets(state);
-        self.targets.send_if_modified(|current| {
-            let changed = **current != wanted;
-            if changed {
-                *current = Arc::new(wanted);
-            }
-            changed
-        });
+        set(&self.targets, Arc::new(targets(state)));
     }
 
     pub fn focus(&self, state: &State, now: Time) {
-        let wanted = focus(state, now);
-        self.focus.send_if_modified(|current| {
-            let changed = *current != wanted;
-            *current = wanted;
-            changed
-        });
+        set(&self.focus, focus(state, now));
     }
 
     /// Follows the logs that somebody looks at, and no others.
     pub fn listen(&self, state: &State) {
-        let wanted = (state.epoch, podlogs::wanted(state));
-        self.logs.send_if_modified(|current| {
-            let changed = *current != wanted;
-            *current = wanted;
-            changed
-        });
+        set(&self.logs, (state.epoch, podlogs::wanted(state)));
+    }
+
+    /// The one namespace that is looked at, if there is none of that name. Who may not ask cannot tell.
+    pub async fn lacks(&self, config: &Config, named: Option<&str>) -> Option<String> {
+        match wanted(config, self.reader.default_namespace(), named).scope {
+            Scope::Namespaces(names) if names.len() == 1 => {
+                let name = names.into_iter().next()?;
+                let there = self.reader.get(&kinds::NAMESPACE, "", &name).await;
+                matches!(there, Err(ReadError::Missing(_))).then_some(name)
+            }
+            _ => None,
+        }
     }
 
     pub fn is_alone(&self) -> bool {
         self.tasks.is_empty()
     }
+}
+
+/// Tells whoever listens, if that is news.
+fn set<T: PartialEq>(listeners: &watch::Sender<T>, wanted: T) {
+    listeners.send_if_modified(|current| {
+        let changed = *current != wanted;
+        *current = wanted;
+        changed
+    });
 }
 
 async fn introduce(reader: Reader, tx: mpsc::Sender<Msg>) {
@@ -153,7 +160,7 @@ pub fn wanted(config: &Config, default: &str, rollout: Option<&str>) -> Wanted {
     let named = rollout.and_then(|r| r.split_once('/')).map(|(ns, _)| ns);
     match named.or_else(|| config.text("cluster.namespace").filter(|n| !n.is_empty())) {
         Some(namespace) => one(namespace),
-        None if everywhere => Wanted { label: "all namespaces".into(), scope: Scope::All },
+        None if everywhere => Wanted { label: EVERYWHERE.into(), scope: Scope::All },
         None => one(default),
     }
 }

@@ -134,6 +134,8 @@ pub struct Settings {
     pub arming: bool,
     /// For how long, unless another time is said.
     pub armed_for: Duration,
+    /// Whether an armed guard may also promote by one step: only where a command of its own was told a policy that says so.
+    pub promote: Option<crate::guard::promotion::Policy>,
     /// For so long after its first request slowness of the new side does not count.
     pub warm_up: Duration,
     /// Feature flags that can be switched off.
@@ -153,6 +155,7 @@ impl Default for Settings {
             rules_alone: false,
             arming: true,
             armed_for: Duration::from_secs(30 * 60),
+            promote: None,
             warm_up: Duration::ZERO,
             flags: Arc::default(),
         }

@@ -211,6 +211,7 @@ impl State {
             settings: &self.settings,
             metrics: self.metrics_of(&known.rollout.id),
             verdict: &known.verdict,
+            trial: self.trials.get(&*known.rollout.id.uid),
             holder: self.grant.as_ref().map_or("", |grant| grant.holder()),
             by: self.identity.as_ref().and_then(|known| known.as_ref().ok()).map_or("somebody", |identity| &*identity.user),
             arming: self.arms.get(&*known.rollout.id.uid).map(|armed| &armed.arming),

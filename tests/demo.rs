@@ -221,3 +221,87 @@ fn without_a_terminal_there_is_a_list_and_a_usage_error() {
     assert_eq!(screen.status.code(), Some(2));
     assert!(text(&screen.stderr).contains("terminal"), "{}", text(&screen.stderr));
 }
+
+impl Place {
+    fn settings(&self, text: &str) {
+        let folder = self.0.path().join(".config/rolltop");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), text).unwrap();
+    }
+}
+
+const MISTAKE: &str = "[display]\ntheme = \"loud\"\n";
+
+#[test]
+fn a_mistake_in_the_settings_does_not_stop_whoever_wants_to_mend_it() {
+    let place = Place::new();
+    place.settings(MISTAKE);
+    let example = place.run(&["config", "--example"]);
+    assert!(example.status.success() && example.stderr.is_empty(), "{}", text(&example.stderr));
+    assert_eq!(text(&example.stdout), include_str!("../config.example.toml"));
+    for words in [&["config"][..], &["status"], &["notify"]] {
+        let out = place.run(words);
+        assert_eq!(out.status.code(), Some(2), "{words:?}");
+        assert!(text(&out.stderr).contains("config.toml:2: display.theme"), "{words:?}: {}", text(&out.stderr));
+    }
+    assert!(place.run(&["demo", "--list"]).status.success());
+}
+
+#[test]
+fn a_demo_does_without_settings_that_have_mistakes_and_says_so() {
+    let place = Place::new();
+    place.settings(MISTAKE);
+    let screen = place.screen(&["demo"], (110, 30));
+    shows(&screen, &["checkout", "your settings have mistakes"]);
+    let mut serving = place.command(&["demo", "--serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("KUBECONFIG="), "{first}");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&serving), Signal::INT).unwrap();
+    let out = serving.wait_with_output().unwrap();
+    let said = text(&out.stderr);
+    assert!(said.contains("this demo runs without your settings") && said.contains("config.toml:2: display.theme"), "{said}");
+
+    // A file named for it, and a flag, are no accident.
+    let named = place.0.path().join("mine.toml");
+    std::fs::write(&named, MISTAKE).unwrap();
+    let named = named.display().to_string();
+    for words in [&["demo", "--serve", "--config", &named][..], &["demo", "--serve", "--theme", "loud"]] {
+        let out = place.run(words);
+        assert_eq!(out.status.code(), Some(2), "{words:?}: {}", text(&out.stderr));
+    }
+}
+
+#[test]
+fn a_channel_says_which_secret_it_lacks() {
+    let place = Place::new();
+    let channel = |name: &str, secret: &str| format!("[[notify]]\nname = \"{name}\"\nkind = \"slack\"\nurl = {{ {secret} }}\n");
+    let there = place.0.path().join("there");
+    std::fs::write(&there, "https://hooks.example.test/services/hunter2\n").unwrap();
+    let all = [
+        channel("by-variable", "env = \"ROLLTOP_TEST_URL\""),
+        channel("by-file", &format!("file = \"{}/gone\"", place.0.path().display())),
+        channel("by-command", "command = [\"sh\", \"-c\", \"echo hunter2 >&2; exit 3\"]"),
+        channel("there", &format!("file = \"{}\"", there.display())),
+    ];
+    place.settings(&all.concat());
+    let out = place.run(&["notify"]);
+    let said = text(&out.stdout).to_owned();
+    assert!(out.status.success(), "{said}{}", text(&out.stderr));
+    let lacks: Vec<&str> = said.lines().filter(|line| line.trim_start().starts_with("lacks")).collect();
+    assert_eq!(lacks.len(), 3, "{said}");
+    assert!(lacks[0].contains("$ROLLTOP_TEST_URL: is not set"), "{said}");
+    assert!(lacks[1].contains("/gone: ") && lacks[2].contains("`sh`: ended with"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_time_that_is_none_is_told_with_what_to_write() {
+    let place = Place::new();
+    for words in [&["guard", "shop/web", "--for", "1.5"][..], &["wait", "shop/web", "--timeout", "1.5"]] {
+        let out = place.run(words);
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains(words[2]) && said.contains("1.5") && said.contains("write a time with its unit, such as 90s, 30m"), "{said}");
+    }
+}

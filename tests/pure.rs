@@ -9,6 +9,8 @@ mod argo;
 mod bluegreen;
 #[path = "pure/config.rs"]
 mod config;
+#[path = "pure/counting.rs"]
+mod counting;
 #[path = "pure/daemonset.rs"]
 mod daemonset;
 #[path = "pure/deployment.rs"]
@@ -34,6 +36,8 @@ mod knative;
 mod kruise;
 #[path = "pure/kserve.rs"]
 mod kserve;
+#[path = "pure/managers.rs"]
+mod managers;
 #[path = "pure/sample.rs"]
 mod sample;
 #[path = "pure/split.rs"]

@@ -16,6 +16,9 @@ use crate::{
     object::{Meta, Object, OwnerRef, Resource, packed::Packed},
 };
 
+/// What OpenKruise's controller notes on its Rollouts: a digest of the steps.
+const STAMP: &str = "f:rollouts.kruise.io/hash";
+
 /// Metadata that is ballast; `managedFields` is reduced to [`Meta::writers`] first.
 const METADATA: [&str; 2] = ["managedFields", "selfLink"];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -352,7 +355,7 @@ fn writers(entries: Vec<&RawValue>) -> Vec<Writer> {
     let mut writers: Vec<Writer> = Vec::new();
     for writer in entries.into_iter().filter_map(writer) {
         match writers.iter_mut().find(|w| w.manager == writer.manager && w.subresource == writer.subresource) {
-            Some(known) => known.at = known.at.max(writer.at),
+            Some(known) => (known.at, known.books) = (known.at.max(writer.at), known.books && writer.books),
             None => writers.push(writer),
         }
     }
@@ -364,7 +367,25 @@ fn writer(raw: &RawValue) -> Option<Writer> {
     let fields = fields(raw)?;
     let subresource = find(&fields, "subresource").map(text).filter(|s| !s.is_empty());
     let manager = find(&fields, "manager").map(text).filter(|m| !m.is_empty())?;
-    Some(Writer { manager, at: find(&fields, "time").and_then(time), subresource })
+    let books = subresource.as_deref() == Some("status") || find(&fields, "fieldsV1").is_some_and(books);
+    Some(Writer { manager, at: find(&fields, "time").and_then(time), subresource, books })
+}
+
+/// Whether these managed fields are the status and finalizers, and nothing else.
+fn books(raw: &RawValue) -> bool {
+    // Nearly all hold other things; this is asked of every object there is.
+    if !["f:finalizers", "f:status", STAMP].iter().any(|kept| raw.get().contains(kept)) {
+        return false;
+    }
+    let all = |raw: &RawValue, fits: &dyn Fn(&str, &RawValue) -> bool| fields(raw).is_some_and(|f| f.iter().all(|(k, v)| fits(k, v)));
+    all(raw, &|key, value| match key {
+        "f:status" => true,
+        "f:metadata" => all(value, &|key, value| match key {
+            "f:annotations" => all(value, &|key, _| key == "." || key == STAMP),
+            key => matches!(key, "." | "f:finalizers"),
+        }),
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -377,6 +398,40 @@ mod tests {
 
     fn decode(resource: &'static Resource, value: &Value) -> Object {
         object(resource, value.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn books_are_what_no_person_writes() {
+        let writer = |entry: Value| {
+            let text = entry.to_string();
+            super::writer(serde_json::from_str::<&RawValue>(&text).unwrap()).unwrap().books
+        };
+        let of = |fields: Value| writer(json!({"manager": "manager", "fieldsV1": fields}));
+        let finalizers = json!({".": {}, "v:\"inferenceservice.finalizers\"": {}});
+        assert!(of(json!({"f:metadata": {"f:finalizers": finalizers}})));
+        assert!(of(
+            json!({"f:metadata": {"f:finalizers": finalizers, "f:annotations": {".": {}, STAMP: {}}}, "f:status": {"f:phase": {}}})
+        ));
+        assert!(of(json!({"f:metadata": {"f:annotations": {STAMP: {}}}})));
+        assert!(writer(json!({"manager": "controller", "subresource": "status", "fieldsV1": {"f:status": {}}})));
+        for fields in [
+            json!({"f:metadata": {"f:finalizers": finalizers}, "f:spec": {"f:traffic": {}}}),
+            json!({"f:metadata": {"f:finalizers": finalizers, "f:labels": {}}}),
+            json!({"f:metadata": {"f:annotations": {STAMP: {}, "f:mine": {}}}}),
+            json!({"f:spec": {"f:finalizers": {}}}),
+            json!({"f:metadata": 5, "f:status": {}}),
+            json!("f:status"),
+            Value::Null,
+        ] {
+            assert!(!of(fields.clone()), "{fields}");
+        }
+        assert!(!writer(json!({"manager": "manager"})));
+        let entries = [json!({"manager": "m", "fieldsV1": {"f:status": {}}}), json!({"manager": "m", "fieldsV1": {"f:spec": {}}})];
+        for both in [json!(entries), json!([entries[1], entries[0]])] {
+            let text = both.to_string();
+            let merged = writers(serde_json::from_str::<Vec<&RawValue>>(&text).unwrap());
+            assert!(merged.len() == 1 && !merged[0].books, "what was once a person's stays so");
+        }
     }
 
     #[test]

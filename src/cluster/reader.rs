@@ -31,7 +31,7 @@ use super::{
 use crate::{
     model::{LinkState, Text},
     msg::Identity,
-    object::{Object, Resource},
+    object::{Object, Resource, kinds},
 };
 
 /// Largest answer to a single question, and largest line of a watch, bytes. etcd holds no object above 1.5 MiB.
@@ -378,8 +378,7 @@ impl Reader {
 
     /// Names of all namespaces.
     pub(super) async fn namespaces(&self) -> Result<Vec<String>, Trouble> {
-        static NAMESPACE: Resource = Resource::new("", "v1", "Namespace", "namespaces");
-        let ask = self.ask("list", Some(&NAMESPACE), None);
+        let ask = self.ask("list", Some(&kinds::NAMESPACE), None);
         let mut names = Vec::new();
         let mut next = String::new();
         loop {
@@ -390,7 +389,9 @@ impl Reader {
             let bytes = self.fetch(Request::get(path).body(Body::empty()), &ask).await?;
             let page = decode::page(&bytes)
                 .map_err(|e| Trouble::of_answer(StatusCode::OK, &http::HeaderMap::new(), e.to_string().as_bytes(), &ask))?;
-            names.extend(page.items.iter().filter_map(|raw| decode::raw_object(&NAMESPACE, raw).ok()).map(|o| o.meta.name.to_string()));
+            names.extend(
+                page.items.iter().filter_map(|raw| decode::raw_object(&kinds::NAMESPACE, raw).ok()).map(|o| o.meta.name.to_string()),
+            );
             if page.next.is_empty() {
                 return Ok(names);
             }
@@ -434,7 +435,6 @@ fn escape(text: &str, plain: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::kinds;
 
     #[test]
     fn paths() {

@@ -461,8 +461,8 @@ pub const EXAMPLE: &str = r##"# Slack: an incoming webhook. Its address is a sec
 name = "team"
 kind = "slack"
 url = { env = "SLACK_WEBHOOK_URL" }
-# Of every kind of channel: what is told (or ["all"]); without it waits, abort-advised, guard-acted, aborted, failed, completed,
-# recovered, not-recovered, abort-failed. There are also goes-on, hold-advised, go-advised, armed, disarmed, acted.
+# Of every kind of channel: what is told (or ["all"]); without it waits, abort-advised, guard-acted, guard-promoted, aborted, failed,
+# completed, recovered, not-recovered, abort-failed. There are also goes-on, hold-advised, go-advised, armed, disarmed, acted.
 events = ["waits", "abort-advised", "aborted", "failed", "completed"]
 # nothing quieter than info (the default), warning, critical or urgent
 severity = "info"

@@ -240,9 +240,15 @@ impl Scraper {
     }
 
     fn scrape(&self, cx: &mut Cx<'_>) {
-        let mut shown = Exposition::of(&cx.workloads.traffic, self.routes.iter());
-        self.canaries.iter().for_each(|route| shown.add_canary(&cx.workloads.traffic, route));
-        for route in self.routes.iter().chain(self.canaries.iter()) {
+        let mut answers = |route: &&Route| {
+            let unscraped = cx.workloads.traffic.load(&route.workload()).unscraped;
+            unscraped <= 0.0 || cx.rng.f64() >= unscraped
+        };
+        let routes: Vec<&Route> = self.routes.iter().filter(&mut answers).collect();
+        let canaries: Vec<&Route> = self.canaries.iter().filter(&mut answers).collect();
+        let mut shown = Exposition::of(&cx.workloads.traffic, routes.iter().copied());
+        canaries.iter().for_each(|route| shown.add_canary(&cx.workloads.traffic, route));
+        for route in routes.into_iter().chain(canaries) {
             gauges(cx.workloads, route, cx.rng).iter().for_each(|gauge| shown.gauge(gauge));
         }
         shown.kinds().for_each(|(family, kind)| self.tsdb.describe(family, kind));

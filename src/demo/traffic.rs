@@ -117,11 +117,23 @@ pub struct Profile {
     /// Requests per second one pod can answer. Close to it answers become slow, beyond it the excess gets 503.
     pub capacity: f64,
     pub start_up: Option<StartUp>,
+    /// How often whoever got a 500 tries the same again at once, in vain; [`Profile::errors`] counts these requests too.
+    pub retries: u32,
+    /// On average after so long what counts its requests starts anew, from zero.
+    pub recounts: Option<Duration>,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { errors: 0.002, not_found: 0.0, latency: Latency { median: 20.0, p99: 90.0 }, capacity: 100.0, start_up: None }
+        Self {
+            errors: 0.002,
+            not_found: 0.0,
+            latency: Latency { median: 20.0, p99: 90.0 },
+            capacity: 100.0,
+            start_up: None,
+            retries: 0,
+            recounts: None,
+        }
     }
 }
 
@@ -160,11 +172,13 @@ pub struct Load {
     pub noise: f64,
     pub bursts: Option<Bursts>,
     pub day: Option<Day>,
+    /// Share of the scrapes that fail; the requests themselves come all the same.
+    pub unscraped: f64,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { rps: 40.0, noise: 0.0, bursts: None, day: None }
+        Self { rps: 40.0, noise: 0.0, bursts: None, day: None, unscraped: 0.0 }
     }
 }
 
@@ -280,6 +294,11 @@ impl Model {
         }
     }
 
+    /// What counts this version's requests starts anew, from zero, as the proxies of pods do that restart.
+    pub fn recount(&mut self, workload: &str, tag: &str) {
+        self.workload(workload).recount(tag);
+    }
+
     /// Forgets a workload and its counters.
     pub fn remove(&mut self, workload: &str) {
         self.workloads.remove(workload);
@@ -322,7 +341,14 @@ impl Model {
 }
 
 impl Workload {
+    fn recount(&mut self, tag: &str) {
+        self.counters.retain(|id, _| id.tag != tag);
+    }
+
     fn step(&mut self, now: Duration, dt: Duration, rng: &mut fastrand::Rng) {
+        let mut restarts = |profile: &Profile| profile.recounts.is_some_and(|mean| rng.f64() < dt.as_secs_f64() / mean.as_secs_f64());
+        let restarted: Vec<String> = self.profiles.iter().filter(|(_, profile)| restarts(profile)).map(|(tag, _)| tag.clone()).collect();
+        restarted.iter().for_each(|tag| self.recount(tag));
         let rate = self.rate(now, dt, rng);
         let weights: f64 = self.tracks.iter().map(|t| t.weight).sum();
         if (rate <= 0.0 || weights <= 0.0) && self.extra.is_empty() {
@@ -372,7 +398,7 @@ impl Workload {
 
     fn answers(&self, track: &Track, rate: f64, now: Duration) -> Vec<Answer> {
         if track.ready_pods == 0 {
-            return vec![Answer { code: 503, share: 1.0, latency: REFUSED }];
+            return vec![Answer { code: 503, share: 1.0, latency: REFUSED, times: 1 }];
         }
         let profile = self.profiles.get(&track.id.tag).copied().unwrap_or_default();
         let usage = rate / (profile.capacity * f64::from(track.ready_pods));
@@ -383,10 +409,10 @@ impl Workload {
         let missed = profile.not_found.clamp(0.0, 1.0 - failed);
         let kept = 1.0 - dropped;
         vec![
-            Answer { code: 200, share: kept * (1.0 - failed - missed), latency },
-            Answer { code: 404, share: kept * missed, latency },
-            Answer { code: 500, share: kept * failed, latency },
-            Answer { code: 503, share: dropped, latency },
+            Answer { code: 200, share: kept * (1.0 - failed - missed), latency, times: 1 },
+            Answer { code: 404, share: kept * missed, latency, times: 1 },
+            Answer { code: 500, share: kept * failed, latency, times: 1 + u64::from(profile.retries) },
+            Answer { code: 503, share: dropped, latency, times: 1 },
         ]
     }
 }
@@ -396,6 +422,8 @@ struct Answer {
     code: u16,
     share: f64,
     latency: Latency,
+    /// So many requests come together.
+    times: u64,
 }
 
 impl Answer {
@@ -407,7 +435,7 @@ impl Answer {
         let mut below = 0.0;
         for bucket in 0..=BOUNDS_MS.len() {
             let upper = BOUNDS_MS.get(bucket).map_or(1.0, |bound| self.latency.within(*bound));
-            let requests = poisson(expected * self.share * (upper - below), rng);
+            let requests = self.times * poisson(expected * self.share * (upper - below) / self.times as f64, rng);
             below = upper;
             if requests > 0 {
                 counters.entry(self.code).or_default().add(bucket, requests);
@@ -593,6 +621,21 @@ mod tests {
         let day = Day { period: Duration::from_secs(200), swing: 0.5 };
         let morning = ran(|m| m.set_load(SHOP, Load { day: Some(day), ..Load::default() }), 100);
         assert!(totals(&morning).values().sum::<u64>() > 4_900);
+    }
+
+    #[test]
+    fn who_tries_again_fails_in_groups_and_as_often() {
+        let model = ran(|m| m.set_profile(SHOP, "v2", Profile { retries: 2, ..Profile::failing(0.3) }), 1_000);
+        assert!((share(&model, "v2", |c| of_class(c, 5)) - 0.3).abs() < 0.03);
+        let (_, counters) = model.counters(SHOP).find(|(id, _)| id.tag == "v2").unwrap();
+        assert!(counters[&500].counts.iter().all(|n| n % 3 == 0) && counters[&200].counts.iter().any(|n| n % 3 != 0));
+    }
+
+    #[test]
+    fn counters_of_pods_that_restart_begin_at_zero() {
+        let model = ran(|m| m.set_profile(SHOP, "v2", Profile { recounts: Some(Duration::from_secs(100)), ..Profile::default() }), 1_000);
+        let all = totals(&model);
+        assert!(all["v1"] > 29_000 && all["v2"] < 5_000, "{all:?}");
     }
 
     #[test]

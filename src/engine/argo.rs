@@ -27,7 +27,7 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{bare, owner},
     },
     intent::{Intent, Verb},
@@ -71,6 +71,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Verb::Flip,
     ],
     writes: &[Right::patch(&kinds::ROLLOUT), Right::patch_status(&kinds::ROLLOUT), Right::patch(&kinds::DEPLOYMENT)],
+    managers: &[Manager::Named("rollouts-controller"), Manager::Named("argo-rollouts")],
 };
 
 impl Engine for Argo {

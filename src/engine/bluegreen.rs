@@ -18,7 +18,7 @@ pub mod version;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Probe, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Probe, Progress, Refusal, Right,
         workload::{autoscaler, bare, owner, template},
     },
     intent::{Intent, Verb},
@@ -41,6 +41,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     details: &[&kinds::AUTOSCALER],
     verbs: &[Verb::Flip, Verb::Promote, Verb::Abort, Verb::ScaleDown, Verb::Scale, Verb::SetImage, Verb::Restart],
     writes: &[Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT), Right::ask(&kinds::POD)],
+    managers: &[Manager::Named("kube-controller-manager")],
 };
 
 impl Engine for BlueGreen {

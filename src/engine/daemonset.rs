@@ -17,7 +17,7 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{
             bare, containers, owner,
             revision::{self, Revision},
@@ -45,6 +45,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     details: &[&kinds::CONTROLLER_REVISION],
     verbs: &[Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage],
     writes: &[Right::patch(&kinds::DAEMON_SET)],
+    managers: &[Manager::Named("kube-controller-manager")],
 };
 
 impl Engine for DaemonSet {

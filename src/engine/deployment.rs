@@ -16,7 +16,7 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{autoscaler, bare, containers, owner, selector, template},
     },
     intent::{Intent, Verb},
@@ -39,6 +39,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     details: &[&kinds::AUTOSCALER],
     verbs: &[Verb::Pause, Verb::Resume, Verb::Abort, Verb::Undo, Verb::Restart, Verb::SetImage, Verb::Scale],
     writes: &[Right::patch(&kinds::DEPLOYMENT)],
+    managers: &[Manager::Named("kube-controller-manager")],
 };
 
 impl Engine for Deployment {

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right, knative,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right, knative,
         workload::{bare, owner, template},
     },
     intent::{Intent, Verb},
@@ -49,6 +49,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         // Gates.
         Right { resource: &kinds::SERVICE, subresource: Some("proxy"), verb: "create" },
     ],
+    managers: &[Manager::Named("flagger")],
 };
 
 impl Engine for Flagger {

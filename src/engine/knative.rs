@@ -14,7 +14,7 @@ pub mod status;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner},
     },
     intent::{Intent, Verb},
@@ -37,10 +37,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
     kind: EngineKind::Knative,
     is_controlled: true,
     roots: &[&SERVICE],
-    around: &[],
+    around: &[&kinds::DEPLOYMENT],
     details: &[&REVISION],
     verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo, Verb::Pause, Verb::Resume, Verb::SetImage],
     writes: &[Right::patch(&SERVICE)],
+    // Its image calls the program `controller`.
+    managers: &[Manager::Named("knative"), Manager::Books("controller")],
 };
 
 impl Engine for Knative {
@@ -48,9 +50,10 @@ impl Engine for Knative {
         &DESCRIPTOR
     }
 
-    /// One that KServe makes is KServe's to steer. What it makes itself has owners: no Deployment of it is a rollout.
-    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
-        root.meta.owner.is_none().then(Vec::new)
+    /// One that KServe makes is KServe's to steer. The Deployments it makes itself tell how many pods are ready.
+    fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
+        let read = || Facts::read(root, objects).map(|f| f.named().into_iter().map(part).collect()).unwrap_or_default();
+        root.meta.owner.is_none().then(read)
     }
 
     fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
@@ -88,9 +91,15 @@ impl Engine for Knative {
     }
 }
 
+/// The Deployment of a revision.
+pub fn part(revision: &str) -> Part {
+    Part { resource: &kinds::DEPLOYMENT, name: facts::deployment_name(revision).into() }
+}
+
 fn model(context: &str, f: &Facts<'_>) -> Rollout {
     let tracks = picture::tracks(f);
     let subject = subject(&tracks);
+    let counted = !tracks.is_empty() && tracks.iter().all(|t| f.is_counted(&t.hash));
     Rollout {
         strategy: Strategy::Canary,
         router: Some("knative".into()),
@@ -106,6 +115,7 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         notices: picture::notices(f),
         owner: owner::owner(f.root, &f.svc.metadata),
         detailed: !f.revisions.is_empty(),
+        counted,
         subject,
         ..bare::rollout(EngineKind::Knative, context, f.root)
     }

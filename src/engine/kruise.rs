@@ -15,7 +15,7 @@ pub mod status;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner, rewrite::TEMPLATE, selector, template},
     },
     intent::{Intent, Verb},
@@ -41,6 +41,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     details: &[],
     verbs: &[Verb::Promote, Verb::PromoteFull, Verb::Skip, Verb::Pause, Verb::Resume, Verb::Abort, Verb::SetImage],
     writes: &[Right::patch(&ROLLOUT), Right::patch_status(&ROLLOUT), Right::patch(&kinds::DEPLOYMENT), Right::patch(&kinds::STATEFUL_SET)],
+    // Its image calls the program `manager`.
+    managers: &[Manager::Named("kruise-rollout"), Manager::Books("manager")],
 };
 
 impl Engine for Kruise {

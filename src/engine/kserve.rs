@@ -14,12 +14,12 @@ pub mod status;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         knative::{self, REVISION, SERVICE},
         workload::{bare, owner},
     },
     intent::{Intent, Verb},
-    model::{EngineKind, Rollout, Strategy, Text, Time},
+    model::{EngineKind, Rollout, Strategy, Subject, Text, Time},
     object::{Object, Objects, Resource, Selection, kinds},
 };
 use facts::Facts;
@@ -39,10 +39,12 @@ static DESCRIPTOR: Descriptor = Descriptor {
     kind: EngineKind::KServe,
     is_controlled: true,
     roots: &[&INFERENCE_SERVICE],
-    around: &[],
+    around: &[&kinds::DEPLOYMENT],
     details: &[&REVISION],
     verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Undo],
     writes: &[Right::patch(&INFERENCE_SERVICE)],
+    // Its image calls the program `manager`.
+    managers: &[Manager::Named("kserve"), Manager::Books("manager")],
 };
 
 impl Engine for KServe {
@@ -50,10 +52,15 @@ impl Engine for KServe {
         &DESCRIPTOR
     }
 
-    /// The Knative Services under it, which have it as their owner too.
-    fn parts(&self, root: &Object, _: &Objects) -> Option<Vec<Part>> {
+    /// The Knative Services under it, which have it as their owner too, and the Deployments that tell how many pods are ready.
+    fn parts(&self, root: &Object, objects: &Objects) -> Option<Vec<Part>> {
         let component = |name: &str| Part { resource: &SERVICE, name: format!("{}-{name}", root.meta.name).into() };
-        Some(["predictor", "transformer", "explainer"].map(component).into())
+        let mut parts: Vec<Part> = ["predictor", "transformer", "explainer"].map(component).into();
+        if let Ok(f) = Facts::read(root, objects) {
+            parts.push(Part { resource: &kinds::DEPLOYMENT, name: f.deployment_name().into() });
+            parts.extend(f.named().into_iter().map(knative::part));
+        }
+        Some(parts)
     }
 
     fn selections(&self, root: &Object, _: &Objects) -> Vec<Selection> {
@@ -96,7 +103,15 @@ impl Engine for KServe {
 
 fn model(context: &str, f: &Facts<'_>) -> Rollout {
     let tracks = picture::tracks(f);
-    let subject = knative::subject(&tracks);
+    let subject = match f.splits() {
+        true => knative::subject(&tracks),
+        false => Subject { stable_workload: tracks.first().map(|t| t.hash.clone()), ..Subject::default() },
+    };
+    let counted = match f.splits() {
+        true => !tracks.is_empty() && tracks.iter().all(|t| f.is_counted(&t.hash)),
+        false => !tracks.is_empty(),
+    };
+    let detailed = if f.splits() { f.revision(f.ready()).is_some() } else { tracks.iter().any(|t| !t.pods.is_empty()) };
     Rollout {
         strategy: if f.splits() { Strategy::Canary } else { Strategy::Rolling },
         router: f.splits().then(|| "knative".into()),
@@ -110,7 +125,8 @@ fn model(context: &str, f: &Facts<'_>) -> Rollout {
         way_back: status::way_back(f),
         notices: picture::notices(f),
         owner: owner::owner(f.root, &f.isvc.metadata),
-        detailed: !f.splits() || f.revision(f.ready()).is_some(),
+        detailed,
+        counted,
         subject,
         ..bare::rollout(EngineKind::KServe, context, f.root)
     }

@@ -14,7 +14,7 @@ pub mod plan;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{autoscaler, bare, containers, owner, template},
     },
     intent::{Intent, Verb},
@@ -37,6 +37,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     details: &[&kinds::AUTOSCALER],
     verbs: &[Verb::Promote, Verb::PromoteFull, Verb::SetWeight, Verb::Abort, Verb::Pause, Verb::Resume],
     writes: &[Right::patch(&kinds::SERVICE), Right::patch(&kinds::DEPLOYMENT)],
+    managers: &[Manager::Named("kube-controller-manager")],
 };
 
 impl Engine for Ratio {

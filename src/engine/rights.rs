@@ -95,6 +95,7 @@ pub fn viewer() -> Role {
         ("Who owns an object, and when a change is taken back: Argo CD, Flux", read(gitops::KINDS.into_iter())),
         ("Whose guard is armed", read([&arming::LEASE].into_iter())),
         ("What pods write, where somebody looks", merged([("", "pods/log".to_owned(), vec!["get"])].into_iter())),
+        ("Whether a namespace exists, and where to look for who may not read all of them", read([&kinds::NAMESPACE].into_iter())),
     ];
     for engine in ENGINES {
         // Whole for each engine: any section can be left out.

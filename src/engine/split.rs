@@ -63,6 +63,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Right::patch(&kinds::TRAFFIC_SPLIT),
         Right::patch(&kinds::HTTP_PROXY),
     ],
+    managers: &[],
 };
 
 impl Engine for Split {

@@ -17,7 +17,7 @@ pub mod tracks;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{
             autoscaler, bare, containers, owner,
             revision::{self, Revision},
@@ -56,6 +56,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Verb::Scale,
     ],
     writes: &[Right::patch(&kinds::STATEFUL_SET)],
+    managers: &[Manager::Named("kube-controller-manager")],
 };
 
 impl Engine for StatefulSet {

@@ -9,7 +9,10 @@ use std::time::Duration;
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::{Value, json};
 
-use super::{Ground, STALE_READINGS, people};
+use super::{
+    Ground, STALE_READINGS, people,
+    promotion::{Pause, Policy},
+};
 use crate::{
     engine::{Change, Engine, Expectation, Goal, Patch, Plan, Progress, Refusal, Right, Write, workload::rewrite::escaped},
     intent::{Danger, Intent},
@@ -67,8 +70,12 @@ pub enum Ended {
     Unasked,
     /// The guard has acted.
     Acted,
+    /// It has gone one step on.
+    Promoted,
     /// It acted, and that is not known to have worked.
     Failed,
+    /// It promoted, and that is not known to have worked.
+    Unpromoted,
     /// It had to act, and could not: nothing was sent.
     Unable,
 }
@@ -80,7 +87,7 @@ impl Ended {
     }
 
     pub fn has_acted(self) -> bool {
-        matches!(self, Self::Acted | Self::Failed)
+        matches!(self, Self::Acted | Self::Promoted | Self::Failed | Self::Unpromoted)
     }
 }
 
@@ -124,6 +131,11 @@ impl Lease {
         format!("{}/{name}", object.meta.namespace)
     }
 
+    /// `bob (laptop/4f2a)`.
+    fn whose(&self) -> String {
+        format!("{} ({})", self.by, self.holder)
+    }
+
     /// Whether its holder may still act. One that was not renewed may be taken over.
     pub fn is_live(&self, now: Time) -> bool {
         self.word == Word::Armed && self.until.is_some_and(|until| now < until) && self.renewed.is_some_and(|at| now < at + self.lasts)
@@ -156,6 +168,10 @@ pub struct Arming {
     pub target: Id,
     /// What may be done: the abort, or a flag switched off.
     pub act: Intent,
+    /// Or, by a policy, one step on.
+    pub promotes: Option<Policy>,
+    /// The pause it could be promoted at.
+    pub pause: Option<Pause>,
     /// Hash of the version it is about.
     pub release: Text,
     pub by: Text,
@@ -171,17 +187,19 @@ pub struct Arming {
 
 impl Arming {
     /// Of a plan that was carried out.
-    pub fn begun(plan: &Plan, rollout: &Rollout, holder: &Text, by: Text, now: Time) -> Option<Self> {
+    pub fn begun(plan: &Plan, rollout: &Rollout, ground: &Ground<'_>) -> Option<Self> {
         let (Intent::Arm { minutes, flag }, Goal::Armed { release, .. }) = (&plan.intent, &plan.expect.goal) else { return None };
         Some(Self {
             target: plan.target.clone(),
             act: act(flag.as_ref()),
             // What was agreed to, also when another version has come meanwhile: then that ends it.
             release: release.clone(),
-            by,
-            holder: holder.clone(),
-            until: now + TimeDelta::minutes(i64::from(*minutes)),
-            held: now,
+            promotes: ground.settings.promote.filter(|_| flag.is_none()),
+            pause: None,
+            by: ground.by.into(),
+            holder: ground.holder.into(),
+            until: ground.now + TimeDelta::minutes(i64::from(*minutes)),
+            held: ground.now,
             writers: people(rollout).cloned().collect(),
             awaits: awaits(rollout),
         })
@@ -219,6 +237,10 @@ pub fn arm(
         return Err(Refusal::because("the sides of a rolling update cannot be compared while it rolls").instead("watch it yourself", None));
     }
     let what = flag.map_or_else(|| "abort this release".to_owned(), |flag| format!("switch the flag {flag} off"));
+    let onwards = match ground.settings.promote.filter(|_| flag.is_none()) {
+        Some(_) => " Or it may, as once, promote it by one step where it waits for a person, when that is as good as the old side.",
+        None => "",
+    };
     let abort = super::consider(ground, engine, known, root, objects, &act(flag)).map_err(|refusal| {
         let reason = match flag {
             None => format!("it could not be aborted: {}", refusal.reason),
@@ -235,16 +257,15 @@ pub fn arm(
     }
     let before = lease_of(&rollout.id, objects);
     if let Some(other) = before.as_ref().filter(|l| l.is_live(ground.now) && *l.holder != *ground.holder) {
-        let until = other.until.map(|t| t.format(" until %H:%M UTC").to_string()).unwrap_or_default();
-        return Err(Refusal::because(format!("{} has armed it already ({}){until}", other.by, other.holder)));
+        return Err(Refusal::because(format!("it is armed already, by {}{}", other.whose(), hour(" until ", other.until))));
     }
     let text = Written { id: &rollout.id, root, release, until: ground.now + span, ground };
     let write = match &before {
         Some(lease) => text.taken_over(lease),
         None => text.created(),
     };
-    let said = before.map_or_else(|| "no".into(), |lease| Text::from(lease.word.name()));
-    let mut warnings = Vec::new();
+    let said = before.as_ref().map_or_else(|| "no".into(), |lease| Text::from(lease.word.name()));
+    let mut warnings: Vec<Notice> = before.iter().filter_map(|lease| taking_over(lease, ground)).collect();
     if known.verdict.is == Advice::Abort {
         let text = "ABORT is advised now: the guard will act within seconds".into();
         warnings.push(Notice { severity: Severity::Warning, text });
@@ -253,8 +274,10 @@ pub fn arm(
         intent: Intent::Arm { minutes, flag: flag.cloned() },
         target: rollout.id.clone(),
         danger: Danger::Reversible,
-        sentence: format!("For {minutes} min the guard may {what} once, without asking, as soon as ABORT is advised on fresh readings.")
-            .into(),
+        sentence: format!(
+            "For {minutes} min the guard may {what} once, without asking, as soon as ABORT is advised on fresh readings.{onwards}"
+        )
+        .into(),
         writes: vec![write],
         changes: vec![Change { field: "armed".into(), from: said, to: format!("for version {release}").into() }],
         only_if: vec!["nobody else has armed it meanwhile".into()],
@@ -269,6 +292,20 @@ pub fn arm(
         switch: None,
         capacity: None,
     })
+}
+
+/// What another has armed and keeps up no longer: a person should know whose it was.
+fn taking_over(lease: &Lease, ground: &Ground<'_>) -> Option<Notice> {
+    let left = lease.word == Word::Armed && *lease.holder != *ground.holder;
+    let over = lease.until.is_some_and(|until| ground.now >= until);
+    let why = if over { hour("its time was over at ", lease.until) } else { hour("not heard of since ", lease.renewed) };
+    let text = format!("this takes over what was armed by {}: {why}", lease.whose());
+    left.then(|| Notice { severity: Severity::Warning, text: text.into() })
+}
+
+/// ` until 05:12 UTC`, in the words given.
+fn hour(words: &str, at: Option<Time>) -> String {
+    at.map(|at| format!("{words}{}", at.format("%H:%M UTC"))).unwrap_or_default()
 }
 
 /// What an armed guard may do.
@@ -381,7 +418,7 @@ pub fn ending(id: &Id, holder: &str, word: Word) -> Write {
 pub fn disarm(ground: &Ground<'_>, id: &Id, objects: &Objects) -> Result<Plan, Refusal> {
     let Some(arming) = ground.arming else {
         return Err(match lease_of(id, objects).filter(|lease| lease.is_live(ground.now)) {
-            Some(lease) => Refusal::because(format!("{} has armed it ({}): only there it can be disarmed", lease.by, lease.holder))
+            Some(lease) => Refusal::because(format!("it is armed by {}: only there it can be disarmed", lease.whose()))
                 .instead("ask them; whatever you do to this rollout disarms it too", None),
             None => Refusal::because("it is not armed"),
         });
@@ -419,7 +456,7 @@ pub fn progress(goal: &Goal, id: &Id, objects: &Objects) -> Option<Progress> {
     Some(match (goal, lease) {
         (Goal::Armed { holder, .. }, Some(lease)) if lease.word == Word::Armed && lease.holder == *holder => Progress::Done,
         (Goal::Armed { .. }, Some(lease)) if lease.word == Word::Armed => {
-            Progress::Diverted(format!("{} has armed it ({})", lease.by, lease.holder).into())
+            Progress::Diverted(format!("it is armed by {}", lease.whose()).into())
         }
         (Goal::Disarmed, Some(lease)) if lease.word != Word::Armed => Progress::Done,
         (Goal::Disarmed, None) => Progress::Done,
@@ -429,7 +466,7 @@ pub fn progress(goal: &Goal, id: &Id, objects: &Objects) -> Option<Progress> {
 }
 
 /// Why the guard cannot see how the release does.
-fn blind(ground: &Ground<'_>, known: &Known) -> Option<String> {
+pub(super) fn blind(ground: &Ground<'_>, known: &Known) -> Option<String> {
     if !ground.settings.prometheus {
         return Some("no Prometheus is configured".into());
     }

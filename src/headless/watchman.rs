@@ -82,6 +82,10 @@ pub enum End {
     Switched,
     /// This guard could not be armed.
     NotArmed,
+    /// The time is over; until then this guard has promoted.
+    OutOfTime,
+    /// This guard has promoted, and could not be armed again.
+    NotArmedAgain,
     /// This guard acted, and it is not known to have worked.
     DidNotWork,
 }
@@ -94,8 +98,8 @@ impl End {
             Self::NoSuchStep => 2,
             Self::Advised | Self::Failed | Self::Aborted | Self::Switched => 12,
             Self::Gone | Self::Blind => 13,
-            Self::TimedOut => 14,
-            Self::NotArmed => 15,
+            Self::TimedOut | Self::OutOfTime => 14,
+            Self::NotArmed | Self::NotArmedAgain => 15,
             Self::DidNotWork => 17,
         }
     }
@@ -114,6 +118,8 @@ impl End {
             Self::Aborted => "this guard has aborted the release",
             Self::Switched => "this guard has switched the flag off; the release goes on",
             Self::NotArmed => "this guard cannot be armed; nothing was written",
+            Self::OutOfTime => "the time is over; until then this guard has promoted it",
+            Self::NotArmedAgain => "this guard has promoted it, and cannot be armed again",
             Self::DidNotWork => "this guard acted, but what it did is not known to have worked",
         }
     }
@@ -155,11 +161,25 @@ impl Watchman {
         (new, self.end(rollout, known.verdict.is, now))
     }
 
+    /// What it waits for before it takes what it sees for its release: a command that starts one may be ahead of its controller.
+    pub fn awaits(&self, rollout: &Rollout) -> Option<String> {
+        let begins = TimeDelta::from_std(BEGINS).ok().and_then(|grace| self.began.checked_add_signed(grace));
+        let until = begins.unwrap_or(self.until).min(self.until).format("%H:%M:%SZ");
+        if self.goal.is_met(rollout) {
+            return None;
+        }
+        if self.failed_before && has_failed(rollout) {
+            return Some(format!("it is {} already: waiting until {until} for a new release to begin", rollout.phase.name()));
+        }
+        let idle = rollout.phase == Phase::Healthy && !rollout.in_flight() && !self.moved;
+        (idle && self.goal == Goal::Guard).then(|| format!("no release is in flight: waiting until {until} for one to begin"))
+    }
+
     fn end(&self, rollout: &Rollout, advice: Advice, now: Time) -> Option<End> {
         let waited = (now - self.began).to_std().unwrap_or_default();
         match rollout.phase {
             _ if self.goal.is_met(rollout) => Some(End::Met),
-            _ if has_failed(rollout) && (!self.failed_before || waited >= BEGINS) => Some(End::Failed),
+            _ if has_failed(rollout) && (!self.failed_before || waited >= BEGINS || now >= self.until) => Some(End::Failed),
             _ if self.goal.is_beyond(rollout) => Some(End::NoSuchStep),
             _ if self.goal == Goal::Guard && rollout.in_flight() && advice == Advice::Abort => Some(End::Advised),
             _ if now >= self.until => Some(End::TimedOut),

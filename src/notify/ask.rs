@@ -12,12 +12,21 @@ use super::{
 use crate::model::Time;
 
 /// Every channel, what it is told, and how it fares.
-pub fn list(channels: &[Channel], state_dir: Option<&Path>) -> String {
+pub async fn list(channels: &[Channel], state_dir: Option<&Path>) -> String {
     if channels.is_empty() {
         return "nobody is told anything: write [[notify]] into the settings (rolltop config --example)\n".into();
     }
     let outbox = state_dir.map(|dir| dir.join("notify")).filter(|dir| dir.is_dir()).and_then(|dir| Outbox::open(&dir).ok());
-    channels.iter().map(|channel| describe(channel, outbox.as_ref())).collect()
+    let mut out = String::new();
+    for channel in channels {
+        out.push_str(&describe(channel, outbox.as_ref()));
+        for secret in channel.way.secrets() {
+            if let Err(why) = secret.get().await {
+                out.push_str(&format!("  lacks {why}\n"));
+            }
+        }
+    }
+    out
 }
 
 fn describe(channel: &Channel, outbox: Option<&Outbox>) -> String {

@@ -26,6 +26,8 @@ pub enum Kind {
     Disarmed,
     /// The guard pulled the brake.
     GuardActed,
+    /// The guard went one step on, as its policy says.
+    GuardPromoted,
     /// Somebody else wrote to it.
     Acted,
     Aborted,
@@ -117,6 +119,7 @@ pub const KINDS: &[Row] = &[
     row(Kind::Armed, "armed", "the guard is armed", Urgency::Info, Topic::Acts, false),
     row(Kind::Disarmed, "disarmed", "the guard is disarmed", Urgency::Info, Topic::Acts, false),
     row(Kind::GuardActed, "guard-acted", "the guard acted", Urgency::Critical, Topic::Acts, true),
+    row(Kind::GuardPromoted, "guard-promoted", "the guard promotes it", Urgency::Info, Topic::Acts, true),
     row(Kind::Acted, "acted", "somebody acted", Urgency::Info, Topic::Acts, false),
     row(Kind::Aborted, "aborted", "aborted", Urgency::Warning, Topic::Outcome, true),
     row(Kind::Failed, "failed", "fails", Urgency::Critical, Topic::Outcome, true),

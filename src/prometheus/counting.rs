@@ -2,7 +2,8 @@
 //!
 //! Counters are subtracted from what they were a step before. Unlike `rate()` that invents nothing, neighbouring blocks
 //! never share a request, and a step in which nothing was scraped is a step without requests. A counter that fell is left
-//! out for that step, as is one that was not there before.
+//! out for that step, as is one that was not there before; but where others of the same target were, it is the first failure
+//! of its kind, and counts ([`Profile::counts`]).
 //!
 //! Slow requests are those above a bucket's bound. A classic histogram's bounds are known by its router; a native one is asked
 //! once a release which it has. Where it still must be cut within a bucket, as when the new version came with another
@@ -270,9 +271,11 @@ mod tests {
         let q = ask.question(&Profile::Istio).unwrap();
         let by = "destination_service_namespace, destination_service_name, destination_workload";
         let selected = r#"istio_requests_total{reporter="destination",destination_service_namespace=~"shop"}"#;
-        let all =
-            format!("label_replace(sum by ({by}) ((({selected}) - ({selected} offset 5s)) >= 0), \"rolltop_count\", \"all\", \"\", \"\")");
-        assert!(q.starts_with(&all), "{q}");
+        let grown = format!("((({selected}) - ({selected} offset 5s)) >= 0)");
+        let known = format!("on ({by}, job, instance, pod) (({selected}) and ({selected} offset 5s))");
+        let first = format!("((({selected}) unless (last_over_time({selected}[5m] offset 5s))) and {known})");
+        let all = format!("label_replace(sum by ({by}) ({grown} or {first}), \"rolltop_count\", \"all\", \"\", \"\")");
+        assert!(q.starts_with(&all), "{q}\n{all}");
         assert!(q.contains(r#"response_code=~"5.."} or istio_requests_total{"#) && q.contains(r#""rolltop_count", "bad""#), "{q}");
         assert!(q.contains(r#"le=~"\\+Inf|250(\\.0)?"} offset 5s"#) && q.contains("sum by (le, destination"), "{q}");
         assert!(ask.question(&Profile::Mixed).unwrap().contains("nginx_ingress_controller_requests{"));

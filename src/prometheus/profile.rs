@@ -22,6 +22,10 @@ pub(crate) const COUNT_LABEL: &str = "rolltop_count";
 pub(crate) const NATIVE_LABEL: &str = "rolltop_native";
 /// Requests below a bound of a native histogram are a share of them, so rounding must not look like a counter that fell.
 const ROUNDED: &str = "0.001";
+/// Labels by which Prometheus, or whoever set it up, says what a series was scraped from.
+const SCRAPED: &str = "job, instance, pod";
+/// A counter that was there so lately is not new: nobody may have scraped it.
+const LATELY: &str = "5m";
 /// Custom series evaluated for the open rollout.
 const OWN_SERIES: usize = 16;
 
@@ -305,7 +309,11 @@ impl Known {
         };
         let plain: &dyn Fn(&str) -> String = &str::to_owned;
         let sum = |grown: String| format!("sum by ({by}) ({grown})");
-        let of_counter = |word, extra| marked(COUNT_LABEL, word, &sum(grown(self.counter, extra, plain)));
+        let of_counter = |word, extra: &[&str]| {
+            let steady = grown(self.counter, extra, plain);
+            let first = self.first(extra, scope, &by, &step);
+            marked(COUNT_LABEL, word, &sum(format!("({steady}) or ({first})")))
+        };
         let mut question = format!("{} or {}", of_counter("all", &[""]), of_counter("bad", self.bad));
         if !bounds.is_empty() {
             let texts: Vec<String> = bounds.iter().map(|b| format!("{}(\\.0)?", regex(&b.to_string()))).collect();
@@ -323,6 +331,17 @@ impl Known {
             of_native(&bound.to_string(), &|s| below(*bound, s));
         }
         question
+    }
+
+    /// Counters that were not there a step before, while others of what they are scraped with were, and still are under the
+    /// same labels: a proxy has no counter for a status before it first answered with it, so these grew from zero. Nothing
+    /// like that is asked about histograms, of which there are many: their own totals go without these requests, too.
+    fn first(&self, extra: &[&str], scope: Scope<'_>, by: &str, step: &str) -> String {
+        let of = |extra: &[&str], dress: &dyn Fn(&str) -> String| self.select(self.counter, extra, scope, dress);
+        let (now, before) = (str::to_owned, |s: &str| format!("{s} offset {step}"));
+        let lately = of(extra, &|s| format!("last_over_time({s}[{LATELY}] offset {step})"));
+        let known = format!("({}) and ({})", of(&[""], &now), of(&[""], &before));
+        format!("(({}) unless ({lately})) and on ({by}, {SCRAPED}) ({known})", of(extra, &now))
     }
 
     fn rates(&self, metric: &str, extra: &[&str], scope: Scope<'_>, window: Duration) -> String {

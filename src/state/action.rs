@@ -41,7 +41,8 @@ pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>
         }
         Verb::Undo => ask_revision(state, &known, now, effects),
         Verb::SetImage => ask_container(state, &known, now, effects),
-        Verb::SetWeight | Verb::Scale | Verb::Arm => ask_number(state, &known, verb, now, effects),
+        Verb::SetWeight | Verb::Scale => ask_number(state, &known, verb, now, effects),
+        Verb::Arm => ask_deed(state, &known, now, effects),
         Verb::KillFlag => ask_flag(state, &known, now, effects),
         verb => {
             if let Some(intent) = available::plain(verb) {
@@ -113,10 +114,31 @@ fn ask_number(state: &mut State, known: &Known, verb: Verb, now: Time, effects: 
     let share = known.rollout.new_side().and_then(|t| t.traffic.applied);
     let (kind, input) = match verb {
         Verb::SetWeight => (PromptKind::Weight, share.map(|s| format!("{:.0}", s * 100.0)).unwrap_or_default()),
-        Verb::Arm => (PromptKind::Minutes, (state.settings.armed_for.as_secs() / 60).to_string()),
         _ => (PromptKind::Replicas, known.rollout.replicas.to_string()),
     };
     ask_about(state);
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind, input, selected: super::input::FILLED_IN, choices: Vec::new() }));
+}
+
+/// What the guard may do, where the release has a flag to switch off; else for how long it may abort.
+fn ask_deed(state: &mut State, known: &Known, now: Time, effects: &mut Vec<Effect>) {
+    if available::probe(state, known, Verb::Arm, now).is_err() {
+        return available::probes(state, known, Verb::Arm).into_iter().take(1).for_each(|intent| open(state, intent, now, effects));
+    }
+    let off = |flag: &flag::Flag| (format!("switch the flag {} off", flag.name).into(), flag.name.clone());
+    let flags = flag::of(&state.settings.flags, &known.rollout).map(off);
+    let choices: Vec<(Text, Text)> = std::iter::once(("abort this release".into(), Text::default())).chain(flags).collect();
+    if choices.len() < 2 {
+        return ask_minutes(state, None);
+    }
+    ask_about(state);
+    state.view.overlay = Some(Overlay::Prompt(Prompt { kind: PromptKind::Deed, input: String::new(), selected: 0, choices }));
+}
+
+fn ask_minutes(state: &mut State, flag: Option<Text>) {
+    let input = (state.settings.armed_for.as_secs() / 60).to_string();
+    ask_about(state);
+    let kind = PromptKind::Minutes { flag };
     state.view.overlay = Some(Overlay::Prompt(Prompt { kind, input, selected: super::input::FILLED_IN, choices: Vec::new() }));
 }
 
@@ -170,8 +192,9 @@ pub fn answered(state: &mut State, prompt: Prompt, now: Time, effects: &mut Vec<
             Some(percent) => open(state, Intent::SetWeight { percent }, now, effects),
             None => ask_again(state, prompt, "a weight is a whole number from 0 to 100", now),
         },
-        (PromptKind::Minutes, _) => match prompt.input.trim().parse() {
-            Ok(minutes) => open(state, Intent::Arm { minutes, flag: None }, now, effects),
+        (PromptKind::Deed, Some(flag)) => ask_minutes(state, Some(flag).filter(|flag| !flag.is_empty())),
+        (PromptKind::Minutes { flag }, _) => match prompt.input.trim().parse() {
+            Ok(minutes) => open(state, Intent::Arm { minutes, flag }, now, effects),
             Err(_) => ask_again(state, prompt, "minutes are a whole number", now),
         },
         (PromptKind::Replicas, _) => match prompt.input.trim().parse() {
@@ -243,7 +266,8 @@ fn fill(state: &State, known: &Known, card: &mut Card, plan: Plan, now: Time, ef
     card.flag = None;
     card.ready_at = None;
     card.overridden = false;
-    card.typed = guard::asks_for_name(&state.settings, &plan).then(String::new);
+    // Whoever armed the guard has typed it.
+    card.typed = (card.arming.is_none() && guard::asks_for_name(&state.settings, &plan)).then(String::new);
     speak(state, known, card, &plan, now);
     let engine = engine::of(known.rollout.engine);
     if let Some((engine, root)) = engine.and_then(|e| Some((e, engine::root(e, &state.objects, &known.rollout.id.uid)?))) {
@@ -621,8 +645,11 @@ pub fn retire(state: &mut State, card: &Card, now: Time) {
     if card.asks() {
         return;
     }
-    let line: Text = format!("{} {}: {}", card.intent.verb().name(), card.target.path(), words(&card.stage)).into();
-    state.note = Some((now, line));
+    // What came since was said when it came.
+    if card.since.is_none() {
+        let line: Text = format!("{} {}: {}", card.intent.verb().name(), card.target.path(), words(&card.stage)).into();
+        state.note = Some((now, line));
+    }
     remember(state, card, now, words(&card.stage));
 }
 

@@ -1,10 +1,11 @@
 //! Armed rollouts: what ends the guard's leave, what makes it act, how its act fares, and what came of a roll-back.
 
-use super::{Card, Effect, Known, Stage, State, action};
+use super::{Card, Effect, Known, Stage, State, action, available};
 use crate::{
     guard::{
         self, Unmandated,
         arming::{self, Arming, Ended},
+        promotion,
     },
     intent::Intent,
     journal,
@@ -22,6 +23,8 @@ pub struct Armed {
     pub arming: Arming,
     /// Its act: opened when it is called for, at most once sent.
     pub card: Option<Card>,
+    /// Where it is about to promote, and why.
+    pub onwards: Text,
 }
 
 /// After every event.
@@ -44,14 +47,16 @@ pub fn accepted(state: &mut State, card: &Card, now: Time, effects: &mut Vec<Eff
         Intent::Arm { .. } => {
             let begun = state.rollouts.get(&*uid).zip(card.plan.as_ref()).and_then(|(known, plan)| {
                 let ground = state.ground(known, now);
-                Arming::begun(plan, &known.rollout, &ground.holder.into(), ground.by.into(), now)
+                Arming::begun(plan, &known.rollout, &ground)
             });
             let Some(arming) = begun else { return };
             let event = journal::Event::Armed { release: arming.release.clone(), until: arming.until, by: arming.by.clone() };
             journal(effects, arming.target.clone(), event);
-            tell(state, &uid, false, "armed", format!("the guard may {} once", deed(&arming.act, &arming.release)), now);
-            state.ended.remove(&*uid);
-            state.arms.insert((&*uid).into(), Armed { arming, card: None });
+            let again = state.ended.remove(&*uid) == Some(Ended::Promoted);
+            let or = if arming.promotes.is_some() { ", or promote it by one step" } else { "" };
+            let words = format!("the guard may {} once{or}", deed(&arming.act, &arming.release));
+            tell(state, &uid, false, if again { "armed again" } else { "armed" }, words, now);
+            state.arms.insert((&*uid).into(), Armed { arming, card: None, onwards: Text::default() });
         }
         Intent::Disarm => give_back(state, &uid, Ended::Agreed, "a person disarmed it", now, effects),
         _ => {}
@@ -98,17 +103,28 @@ fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>
     if let Some(why) = arming::ends(&state.ground(&known, now), &known, arming) {
         return give_back(state, uid, Ended::Unasked, &why, now, effects);
     }
+    let pause = promotion::look(&state.ground(&known, now), &known);
     if let Some(armed) = state.arms.get_mut(uid) {
         armed.arming.awaits = arming::awaits(&known.rollout);
+        armed.arming.pause = pause;
     }
-    let Some(grant) = state.grant.clone().filter(|_| arming::calls_for_it(&known)) else {
+    let wanted = match arming::calls_for_it(&known) {
+        true => Some(arming.act.clone()),
+        false => promotion::calls_for_it(&state.ground(&known, now), &known).then_some(Intent::Promote),
+    };
+    let Some((wanted, grant)) = wanted.zip(state.grant.clone()) else {
         return keep(state, uid, None);
     };
-    let mut card = match card {
-        Some(card) => card,
-        None => begun(state, &known, arming, now, effects),
+    // A release that is found worse is not promoted first.
+    let mut card = match (card.filter(|card| card.intent == wanted), unfit(state, &known, &wanted, now)) {
+        (_, Some(why)) => return stay(state, uid, &why, now, effects),
+        (Some(card), None) => card,
+        (None, None) => begun(state, &known, wanted, arming, now, effects),
     };
     action::advance(state, &mut card, now, effects);
+    if let Some(why) = not_onwards(state, &card, &known, now) {
+        return stay(state, uid, &why, now, effects);
+    }
     if let Stage::Refused(refusal) = &card.stage {
         let why = format!("it could not {}: {}", deed(&arming.act, &arming.release), refusal.reason);
         return give_back(state, uid, Ended::Unable, &failed(&arming.act, &why), now, effects);
@@ -125,10 +141,62 @@ fn considered(state: &mut State, uid: &Text, arming: &Arming, card: Option<Card>
     keep(state, uid, Some(card));
 }
 
-fn begun(state: &mut State, known: &Known, arming: &Arming, now: Time, effects: &mut Vec<Effect>) -> Card {
+fn begun(state: &mut State, known: &Known, act: Intent, arming: &Arming, now: Time, effects: &mut Vec<Effect>) -> Card {
     let because = known.verdict.because.clone();
-    journal(effects, arming.target.clone(), journal::Event::GuardActs { because });
-    action::draw_up(state, known, arming.act.clone(), Some(arming.clone()), now, effects)
+    let event = match onwards(state, known, &act, now) {
+        Some((step, because)) => {
+            if let Some(armed) = state.arms.get_mut(&*known.rollout.id.uid) {
+                armed.onwards = format!("{step}: {because}").into();
+            }
+            journal::Event::GuardPromotes { step, because }
+        }
+        None => journal::Event::GuardActs { because },
+    };
+    journal(effects, arming.target.clone(), event);
+    action::draw_up(state, known, act, Some(arming.clone()), now, effects)
+}
+
+/// The step a promotion would leave, and what the requests of its pause say.
+fn onwards(state: &State, known: &Known, act: &Intent, now: Time) -> Option<(Text, Text)> {
+    let ground = state.ground(known, now);
+    let pause = ground.arming.filter(|_| *act == Intent::Promote)?.pause.as_ref()?;
+    Some((pause.step(), pause.says(&ground, known).because))
+}
+
+/// Why a promotion is not even asked about: what a person would have to weigh is not for a machine.
+fn unfit(state: &State, known: &Known, wanted: &Intent, now: Time) -> Option<Text> {
+    if *wanted != Intent::Promote {
+        return None;
+    }
+    match available::guards_plan(state, known, wanted, now) {
+        Ok(plan) => promotion::misgiving(&plan),
+        Err(refusal) => Some(refusal.reason),
+    }
+}
+
+/// Why a promotion may not be made: nothing to be woken for, the release waits on for a person.
+fn not_onwards(state: &State, card: &Card, known: &Known, now: Time) -> Option<Text> {
+    if card.intent != Intent::Promote {
+        return None;
+    }
+    match (&card.stage, &state.grant) {
+        (Stage::Refused(refusal), _) => Some(refusal.reason.clone()),
+        (_, Some(grant)) => match guard::mandated(card, grant, &state.ground(known, now), known) {
+            Err(Unmandated::Never(why)) => Some(why),
+            _ => None,
+        },
+        (_, None) => None,
+    }
+}
+
+/// It stays armed, and does not try again at this pause.
+fn stay(state: &mut State, uid: &Text, why: &str, now: Time, effects: &mut Vec<Effect>) {
+    let Some(pause) = state.arms.get_mut(uid).and_then(|armed| armed.arming.pause.as_mut()) else { return };
+    pause.refuse();
+    let words = format!("it waits on at {}: {why}", pause.step());
+    effects.push(Effect::Bell);
+    tell(state, uid, true, "not promoted", words, now);
+    keep(state, uid, None);
 }
 
 /// `abort version 68cf7f476d`.
@@ -154,7 +222,10 @@ fn tracked(state: &mut State, uid: &Text, mut card: Card, now: Time, effects: &m
         Stage::Sent { .. } | Stage::Accepted { .. } | Stage::Observed { .. } => return keep(state, uid, Some(card)),
         _ => true,
     };
+    let onwards = state.arms.get(uid).map(|armed| armed.onwards.clone()).unwrap_or_default();
     let (how, words) = match (urgent, &card.intent) {
+        (true, Intent::Promote) => (Ended::Unpromoted, format!("it promoted {onwards}; but: {}", action::words(&card.stage))),
+        (false, Intent::Promote) => (Ended::Promoted, format!("the guard has promoted {onwards}")),
         (true, act) => (Ended::Failed, failed(act, &action::words(&card.stage))),
         (false, Intent::Kill { flag }) => (Ended::Acted, format!("the guard has switched the flag {flag} off")),
         (false, _) => (Ended::Acted, "the guard has aborted it".to_owned()),
@@ -171,8 +242,20 @@ fn give_back(state: &mut State, uid: &str, how: Ended, why: &str, now: Time, eff
     }
     journal(effects, armed.arming.target, journal::Event::Disarmed { why: why.into(), how });
     let reason = if how.has_acted() { "" } else { "disarmed" };
-    tell(state, uid, how == Ended::Unasked || how.is_urgent(), reason, why.to_owned(), now);
+    tell(state, uid, matches!(how, Ended::Unasked | Ended::Unpromoted) || how.is_urgent(), reason, why.to_owned(), now);
     state.ended.insert(uid.into(), how);
+    outlived(state, uid, why, now);
+}
+
+/// The card that armed it may still be on the screen: then it says what became of that.
+fn outlived(state: &mut State, uid: &str, why: &str, now: Time) {
+    let armed = |card: &&mut Card| {
+        let taken = matches!(card.stage, Stage::Accepted { .. } | Stage::Observed { .. } | Stage::Silent { .. } | Stage::Done { .. });
+        matches!(card.intent, Intent::Arm { .. }) && *card.target.uid == *uid && taken
+    };
+    if let Some(card) = state.card.as_mut().filter(armed) {
+        (card.stage, card.since) = (Stage::Done { at: now }, Some(why.into()));
+    }
 }
 
 fn recoveries(state: &mut State, now: Time, effects: &mut Vec<Effect>) {

@@ -16,12 +16,12 @@ pub fn plan(state: &State, known: &Known, intent: &Intent, now: Time) -> Result<
     planned(state, known, intent, &state.ground(known, now))
 }
 
-/// The same for the guard, which looks at the cluster and not at a picture that somebody froze.
+/// The same for the guard, which looks at the cluster and not at a picture that somebody froze, and disarms nobody else.
 ///
 /// # Errors
 /// As there.
 pub fn guards_plan(state: &State, known: &Known, intent: &Intent, now: Time) -> Result<Plan, Refusal> {
-    planned(state, known, intent, &Ground { frozen: false, ..state.ground(known, now) })
+    planned(state, known, intent, &Ground { frozen: false, arming: None, ..state.ground(known, now) })
 }
 
 fn planned(state: &State, known: &Known, intent: &Intent, ground: &Ground<'_>) -> Result<Plan, Refusal> {
@@ -56,7 +56,10 @@ pub fn probes(state: &State, known: &Known, verb: Verb) -> Vec<Intent> {
         Verb::SetImage => vec![Intent::SetImage { container: Text::default(), image: Text::default() }],
         Verb::SetWeight => [0, 100].map(|percent| Intent::SetWeight { percent }).into(),
         Verb::Scale => [1, 2].map(|replicas| Intent::Scale { replicas }).into(),
-        Verb::Arm => vec![Intent::Arm { minutes: 1, flag: None }],
+        Verb::Arm => {
+            let each = flag::of(&state.settings.flags, &known.rollout).map(|flag| Some(flag.name.clone()));
+            std::iter::once(None).chain(each).map(|flag| Intent::Arm { minutes: 1, flag }).collect()
+        }
         // Without any, one that is not there says why.
         Verb::KillFlag => {
             let own: Vec<_> =

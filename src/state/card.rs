@@ -44,6 +44,8 @@ pub struct Card {
     pub ready_at: Option<Time>,
     /// Out of the way: tracked on, drawn as one line.
     pub folded: bool,
+    /// What came after its effect, where that is more than the effect: an armed guard has acted, or may act no longer.
+    pub since: Option<Text>,
     /// Generation the server answered with.
     pub generation: Option<i64>,
 }
@@ -114,6 +116,7 @@ impl Card {
             others: Text::default(),
             ready_at: None,
             folded: false,
+            since: None,
             generation: None,
         }
     }

@@ -407,6 +407,9 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
         let at = fresh.at;
         if let Some(known) = state.rollouts.get(&uid) {
             try_blocks(&mut state.trials, &uid, &known.rollout, &fresh, state.settings.warm_up, now);
+            if let Some(pause) = state.arms.get_mut(&uid).and_then(|armed| armed.arming.pause.as_mut()) {
+                pause.take(&fresh, &known.rollout);
+            }
         }
         kept.at = at.or(kept.at);
         kept.new = fresh.new;

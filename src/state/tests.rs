@@ -1,6 +1,7 @@
 //! The reducer with the real engine on recorded objects: what keys may do, and what they may never do.
 
 mod armed;
+mod promotion;
 
 use std::{sync::Arc, time::Duration};
 

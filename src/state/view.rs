@@ -93,8 +93,10 @@ pub enum PromptKind {
     Weight,
     /// How many pods: typed.
     Replicas,
-    /// For how many minutes: typed.
-    Minutes,
+    /// What the guard may do once it is armed; values are names of flags, or nothing for the abort.
+    Deed,
+    /// For how many minutes it may: typed.
+    Minutes { flag: Option<Text> },
     /// Which feature flag; values are names.
     Flag,
 }

@@ -382,7 +382,10 @@ fn outcome(ctx: &Ctx<'_>, card: &Card, stage: &Stage) -> (String, String, Style)
         Stage::Observed { at } => {
             (format!("The controller saw it {} ago. Waiting for: {goal}.", ctx.live.since(*at)), String::new(), ink.plain)
         }
-        Stage::Done { .. } => (format!("Done: {goal}."), String::new(), ink.good),
+        Stage::Done { .. } => match &card.since {
+            Some(words) => (format!("Done: {goal}. Since then: {words}."), String::new(), ink.strong),
+            None => (format!("Done: {goal}."), String::new(), ink.good),
+        },
         Stage::Silent { at } => (
             format!("Accepted, but nothing has happened for {}.", ctx.live.since(*at)),
             "Is the controller running? Look before trying again: it may still act.".into(),

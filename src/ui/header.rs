@@ -5,6 +5,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use super::{Ctx, glyphs, layout, line, line::Writer, links};
 use crate::{
     guard::arming::{LEASE, Lease},
+    intent::Intent,
     model::Source,
     state::Mode,
 };
@@ -89,10 +90,13 @@ fn banners(ctx: &Ctx<'_>) -> Vec<line::Words> {
     found
 }
 
-/// What may be aborted without a person: here first, then by other rolltops.
+/// What may be acted on without a person: here first, then by other rolltops.
 fn armed(ctx: &Ctx<'_>) -> Option<line::Words> {
     let until = |at| ctx.clock.minute(at);
-    let own = ctx.armed.arms.values().map(|armed| format!("{} until {}", armed.arming.target.path(), until(armed.arming.until)));
+    let own = ctx.armed.arms.values().map(|armed| {
+        let flag = if let Intent::Kill { flag } = &armed.arming.act { format!(" (flag {flag} off)") } else { String::new() };
+        format!("{}{flag} until {}", armed.arming.target.path(), until(armed.arming.until))
+    });
     let now = ctx.live.moment();
     let others = ctx.armed.objects.iter(&LEASE).filter_map(|object| {
         let lease = Lease::read(object).filter(|lease| lease.is_live(now))?;
@@ -102,5 +106,5 @@ fn armed(ctx: &Ctx<'_>) -> Option<line::Words> {
     let all: Vec<String> = own.chain(others).collect();
     // A number that says how many stays when the names are cut.
     let many = if all.len() > 1 { format!("{} ", all.len()) } else { String::new() };
-    (!all.is_empty()).then(|| line::words(format!(" {many}ARMED, may be aborted by itself: {} ", all.join(", ")), ctx.ink.loud))
+    (!all.is_empty()).then(|| line::words(format!(" {many}ARMED, the guard may act by itself: {} ", all.join(", ")), ctx.ink.loud))
 }

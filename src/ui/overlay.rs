@@ -106,7 +106,9 @@ fn prompt(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect, asked: &Prompt) {
         PromptKind::Weight => "Set weight: how many percent of the users on the new side?".to_owned(),
         PromptKind::Flag => "Switch off which feature flag?".to_owned(),
         PromptKind::Replicas => "Scale: to how many pods?".to_owned(),
-        PromptKind::Minutes => "Arm the guard: for how many minutes?".to_owned(),
+        PromptKind::Deed => "Arm the guard: what may it do by itself, once?".to_owned(),
+        PromptKind::Minutes { flag: None } => "Arm the guard: for how many minutes?".to_owned(),
+        PromptKind::Minutes { flag: Some(flag) } => format!("Arm the guard to switch {flag} off: for how many minutes?"),
     };
     let inner = window(ctx, buf, area, 76, asked.choices.len().max(1) + 1, &title);
     let width = usize::from(inner.width);

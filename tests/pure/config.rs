@@ -64,6 +64,25 @@ fn every_mistake_is_named_with_line_and_choices() {
 }
 
 #[test]
+fn a_time_that_is_none_is_named_with_what_to_write() {
+    let wrong = |value: &str| load(&format!("[safety]\narming = true\narmed-for = {value}\n")).unwrap_err();
+    for value in ["1.5", "\"90\"", "2", "\"1,5 min\""] {
+        let said = wrong(value);
+        assert!(said.contains("config.toml:3: ") && said.contains("a duration in quotes with its unit"), "{value}: {said}");
+    }
+    for value in ["\"1.5m\"", "\"90s\"", "\"1m 30s\"", "\"0s\"", "\"5h\"", "\"60001ms\""] {
+        let said = wrong(value);
+        assert!(said.contains("config.toml:3: ") && said.contains("is not a whole number of minutes from 1m to 4h"), "{value}: {said}");
+    }
+    for value in ["\"1m\"", "\"120s\"", "\"4h\""] {
+        load(&format!("[safety]\narmed-for = {value}\n")).unwrap();
+    }
+    let sources = Sources { flags: Vec::new(), ..Sources::default() };
+    let said = Config::load(&sources, |name| (name == "ROLLTOP_SAFETY_ARMED_FOR").then(|| "90s".into())).unwrap_err().to_string();
+    assert!(said.contains("ROLLTOP_SAFETY_ARMED_FOR"), "{said}");
+}
+
+#[test]
 fn a_broken_file_says_where() {
     let errors = load("[display]\ntheme = \n").unwrap_err();
     assert!(errors.contains("config.toml:2:"), "{errors}");
@@ -109,6 +128,32 @@ fn nobody_raises_the_ceiling() {
             && !config.protects("test", "https://test")
             && config.protects("renamed", "prod-eu.example:6443/")
     );
+}
+
+/// A machine goes on only where somebody wrote so in these words, and an administrator's no, or slower, is the last word.
+#[test]
+fn promotion_by_policy_is_off_until_it_is_said_in_words() {
+    let after = |config: &Config| config.promotion().map(|policy| policy.after.as_secs());
+    assert_eq!(after(&load("").unwrap()), None);
+    assert_eq!(after(&load("[verdict]\npromote-after = \"1s\"\n").unwrap()), None);
+    for words in ["true", "\"always\"", "\"yes\""] {
+        let mistakes = load(&format!("[verdict]\npromote = {words}\n")).unwrap_err().to_string();
+        assert!(mistakes.contains("verdict.promote"), "{mistakes}");
+    }
+    let allowed = "[verdict]\npromote = \"when as good as the old side\"\n";
+    let config = load(allowed).unwrap();
+    assert_eq!(after(&config), Some(120));
+    // The screen never does, whatever the settings say.
+    assert_eq!(config.settings("prod", "", |_| None).promote, None);
+
+    let under = |ceiling: &str, own: &str| {
+        let ((_a, ceiling), (_b, own)) = (file(ceiling), file(&format!("{allowed}{own}")));
+        let sources = Sources { ceiling: Some(ceiling), policy: Some(own), ..Sources::default() };
+        after(&Config::load(&sources, |_| None).unwrap())
+    };
+    assert_eq!(under("[verdict]\npromote = \"never\"\n", ""), None);
+    assert_eq!(under("[verdict]\npromote-after = \"10m\"\n", "promote-after = \"5s\"\n"), Some(600));
+    assert_eq!(under("[verdict]\npromote-after = \"10s\"\n", "promote-after = \"5m\"\n"), Some(300));
 }
 
 #[test]

@@ -330,3 +330,31 @@ fn no_object_is_too_odd() {
     never_panics(ENGINE, &items("split"));
     never_panics(ENGINE, &items("failed"));
 }
+
+/// A Deployment as the fleet's list has it.
+fn deployment(revision: &str, replicas: u32, ready: u32) -> Value {
+    let metadata = json!({"namespace": "shop", "name": format!("{revision}-deployment"), "uid": format!("uid {revision}"),
+        "labels": {"serving.knative.dev/revision": revision}});
+    let spec = json!({"replicas": replicas, "template": {"spec": {"containers": []}}});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec,
+        "status": {"replicas": replicas, "readyReplicas": ready}})
+}
+
+#[test]
+fn ready_pods_are_counted_without_opening_it() {
+    let closed = |name: &str, more: &[Value]| Scene::of(ENGINE, &[&items(name)[..1], more].concat());
+    let ready = |name: &str, more: &[Value]| closed(name, more).model().ready_to_watch();
+    let both = [deployment("web-1", 4, 4), deployment("web-2", 2, 1)];
+    assert_eq!((ready("split", &[]), ready("split", &both), ready("pinned", &both)), (None, Some((1, 2)), Some((1, 2))));
+    assert_eq!(ready("follows", &both), Some((1, 2)));
+    let resting = closed("follows", &[deployment("web-2", 0, 0)]).model();
+    assert!(resting.is_scaled_to_zero(&resting.tracks[0]) && !resting.detailed);
+    let scene = closed("split", &both);
+    let parts: Vec<_> = ENGINE.parts(&scene.root, &scene.objects).unwrap().into_iter().map(|p| p.name.to_string()).collect();
+    assert_eq!(parts, ["web-1-deployment", "web-2-deployment"]);
+    // The open one counts by its replica sets, which are of the same moment as its pods.
+    let mut set = deployment("web-2", 3, 3);
+    set["kind"] = "ReplicaSet".into();
+    let opened = closed("split", &[both.to_vec(), vec![set]].concat());
+    assert_eq!(opened.model().ready_to_watch(), Some((3, 3)));
+}

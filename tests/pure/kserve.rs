@@ -7,6 +7,7 @@ use rolltop::{
     engine::{Engine, Progress, knative::SERVICE, kserve::KSERVE},
     intent::{Intent, Verb as V},
     model::{Phase as P, Severity, WaitFor as W},
+    object::kinds,
 };
 use serde_json::{Value, json};
 
@@ -243,8 +244,40 @@ fn a_model_that_does_not_load_is_told() {
 fn the_knative_services_under_it_are_parts() {
     let here = scene("canary");
     let parts = ENGINE.parts(&here.root, &here.objects).unwrap();
-    assert!(parts.iter().all(|p| p.resource == &SERVICE));
-    assert_eq!(parts.iter().map(|p| &*p.name).collect::<Vec<_>>(), ["model-predictor", "model-transformer", "model-explainer"]);
+    let of = |kind| parts.iter().filter(|p| p.resource == kind).map(|p| p.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(of(&SERVICE), ["model-predictor", "model-transformer", "model-explainer"]);
+    assert_eq!(of(&kinds::DEPLOYMENT), ["model-predictor", "m-1-deployment", "m-2-deployment"]);
+    assert_eq!(parts.len(), 6);
+}
+
+/// A Deployment as the fleet's list has it.
+fn deployment(name: &str, revision: &str, replicas: u32, ready: u32) -> Value {
+    let labels = json!({"serving.knative.dev/revision": revision});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "shop", "name": name, "uid": format!("uid {name}"), "labels": labels},
+        "spec": {"replicas": replicas, "template": {"spec": {"containers": [{"name": "m", "image": "server:v1"}]}}},
+        "status": {"replicas": replicas, "readyReplicas": ready}})
+}
+
+#[test]
+fn ready_pods_are_counted_without_opening_it() {
+    let ready = |name: &str, more: &[Value]| Scene::of(ENGINE, &[items(name), more.to_vec()].concat()).model().ready_to_watch();
+    assert_eq!(ready("canary", &[]), None, "nobody counted");
+    let sides = [deployment("m-1-deployment", "m-1", 4, 4), deployment("m-2-deployment", "m-2", 2, 1)];
+    assert_eq!(ready("canary", &sides), Some((1, 2)), "of the new side");
+    assert_eq!(ready("complete", &sides[1..]), Some((1, 2)));
+    assert_eq!(ready("canary", &[deployment("m-2-deployment", "m-7", 2, 1)]), None, "that is another's");
+
+    assert_eq!(ready("raw", &[]), None);
+    assert_eq!(ready("raw", &[deployment("model-predictor", "", 3, 2)]), Some((2, 3)));
+    let mut other = deployment("model-predictor", "", 3, 2);
+    other["metadata"]["ownerReferences"] = json!([{"kind": "Rollout", "name": "x", "uid": "x", "controller": true}]);
+    assert_eq!(ready("raw", &[other]), None, "of the same name, but not its own");
+    let raw = Scene::of(ENGINE, &[items("raw"), vec![deployment("model-predictor", "", 3, 2)]].concat()).model();
+    assert_eq!((raw.subject.stable_workload.as_deref(), raw.in_flight()), (Some("model-predictor"), false));
+
+    let zero = [deployment("m-2-deployment", "m-2", 0, 0)];
+    let resting = Scene::of(ENGINE, &[items("complete"), zero.to_vec()].concat()).model();
+    assert!(resting.is_scaled_to_zero(&resting.tracks[0]), "{:?}", resting.tracks);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn another_wait_of_the_same_release_is_told_again() {
 fn somebody_who_acted_is_named_and_a_controller_is_nobody() {
     let wrote = |manager: &str, at: Time| {
         let mut rollout = moving(Phase::Progressing);
-        rollout.writers = vec![Writer { manager: manager.into(), at: Some(at), subresource: None }];
+        rollout.writers = vec![Writer { manager: manager.into(), at: Some(at), subresource: None, books: false }];
         known(rollout, Advice::None)
     };
     let before = wrote("kubectl", sample::ago(60));
@@ -203,6 +203,7 @@ fn what_the_guard_did_is_told() {
             "URGENT: shop/checkout THE ABORT DID NOT WORK",
         ),
         (J::GuardActs { because: why("4.1 %") }, "the guard acted"),
+        (J::GuardPromotes { step: "step 2/4".into(), because: why("as good as before") }, "the guard promotes it"),
         (J::Recovered { after_seconds: 38 }, "recovered"),
         (J::NotRecovered { after_seconds: 150, why: why("4 %") }, "URGENT: shop/checkout THE ROLL-BACK DID NOT HELP"),
     ] {

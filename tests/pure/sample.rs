@@ -130,6 +130,7 @@ fn plain(namespace: &str, name: &str, engine: EngineKind, strategy: Strategy, ph
         labels: BTreeMap::new(),
         surge: None,
         detailed: false,
+        counted: false,
     }
 }
 

@@ -192,7 +192,10 @@ struct Stage {
 }
 
 fn stage(name: &str) -> Stage {
-    let scenario = Scenario::load(name).unwrap_or_else(|error| panic!("{error}"));
+    staged(Scenario::load(name).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn staged(scenario: Scenario) -> Stage {
     let opening = chrono::DateTime::from_timestamp(1_795_269_802, 0).unwrap();
     let tsdb = Arc::new(Tsdb::new(RETENTION));
     let play = Play { scenario: &scenario, opening, seed: 1, ledger: None };
@@ -261,6 +264,30 @@ impl Stage {
     fn count(&self, kind: &str) -> usize {
         self.sim.store.list(kind, None).count()
     }
+}
+
+#[test]
+fn callers_try_again_counters_restart_and_scrapes_fail_where_a_file_says_so() {
+    let one = |name: &str, traffic: &str, version: &str| {
+        format!(
+            "[[workload]]\nname = \"a/{name}\"\nkind = \"canary\"\nrouter = \"istio\"\nhistory = [\"v1 1d ago\"]\n\
+             traffic = {{ rps = 40{traffic} }}\nversions.v1 = {{ errors = \"10 %\"{version} }}\n"
+        )
+    };
+    let workloads = one("plain", "", "")
+        + &one("retried", "", ", retries = 2")
+        + &one("restarts", "", ", recounts = \"20s\"")
+        + &one("hidden", ", unscraped = \"100 %\"", "");
+    let mut stage = staged(Scenario::parse("mine", "mine.toml", &with(&workloads)).unwrap());
+    stage.at("2m");
+    let ask = |stage: &Stage, query: &str, name: &str| {
+        stage.query(&query.replace("{}", &format!("{{destination_workload=\"{name}\",response_code=\"500\"}}")))
+    };
+    let failed = |name| ask(&stage, "max(istio_requests_total{})", name);
+    assert!(failed("retried").unwrap() % 3.0 == 0.0 && failed("plain").unwrap() > 0.0 && failed("hidden").is_none());
+    let resets = |name| ask(&stage, "max(resets(istio_requests_total{}[10m]))", name).unwrap();
+    assert!(resets("restarts") > 3.0 && resets("plain") == 0.0);
+    assert!(stage.counts("a/hidden", "v1").failed > 100);
 }
 
 #[test]

@@ -69,6 +69,28 @@ fn what_somebody_holds_does_not_move() {
     assert!(show(&state, (80, 24)).lines().nth(1).unwrap().contains("steady"));
 }
 
+/// Who asks for one look must not overlook what the verdict has against it; the exit code stays the phase's.
+#[test]
+fn a_status_warns_of_what_is_advised() {
+    use rolltop::{report, verdict::Advice};
+    let mut state = sample::fleet();
+    let rows = |state: &State| state.rollouts.values().map(|known| (**known).clone()).collect::<Vec<Known>>();
+    for (advice, said) in [(Advice::Abort, "ABORT advised"), (Advice::Hold, "HOLD advised")] {
+        for known in state.rollouts.values_mut() {
+            known.verdict.is = if &*known.rollout.id.name == "checkout" { advice } else { Advice::Go };
+        }
+        let all = rows(&state);
+        let all: Vec<&Known> = all.iter().collect();
+        let one: Vec<&Known> = all.iter().copied().filter(|known| &*known.rollout.id.name == "checkout").collect();
+        let table = report::table(&state, &all);
+        assert!(table.lines().any(|line| line.contains("shop/checkout") && line.contains(said)), "{table}");
+        assert_eq!(table.matches("advised").count(), 1, "{table}");
+        assert!(report::line(&state, &one).ends_with(&format!(" · {said}")));
+        assert!(report::line(&state, &all).ends_with(&format!(" · 1 {said}")));
+        assert_eq!(report::exit_code(&one), 11);
+    }
+}
+
 #[test]
 fn rollout() {
     for size in SIZES {

@@ -112,6 +112,37 @@ fn what_is_waited_for_is_met_or_something_else_has_happened() {
 }
 
 #[test]
+fn what_has_failed_already_is_told_at_once_and_is_no_matter_of_time() {
+    use Advice as A;
+    use Phase as P;
+    let short = |goal, looks: &[Known], second| {
+        let mut watchman = Watchman::new(goal, Duration::from_secs(5), sample::now());
+        watchman.look(looks.first(), sample::now());
+        watchman.look(looks.last(), sample::ahead(second)).1
+    };
+    let aborted = || moving(P::Aborted, A::None);
+    for goal in [Goal::Guard, Goal::Healthy, Goal::Paused] {
+        assert_eq!(short(goal, &[aborted()], 4), None, "a new release may begin");
+        assert_eq!(short(goal, &[aborted()], 5), Some(End::Failed), "{goal:?}");
+        assert_eq!(short(goal, &[aborted(), moving(P::Progressing, A::None)], 5), Some(End::TimedOut), "{goal:?}");
+    }
+    let awaits = |goal, span, looks: &[Known]| {
+        let mut watchman = Watchman::new(goal, Duration::from_secs(span), sample::now());
+        looks.iter().for_each(|known| drop(watchman.look(Some(known), sample::now())));
+        watchman.awaits(&looks.last().unwrap().rollout)
+    };
+    let at = |seconds| sample::ahead(seconds).format("%H:%M:%SZ").to_string();
+    let said = awaits(Goal::Healthy, 600, &[aborted()]).unwrap();
+    assert!(said.starts_with("it is aborted already") && said.contains(&at(60)), "{said}");
+    let said = awaits(Goal::Guard, 5, &[aborted()]).unwrap();
+    assert!(said.contains(&at(5)), "never longer than it was told to: {said}");
+    assert!(awaits(Goal::Guard, 600, &[at_rest(P::Healthy)]).unwrap().starts_with("no release is in flight"));
+    assert_eq!(awaits(Goal::Aborted, 600, &[aborted()]), None);
+    assert_eq!(awaits(Goal::Guard, 600, &[moving(P::Progressing, A::None)]), None);
+    assert_eq!(awaits(Goal::Guard, 600, &[moving(P::Progressing, A::None), aborted()]), None, "that is an end");
+}
+
+#[test]
 fn only_what_is_new_is_told() {
     let mut watchman = Watchman::new(Goal::Guard, SPAN, sample::now());
     let mut told = |known: &Known| watchman.look(Some(known), sample::now()).0;
@@ -160,6 +191,30 @@ fn a_bare_name_is_looked_for_everywhere_when_asked_to() {
     sample::add(&mut state, twin, Verdict::default(), None);
     assert_eq!(namesakes(&state, "checkout"), ["other/checkout", "shop/checkout"]);
     assert_eq!(namesakes(&state, "shop/checkout"), ["shop/checkout"]);
+}
+
+#[test]
+fn who_finds_nothing_is_told_where_to_look() {
+    use rolltop::cli::{Cli, missing, mistyped};
+    assert!(missing("checkout", "default").ends_with("give NAMESPACE/NAME, or -A to look in all namespaces"));
+    assert_eq!(missing("checkout", "all namespaces"), "no rollout checkout in all namespaces");
+    assert_eq!(missing("shop/checkout", "shop"), "no rollout shop/checkout in shop");
+    for (word, says) in
+        [("journal", "see rolltop --help"), ("doctor", "see rolltop --help"), ("stauts", "did you mean status?"), ("gard", "mean guard?")]
+    {
+        assert!(mistyped(word).is_some_and(|said| said.contains(says)), "{word}");
+        assert!(missing(word, "default").contains("there is no command"), "{word}");
+    }
+    for rollout in ["checkout", "cart", "web", "api", "shop/journal"] {
+        assert_eq!(mistyped(rollout), None, "{rollout}");
+    }
+    // The documented commands must be there, and each says what its argument is.
+    use clap::CommandFactory;
+    for command in Cli::command().get_subcommands() {
+        for argument in command.get_positionals() {
+            assert!(argument.get_help().is_some() || argument.get_id() == "shell", "{} {}", command.get_name(), argument.get_id());
+        }
+    }
 }
 
 #[test]

@@ -193,7 +193,7 @@ async fn of_two_guards_one_is_armed_and_one_acts() {
     let mut guards = [Guard::start(rig, &ns, &[]), Guard::start(rig, &ns, &[])];
     let until = Instant::now() + Duration::from_secs(60);
     let armed = |g: &Guard| g.said().contains("armed: the guard may abort");
-    let refused = |g: &Guard| g.said().contains("has armed it already") || g.said().contains("cannot be armed");
+    let refused = |g: &Guard| g.said().contains("it is armed already, by oncall") || g.said().contains("cannot be armed");
     while !(guards.iter().any(armed) && guards.iter().any(refused)) {
         assert!(Instant::now() < until, "{}\n---\n{}", guards[0].said(), guards[1].said());
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -301,4 +301,124 @@ async fn a_person_arms_it_at_the_screen_others_see_it_and_it_acts() {
     app.shows(&["guard: the guard has aborted it"]);
     app.shows(&["recovered after"]);
     assert_eq!(app.journaled("guard-acts").len(), 1);
+}
+
+/// For the rest of that time nobody would pull the brake: better said before it begins.
+#[tokio::test]
+async fn nobody_is_let_believe_that_it_stays_armed_for_longer_than_it_may() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("long").await;
+    let home = tempfile::tempdir().unwrap();
+    let guard = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolltop"));
+        command.args(["guard", &format!("{ns}/checkout"), "--for", "5h"]).args(args).env_clear().env("HOME", home.path());
+        command.env("KUBECONFIG", rig.kubeconfig(Identity::Oncall, &ns)).output().unwrap()
+    };
+    let refused = guard(&["--execute"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("--for 5h: with --execute it is 4h at most"), "{said}");
+    // Whoever only looks may look for as long as they like.
+    let said = String::from_utf8_lossy(&guard(&[]).stderr).into_owned();
+    assert!(said.contains("no rollout"), "{said}");
+}
+
+/// What a pipeline writes down for its releases.
+fn policy(text: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.toml");
+    std::fs::write(&path, text).unwrap();
+    (dir, path.to_str().unwrap().to_owned())
+}
+
+const PROMOTE: &str = "[verdict]\npromote = \"when as good as the old side\"\npromote-after = \"4s\"\n";
+
+fn strong(errors: f64) -> Profile {
+    Profile { capacity: 5_000.0, ..Profile::failing(errors) }
+}
+
+/// So many users that a few seconds of them are evidence.
+async fn busy_canary(rig: &Rig, ns: &str) -> Fixtures {
+    let fx = waiting_canary(rig, ns).await;
+    let checkout = format!("{ns}/checkout");
+    ["v1", "v2"].into_iter().for_each(|version| rig.traffic().set(&checkout, version, strong(0.002)));
+    rig.traffic().rps(&checkout, 4000.0);
+    fx
+}
+
+fn step(rollout: &Value) -> Option<i64> {
+    rollout["status"]["currentStepIndex"].as_i64()
+}
+
+#[tokio::test]
+async fn by_policy_a_healthy_release_goes_to_its_end_one_step_and_one_lease_at_a_time() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("onwards").await;
+    let fx = busy_canary(rig, &ns).await;
+    let mark = rig.audit().mark();
+    let (_dir, path) = policy(PROMOTE);
+    let mut guard = Guard::told(rig, &ns, &["--policy", &path], &[]);
+    guard.says("once, or promote it by one step");
+    guard.says("guard: the guard has promoted step 2/4: as good as before");
+    guard.says("armed again: the guard may abort version");
+    assert_eq!(guard.end(), Some(0), "{}", guard.said());
+    let said = guard.said();
+    assert!(said.contains("guard: the guard has promoted step 4/4: as good as before"), "{said}");
+    assert!(said.contains("rolltop: the release is done"), "{said}");
+    fx.wait_phase("checkout", "Healthy").await;
+    assert_eq!(word(&lease(&fx).await), "spent");
+
+    // One write for each pause, and never the whole way at once.
+    let writes = rig.audit().since(mark).namespace(&ns).by("oncall").writes();
+    assert_eq!(writes.resource("rollouts").len(), 2, "{said}");
+    let one = ["armed", "guard-promotes", "attempt promote", "outcome promote accepted", "effect promote done", "disarmed"];
+    let story = guard.story();
+    let mut at = 0;
+    for event in one.iter().chain(&one) {
+        at += story[at..].iter().position(|e| e == event).unwrap_or_else(|| panic!("no {event} in order: {story:#?}"));
+    }
+    let attempts: Vec<Value> = guard.journal().into_iter().filter(|l| l["event"] == "attempt" && l["intent"] == "promote").collect();
+    assert_eq!((attempts.len(), attempts[0]["armed_by"].as_str()), (2, Some("oncall")));
+}
+
+#[tokio::test]
+async fn without_the_policy_it_stays_at_the_pause_and_with_it_a_regression_is_aborted_and_never_promoted() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("stays").await;
+    let fx = busy_canary(rig, &ns).await;
+    let mark = rig.audit().mark();
+    let guard = Guard::start(rig, &ns, &[]);
+    guard.says("GO: as good as before");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(rig.audit().since(mark).namespace(&ns).by("oncall").writes().resource("rollouts").len(), 0);
+    assert_eq!(step(&fx.rollout("checkout").await), Some(1), "{}", guard.said());
+    drop(guard);
+
+    let worse = rig.namespace("worse").await;
+    let fx = busy_canary(rig, &worse).await;
+    rig.traffic().set(&format!("{worse}/checkout"), "v2", strong(0.3));
+    let (_dir, path) = policy(PROMOTE);
+    let mut guard = Guard::told(rig, &worse, &["--policy", &path], &[]);
+    assert_eq!(guard.end(), Some(12), "{}", guard.said());
+    let rollout = fx.rollout("checkout").await;
+    assert_eq!(rollout["status"]["abort"], json!(true));
+    assert!(!guard.story().iter().any(|event| event.contains("promote")), "{:#?}", guard.story());
+}
+
+/// Each may promote, and they take turns: no pause is ended twice, and none is passed over.
+#[tokio::test]
+async fn two_guards_with_the_policy_never_promote_twice() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("turns").await;
+    let fx = busy_canary(rig, &ns).await;
+    let mark = rig.audit().mark();
+    let (_dir, path) = policy(PROMOTE);
+    let mut guards = [(), ()].map(|()| Guard::told(rig, &ns, &["--policy", &path], &[]));
+    let codes = guards.each_mut().map(|guard| guard.end());
+    let said = guards.each_ref().map(|guard| guard.said());
+    assert!(codes.iter().all(|code| matches!(code, Some(0 | 15))), "{codes:?} {said:#?}");
+    fx.wait_phase("checkout", "Healthy").await;
+    let promoted = guards.iter().flat_map(|guard| guard.story()).filter(|event| event == "outcome promote accepted").count();
+    let writes = rig.audit().since(mark).namespace(&ns).by("oncall").writes();
+    assert_eq!((promoted, writes.resource("rollouts").len()), (2, 2), "{said:#?}");
 }

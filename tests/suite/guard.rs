@@ -70,6 +70,13 @@ async fn a_release_that_goes_through_is_0_and_one_that_is_aborted_12() {
     assert_eq!(code, Some(12), "{said}");
     let last = said.lines().rev().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     assert_eq!(last.unwrap()["phase"], "aborted", "{said}");
+
+    // It failed before: that is told at once, and is the finding though there is no minute for a new release to begin.
+    for (command, args) in [("wait", ["--timeout", "2s"]), ("guard", ["--for", "2s"])] {
+        let (code, said) = run(rig, &ns, command, &args).await.unwrap();
+        assert_eq!(code, Some(12), "{said}");
+        assert!(said.contains("it is aborted already: waiting until"), "{said}");
+    }
 }
 
 /// A policy is settings over those of the file: rules that are broken end it as the test does.

@@ -46,6 +46,25 @@ async fn the_exit_code_and_the_json_tell_the_state() {
     assert_eq!(run(&["status", "--nonsense"]).status.code(), Some(2));
 }
 
+/// A typo must not pass the gate of a pipeline; who may not ask for namespaces cannot be told.
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_no_healthy_one() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("empty").await;
+    let run = |who, args: &[&str]| {
+        let out = headless(rig, who, &ns, args);
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let (code, said) = run(Identity::Viewer, &["status", "-n", "nope"]);
+    assert!(code == Some(13) && said.contains("there is no namespace nope"), "{code:?} {said}");
+    let (code, said) = run(Identity::Viewer, &["status", "nope/checkout"]);
+    assert!(code == Some(13) && said.contains("there is no namespace nope"), "{code:?} {said}");
+    let (code, said) = run(Identity::Viewer, &["status", "-n", &ns]);
+    assert!(code == Some(0) && said.contains(&format!("no rollouts in {ns}")), "{code:?} {said}");
+    let (code, said) = run(Identity::Viewer, &["status", "journal"]);
+    assert!(code == Some(13) && said.contains("or -A") && said.contains("no command 'journal'"), "{code:?} {said}");
+}
+
 #[tokio::test]
 async fn a_cluster_that_cannot_be_reached_is_exit_3() {
     let Some(rig) = Rig::shared().await else { return };

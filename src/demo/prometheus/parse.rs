@@ -23,7 +23,7 @@ pub use promql_parser::label::Matcher;
 
 /// Brackets within brackets, and operators in all. Nobody writes more, and every one may cost stack.
 const DEEPEST: usize = 60;
-const MOST_OPERATORS: usize = 100;
+const MOST_OPERATORS: usize = 160;
 
 /// As both the crate and Prometheus have it.
 const NO_MATCHER: &str = "must contain at least one non-empty matcher";

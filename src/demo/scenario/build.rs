@@ -596,13 +596,15 @@ impl Default for Version {
 
 /// What the row says, else what `base` has.
 fn version(row: &Row<'_>, base: &Version) -> Version {
-    let Profile { errors, not_found, latency, capacity, start_up } = base.profile;
+    let Profile { errors, not_found, latency, capacity, start_up, retries, recounts } = base.profile;
     let profile = Profile {
         errors: row.number("errors").unwrap_or(errors),
         not_found: row.number("not-found").unwrap_or(not_found),
         latency: row.latency("latency").unwrap_or(latency),
         capacity: row.number("capacity").unwrap_or(capacity),
         start_up: row.cold_start("cold-start").or(start_up),
+        retries: row.count("retries").unwrap_or(retries),
+        recounts: row.duration("recounts").filter(|mean| !mean.is_zero()).or(recounts),
     };
     let start = row.duration("ready-after");
     let (fate, after) = row.fate("pods").map_or((base.pods.fate, None), |(fate, after)| (fate, after));
@@ -628,6 +630,7 @@ fn load(row: &Row<'_>, base: &Load) -> Load {
         noise: row.number("noise").unwrap_or(base.noise),
         bursts: row.bursts("bursts").or(base.bursts),
         day: row.day("day").or(base.day),
+        unscraped: row.number("unscraped").unwrap_or(base.unscraped),
     }
 }
 

@@ -180,6 +180,7 @@ pub static TRAFFIC: Section = Section {
         key("noise", Kind::Share, "slow wander of the rate; 0 %"),
         key("bursts", Kind::Bursts, "random bursts: how high, how long, how often on average"),
         key("day", Kind::Day, "a wave: how far up and down, and its length"),
+        key("unscraped", Kind::Share, "scrapes that fail; the requests come all the same; 0 %"),
     ],
 };
 
@@ -192,6 +193,8 @@ pub static VERSION_OF: Section = Section {
         key("latency", Kind::Latency, "response time; 20ms/90ms"),
         key("capacity", Kind::Number, "requests a second one pod can answer; 100"),
         key("cold-start", Kind::ColdStart, "how much slower fresh pods answer, fading"),
+        key("retries", Kind::Count, "how often a request that failed is tried again at once, in vain; 0"),
+        key("recounts", Kind::Duration, "on average after so long its counters begin at zero again, as those of pods that restart do"),
         key("pods", Kind::Fate, "what becomes of its pods; ready"),
         key("ready-after", Kind::Duration, "from scheduled to ready; 3s"),
         key("gauges", Kind::Tables(&GAUGE), "numbers of its own"),

@@ -1,10 +1,13 @@
 //! One Knative Service with its Revisions, and the questions every part of the engine asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{REVISION, dto};
 use crate::{
-    engine::workload::{dto::ReplicaSet, pods},
+    engine::{
+        deployment::dto::Deployment,
+        workload::{dto::ReplicaSet, pods},
+    },
     model::{Pod, Time},
     object::{Object, Objects, kinds},
 };
@@ -110,11 +113,42 @@ impl<'a> Facts<'a> {
     pub fn pods(&self, revision: &str) -> (u32, u32, u32, Vec<Pod>) {
         pods_of(self.objects, &self.root.meta.namespace, revision)
     }
+
+    pub fn is_counted(&self, revision: &str) -> bool {
+        is_counted(self.objects, &self.root.meta.namespace, revision)
+    }
+
+    /// Every revision that its status names.
+    pub fn named(&self) -> BTreeSet<&str> {
+        let all = self.live().into_keys().chain([self.latest(), self.created()]);
+        all.filter(|name| !name.is_empty()).collect()
+    }
+}
+
+/// The name of what runs a revision's pods, seen over the whole fleet. Of a name that would be too long Knative makes
+/// another; then only an open rollout counts its pods.
+pub fn deployment_name(revision: &str) -> String {
+    format!("{revision}-deployment")
+}
+
+fn deployment_of(objects: &Objects, namespace: &str, revision: &str) -> Option<Deployment> {
+    let object = objects.named(&kinds::DEPLOYMENT, namespace, &deployment_name(revision))?;
+    object.read::<Deployment>().ok().filter(|d| d.metadata.label(REVISION_LABEL) == revision)
+}
+
+pub fn is_counted(objects: &Objects, namespace: &str, revision: &str) -> bool {
+    deployment_of(objects, namespace, revision).is_some()
+}
+
+/// What a Deployment counts: wanted, existing and ready pods.
+pub fn counts(deployment: &Deployment) -> (u32, u32, u32) {
+    let (spec, status) = (&deployment.spec, &deployment.status);
+    (spec.replicas.map_or(1, dto::Int::count), status.replicas.count(), status.ready_replicas.count())
 }
 
 /// Wanted, existing and ready pods of a revision: none is normal, it is scaled to zero while nobody asks.
 pub fn pods_of(objects: &Objects, namespace: &str, revision: &str) -> (u32, u32, u32, Vec<Pod>) {
-    let mut all = (0, 0, 0, Vec::new());
+    let (mut all, mut seen) = ((0, 0, 0, Vec::new()), false);
     for object in objects.within(&kinds::REPLICA_SET, namespace) {
         let Ok(set) = object.read::<ReplicaSet>() else { continue };
         if set.metadata.label(REVISION_LABEL) != revision {
@@ -124,6 +158,11 @@ pub fn pods_of(objects: &Objects, namespace: &str, revision: &str) -> (u32, u32,
         all.1 += set.status.replicas.count();
         all.2 += set.status.ready_replicas.count();
         all.3.extend(pods::pods(objects, &object.meta.uid));
+        seen = true;
+    }
+    // Replica sets are those of the open rollout.
+    if !seen && let Some(deployment) = deployment_of(objects, namespace, revision) {
+        (all.0, all.1, all.2) = counts(&deployment);
     }
     all
 }

@@ -1,10 +1,16 @@
 //! One InferenceService, and the questions every part of the engine asks.
 
+use std::collections::BTreeSet;
+
 use super::dto;
 use crate::{
-    engine::knative::facts::{self as knative, Revision},
+    engine::{
+        deployment::dto::Deployment,
+        knative::facts::{self as knative, Revision},
+        workload::pods,
+    },
     model::{Pod, PodHealth},
-    object::{Object, Objects},
+    object::{Object, Objects, kinds},
 };
 
 const MODE: &str = "serving.kserve.io/deploymentMode";
@@ -81,6 +87,29 @@ impl<'a> Facts<'a> {
     /// Wanted, existing and ready pods of a revision.
     pub fn pods(&self, revision: &str) -> (u32, u32, u32, Vec<Pod>) {
         knative::pods_of(self.objects, &self.root.meta.namespace, revision)
+    }
+
+    pub fn is_counted(&self, revision: &str) -> bool {
+        knative::is_counted(self.objects, &self.root.meta.namespace, revision)
+    }
+
+    /// Every revision that its status names.
+    pub fn named(&self) -> BTreeSet<&str> {
+        let all = self.predictor.traffic.iter().map(|t| t.revision_name.as_str());
+        all.chain([self.ready(), self.created(), self.rolled_out()]).filter(|name| !name.is_empty()).collect()
+    }
+
+    /// What runs the model where there are no revisions.
+    pub fn deployment_name(&self) -> String {
+        format!("{}-predictor", self.root.meta.name)
+    }
+
+    pub fn deployment(&self) -> Option<(Deployment, Vec<Pod>)> {
+        let object = self.objects.named(&kinds::DEPLOYMENT, &self.root.meta.namespace, &self.deployment_name())?;
+        let ours = object.meta.owner.as_ref().is_none_or(|owner| owner.uid == self.root.meta.uid);
+        let sets = self.objects.owned_by(&kinds::REPLICA_SET, &object.meta.uid);
+        let pods = || sets.flat_map(|set| pods::pods(self.objects, &set.meta.uid)).collect();
+        object.read().ok().filter(|_| ours).map(|deployment| (deployment, pods()))
     }
 
     /// Live share of a revision, in percent.

@@ -4,12 +4,15 @@ use super::{
     facts::Facts,
     status::{Situation, situation},
 };
-use crate::model::{Notice, Role, Severity, Text, Track, Traffic};
+use crate::{
+    engine::knative::facts::counts,
+    model::{Notice, Role, Severity, Text, Track, Traffic},
+};
 
 /// The new revision first.
 pub fn tracks(f: &Facts<'_>) -> Vec<Track> {
     if !f.splits() {
-        return Vec::new();
+        return plain(f).into_iter().collect();
     }
     let mut tracks = Vec::new();
     let coming = f.created() != f.ready() && !f.created().is_empty();
@@ -24,6 +27,28 @@ pub fn tracks(f: &Facts<'_>) -> Vec<Track> {
         tracks.push(track(f, stable, Role::Stable));
     }
     tracks
+}
+
+/// Without Knative one Deployment has all pods, whatever their version.
+fn plain(f: &Facts<'_>) -> Option<Track> {
+    let (deployment, pods) = f.deployment()?;
+    let (desired, current, ready) = counts(&deployment);
+    let containers = &deployment.spec.template.spec.containers;
+    Some(Track {
+        roles: vec![Role::Stable],
+        is_new: false,
+        revision: None,
+        hash: f.deployment_name().into(),
+        images: containers.iter().map(|c| Text::from(&c.image)).collect(),
+        desired,
+        current,
+        ready,
+        available: deployment.status.available_replicas.count(),
+        traffic: Traffic { desired: Some(1.0), applied: Some(1.0), applied_by: "service".into(), replica_share: None },
+        scale_down_at: None,
+        created: deployment.metadata.creation_timestamp.0,
+        pods,
+    })
 }
 
 fn track(f: &Facts<'_>, name: &str, role: Role) -> Track {

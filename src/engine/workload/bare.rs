@@ -42,6 +42,7 @@ pub fn rollout(engine: EngineKind, context: &str, root: &Object) -> Rollout {
         subject: Subject::default(),
         labels: Default::default(),
         detailed: false,
+        counted: false,
     }
 }
 

@@ -49,7 +49,7 @@ fn actions(kind: Kind) -> [Option<Action>; 3] {
         Kind::Aborted => [Some(Resolve), Some(Resolve), None],
         Kind::NotRecovered | Kind::AbortFailed => [None, None, Some(Trigger)],
         Kind::Recovered | Kind::Completed => [Some(Resolve), Some(Resolve), Some(Resolve)],
-        Kind::Armed | Kind::Disarmed => [None, None, None],
+        Kind::Armed | Kind::Disarmed | Kind::GuardPromoted => [None, None, None],
     }
 }
 

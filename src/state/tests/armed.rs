@@ -36,7 +36,7 @@ fn measured_at(state: &mut State, bad: f64, p95: f64, now: Time) -> Vec<Effect> 
 }
 
 /// Both servers answered just now, and so did the lease's.
-fn heard(state: &mut State, now: Time) {
+pub fn heard(state: &mut State, now: Time) {
     for source in [Source::Fleet, Source::Prometheus] {
         live(state, source, now);
     }
@@ -45,7 +45,7 @@ fn heard(state: &mut State, now: Time) {
     }
 }
 
-fn ready(mode: Mode) -> State {
+pub fn ready(mode: Mode) -> State {
     let mut state = state(ROUTER_PAUSED, mode);
     state.settings.prometheus = true;
     measured(&mut state, 0.0, at(0));
@@ -56,13 +56,21 @@ fn uid(state: &State) -> Text {
     Text::from(&*state.open().unwrap().rollout.id.uid)
 }
 
-fn accept(state: &mut State, card: u64) -> Vec<Effect> {
+pub fn accept(state: &mut State, card: u64) -> Vec<Effect> {
     send(state, Body::Acted { card, outcome: Outcome::Accepted { generation: 1 } })
 }
 
 /// Armed as a person does it, for half an hour.
 fn armed() -> State {
-    let mut state = ready(Mode::Interactive);
+    State { card: None, ..armed_with_its_card() }
+}
+
+fn armed_with_its_card() -> State {
+    armed_from(ready(Mode::Interactive))
+}
+
+/// By the keys a person presses.
+pub fn armed_from(mut state: State) -> State {
     press(&mut state, "A", at(0));
     press(&mut state, "enter", at(0));
     approve_of(&mut state);
@@ -73,12 +81,11 @@ fn armed() -> State {
     assert!(state.arms.is_empty(), "the server has not said yes yet");
     accept(&mut state, *card);
     assert_eq!(state.arms.len(), 1);
-    state.card = None;
     state
 }
 
 /// The guard's own card is answered by the server.
-fn guards_card_is_approved(state: &mut State) -> Vec<Effect> {
+pub fn guards_card_is_approved(state: &mut State) -> Vec<Effect> {
     let armed = state.arms.values().next().expect("armed");
     let card = armed.card.as_ref().expect("a card of the guard's");
     let findings =
@@ -92,7 +99,7 @@ fn given_back(effects: &[Effect]) -> Option<String> {
     journaled(effects)
 }
 
-fn journaled(effects: &[Effect]) -> Option<String> {
+pub fn journaled(effects: &[Effect]) -> Option<String> {
     effects.iter().find_map(|e| match e {
         Effect::Journal { event, .. } => match &**event {
             journal::Event::Disarmed { why, .. } => Some(why.to_string()),
@@ -241,11 +248,11 @@ fn moved_on(state: &State, recorded: &Object) -> Object {
 
 type Event2 = fn(&mut State, Time) -> Vec<Effect>;
 
-fn tick(state: &mut State, now: Time) -> Vec<Effect> {
+pub fn tick(state: &mut State, now: Time) -> Vec<Effect> {
     update(state, Event::Tick, now)
 }
 
-fn applied(state: &mut State, change: impl Fn(&mut Value), now: Time) -> Vec<Effect> {
+pub fn applied(state: &mut State, change: impl Fn(&mut Value), now: Time) -> Vec<Effect> {
     let root = changed(ROUTER_PAUSED, |r| {
         r["metadata"]["resourceVersion"] = "9999".into();
         change(r);
@@ -440,12 +447,18 @@ fn what_another_has_armed_is_not_armed_twice_unless_they_are_gone() {
         match &card.stage {
             Stage::Refused(refusal) => {
                 assert!(!taken, "{word}");
-                assert!(refusal.reason.contains("bob") && !refusal.reason.contains('\u{1b}'), "{}", refusal.reason);
+                assert!(refusal.reason.starts_with("it is armed already, by bob"), "{}", refusal.reason);
+                assert!(!refusal.reason.contains('\u{1b}'), "{}", refusal.reason);
             }
             _ => {
                 assert!(taken, "{word}");
-                // Taken over only as it was read.
-                let Patch::Json(operations) = &card.plan.as_ref().unwrap().writes[0].patch;
+                // Taken over only as it was read, and a person reads whose it was.
+                let plan = card.plan.as_ref().unwrap();
+                let said: Vec<&str> = plan.warnings.iter().map(|w| &*w.text).filter(|text| text.contains("takes over")).collect();
+                let why = if until < 0 { "its time was over at" } else { "not heard of since" };
+                assert_eq!(said.len(), usize::from(word == "armed"), "{word}: {said:?}");
+                assert!(said.iter().all(|text| text.contains("by bob") && text.contains("(there/2)") && text.contains(why)), "{said:?}");
+                let Patch::Json(operations) = &plan.writes[0].patch;
                 assert_eq!(operations[0], json!({"op": "test", "path": "/metadata/resourceVersion", "value": "77"}));
             }
         }
@@ -617,4 +630,61 @@ fn long_names_that_are_alike_have_leases_of_their_own() {
         let good = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !part.ends_with('-');
         assert!(name.len() <= 253 && parts.iter().all(good), "{name}");
     }
+}
+
+/// The release has flags: what the guard may do is asked first, and the card says which.
+#[test]
+fn what_it_may_do_is_chosen_where_the_release_has_a_flag() {
+    let asked = |state: &State| match &state.view.overlay {
+        Some(Overlay::Prompt(prompt)) => prompt.clone(),
+        other => panic!("{other:?}"),
+    };
+    let mut state = ready(Mode::Interactive);
+    press(&mut state, "A", at(0));
+    assert_eq!(asked(&state).kind, PromptKind::Minutes { flag: None }, "nothing to choose from");
+
+    for (downs, words) in [(0, "may abort this release once"), (2, "may switch the flag new-mail off once")] {
+        let mut state = ready(Mode::Interactive);
+        state.settings.flags = super::flag::flags(&["new-checkout", "new-mail"]);
+        press(&mut state, "A", at(0));
+        let prompt = asked(&state);
+        assert_eq!((&prompt.kind, prompt.choices.len()), (&PromptKind::Deed, 3));
+        (0..downs).for_each(|_| drop(press(&mut state, "down", at(0))));
+        press(&mut state, "enter", at(0));
+        assert!(matches!(asked(&state).kind, PromptKind::Minutes { .. }));
+        press(&mut state, "enter", at(0));
+        let plan = open_plan(&state).1;
+        assert!(plan.sentence.starts_with("For 30 min the guard") && plan.sentence.contains(words), "{}", plan.sentence);
+        approve_of(&mut state);
+        let effects = press(&mut state, "y", at(5));
+        let Some(Effect::Act { card, .. }) = effects.iter().find(|e| matches!(e, Effect::Act { .. })) else { panic!("{effects:?}") };
+        accept(&mut state, *card);
+        measured(&mut state, 20.0, at(6));
+        let card = state.arms.values().find_map(|armed| armed.card.clone()).expect("it is about to act");
+        assert_eq!(card.plan.unwrap().switch.is_some(), downs > 0, "its act is what was agreed to");
+    }
+}
+
+/// The card that armed it is still on the screen when the guard acts: "done" alone would be half the story.
+#[test]
+fn the_card_that_armed_it_says_what_became_of_it() {
+    let mut state = armed_with_its_card();
+    measured(&mut state, 20.0, at(6));
+    let effects = guards_card_is_approved(&mut state);
+    let act = effects.iter().find_map(|e| if let Effect::Act { card, .. } = e { Some(*card) } else { None }).expect("an act");
+    accept(&mut state, act);
+    assert_eq!(state.card.as_ref().and_then(|card| card.since.clone()), None, "it has not come to anything yet");
+    let aborted = items(ABORTED).iter().filter_map(object).find(|o| o.resource == &kinds::ROLLOUT).unwrap();
+    let object = Box::new(moved_on(&state, &aborted));
+    send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object });
+    let said = |state: &State| state.card.as_ref().and_then(|card| card.since.clone()).map(|text| text.to_string());
+    assert_eq!(said(&state).as_deref(), Some("the guard has aborted it"));
+    tick(&mut state, at(60));
+    let note = state.note.as_ref().map(|(_, text)| text.to_string()).unwrap_or_default();
+    assert!(state.card.is_none() && !note.contains("arm "), "its going says nothing else: {note}");
+
+    let mut state = armed_with_its_card();
+    measured(&mut state, 0.0, at(6));
+    applied(&mut state, |r| r["status"]["currentPodHash"] = "aaaa".into(), at(7));
+    assert_eq!(said(&state).as_deref(), Some("another version is on its way"));
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::flag::Reading;
 
-fn flags(names: &[&str]) -> Arc<Vec<crate::engine::flag::Flag>> {
+pub fn flags(names: &[&str]) -> Arc<Vec<crate::engine::flag::Flag>> {
     let one = |name: &&str| {
         format!(
             "[[flags]]\nname = \"{name}\"\nrollouts = \"*\"\n[flags.off]\nurl = \"https://flags.internal/{name}/off\"\n\

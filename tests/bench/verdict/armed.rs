@@ -28,7 +28,7 @@ use crate::{
 
 const RUNS: u64 = 11_000;
 /// "Not worse" in the end, but its first half minute fails for users: the guard takes that at its word.
-const FAILS_AT_FIRST: &str = "cold start: 3×";
+pub const FAILS_AT_FIRST: &str = "cold start: 3×";
 const RELEASE: &str = include_str!("../../fixtures/argo/canary-router-paused-at-step.json");
 const READ: [&Resource; 5] = [&kinds::ROLLOUT, &kinds::REPLICA_SET, &kinds::POD, &kinds::SERVICE, &kinds::INGRESS];
 

