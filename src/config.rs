@@ -23,12 +23,13 @@ use crate::{
     guard::{arming::LONGEST, promotion::Policy},
     intent::Command,
     notify::channel::Channel,
+    secret::Secret,
     settings::{Colours, Conventions, Freshness, Look, Settings, Zone, wildcard},
 };
 
 use crate::verdict::rules::Rule;
 use fields::{FIELDS, Kind};
-use layer::{Layer, Mistake, Origin, Value};
+use layer::{Entry, Layer, Mistake, Origin, Value};
 
 /// The administrator's file: read first, and its `[safety]` section cannot be loosened.
 pub const CEILING: &str = "/etc/rolltop/config.toml";
@@ -94,7 +95,7 @@ impl Config {
         cap(&mut values, &ceiling);
         mistakes.extend(armed_for(&values));
         notify::add_up(&mut values, &ceiling);
-        let keys = keys::bind(table(&values, "keys"), values.get("keys").map(|(_, o)| o), &mut mistakes);
+        let keys = keys::bind(&entries(&values, "keys"), &mut mistakes);
         let conventions = Arc::new(stepper::conventions(&values, &mut mistakes));
         let rules = Arc::new(rules::rules(&values, &rules::Own::of(&values), &mut mistakes));
         let channels = Arc::new(notify::channels(&values, &mut mistakes));
@@ -185,7 +186,18 @@ impl Config {
 
     /// Names and texts of a table.
     pub fn table(&self, path: &str) -> BTreeMap<String, Vec<String>> {
-        table(&self.values, path)
+        entries(&self.values, path).into_iter().map(|(name, entry)| (name, entry.texts)).collect()
+    }
+
+    /// Names and secrets of a table.
+    pub fn secrets(&self, path: &str) -> Vec<(String, Secret)> {
+        entries(&self.values, path).into_iter().filter_map(|(name, entry)| Some((name, entry.secret?))).collect()
+    }
+
+    /// A mistake in a value that only its user could find, with the value's place.
+    pub fn mistake(&self, path: &str, text: String) -> Mistake {
+        let origin = self.values.get(path).map_or(Origin::Default, |(_, origin)| origin.clone());
+        Mistake { origin, text }
     }
 
     /// Whether actions in this context ask for the rollout's name.
@@ -323,7 +335,7 @@ fn cap(values: &mut Layer, ceiling: &Layer) {
     }
 }
 
-fn table(values: &Layer, path: &str) -> BTreeMap<String, Vec<String>> {
+fn entries(values: &Layer, path: &str) -> BTreeMap<String, Entry> {
     match values.get(path) {
         Some((Value::Table(table), _)) => table.clone(),
         _ => BTreeMap::new(),
@@ -336,7 +348,7 @@ fn show(value: &Value) -> String {
         Value::Bool(b) => b.to_string(),
         Value::Duration(d) => format!("\"{}\"", humantime::format_duration(*d)),
         Value::List(list) => format!("{list:?}"),
-        Value::Table(table) => format!("{table:?}"),
+        Value::Table(table) => format!("{:?}", table.iter().map(|(name, entry)| (name, &entry.texts)).collect::<BTreeMap<_, _>>()),
         Value::Rules(rules) => format!("{} of them", rules.len()),
         Value::Channels(channels) => notify::show(channels),
         Value::Flags(flags) => format!("{} of them", flags.len()),

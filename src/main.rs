@@ -155,7 +155,7 @@ fn execute(cli: &Cli, config: &Config, mistakes: Option<&str>) -> Result<u8> {
     let sampler = match rolltop::config::sampler::settings(config) {
         Ok(sampler) => sampler,
         Err(problem) => {
-            fail(exit::USAGE, &format!("[prometheus] {problem}"));
+            fail(exit::USAGE, &format!("the settings have mistakes:\n{}", rolltop::config::sampler::mistake(config, &problem)));
             return Ok(exit::USAGE);
         }
     };

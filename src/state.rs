@@ -39,7 +39,7 @@ use crate::{
 
 pub use armed::Armed;
 pub use card::{Card, Confirm, Stage};
-pub use filter::Filter;
+pub use filter::{Filter, Group};
 pub use podlogs::PodLogs;
 pub use update::{Effect, Event, Key, update};
 pub use view::{Overlay, Pane, Prompt, PromptKind, Screen, View, WINDOWS};
@@ -122,6 +122,27 @@ pub struct Known {
     pub haystack: Box<str>,
     /// What of [`available::OFFERED`] has a plan now; asked once per model, and only of the rollout the keys act on.
     pub offers: Option<Vec<Verb>>,
+    /// Set for a while after this session saw its release come to its end.
+    pub finished: Option<Finished>,
+    /// Its pods have made no progress for longer than pods need.
+    pub stalled: bool,
+}
+
+/// A release that has just come to its end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finished {
+    pub at: Time,
+    /// Share of failed requests of the version before, while both were there.
+    pub errors_before: Option<f64>,
+    /// The same now, where it is clearly more.
+    pub errors: Option<f64>,
+}
+
+impl Known {
+    /// Whether it fails clearly more often since its release came to its end.
+    pub fn relapsed(&self) -> bool {
+        self.finished.is_some_and(|finished| finished.errors.is_some())
+    }
 }
 
 /// Counts for the fleet's second line.
@@ -190,8 +211,15 @@ impl State {
     pub fn subject(&self) -> Option<&Known> {
         match &self.view.screen {
             Screen::Rollout(uid) => self.get(uid),
+            Screen::Fleet if self.lost_selection() => None,
             Screen::Fleet => self.get(self.order.get(self.view.selected)?),
         }
+    }
+
+    /// Whether the row that a person stood on is no longer there. Its place is another's by now, who was not chosen.
+    pub fn lost_selection(&self) -> bool {
+        let chosen = self.view.selected_uid.as_ref();
+        !self.view.filtering && chosen.is_some() && chosen != self.order.get(self.view.selected)
     }
 
     /// The open rollout.
@@ -229,16 +257,15 @@ impl State {
     }
 
     pub fn tally(&self) -> Tally {
-        use crate::model::{Phase, WaitFor};
-        let by_itself = |rollout: &Rollout| rollout.wait.as_ref().is_some_and(|wait| wait.who != WaitFor::Human);
         let mut t = Tally::default();
         for known in self.rollouts.values().filter(|k| k.deleted.is_none()) {
-            match known.rollout.phase {
-                Phase::Waiting => t.waiting += 1,
-                Phase::Failing | Phase::Stuck | Phase::Aborted | Phase::Unknown => t.failing += 1,
-                Phase::Paused if !by_itself(&known.rollout) => t.paused += 1,
-                Phase::Paused | Phase::Progressing => t.moving += 1,
-                Phase::Healthy => t.steady += 1,
+            match Group::of(&known.rollout) {
+                _ if known.relapsed() => t.failing += 1,
+                Group::Waiting => t.waiting += 1,
+                Group::Failing => t.failing += 1,
+                Group::Paused => t.paused += 1,
+                Group::Moving => t.moving += 1,
+                Group::Steady => t.steady += 1,
             }
         }
         t

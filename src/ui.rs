@@ -89,7 +89,14 @@ impl<'a> Ctx<'a> {
 
     /// The row the selection stands on.
     fn selected(&self) -> Option<&'a Known> {
+        if self.lost_selection() {
+            return None;
+        }
         self.state.get(self.state.order.get(selected_row(self))?)
+    }
+
+    fn lost_selection(&self) -> bool {
+        !self.frozen() && self.state.lost_selection()
     }
 
     /// The rollout the keys act on.

@@ -50,7 +50,10 @@ const fn unset(path: &'static str, kind: Kind, example: &'static str, help: &'st
 pub const SECTIONS: &[(&str, &str)] = &[
     ("cluster", "Which cluster and what of it. Defaults come from the kubeconfig."),
     ("prometheus", "Where error rates and latencies come from. Without a url the panes say so."),
-    ("prometheus.headers", "Extra headers, such as a tenant. Values are never shown or logged."),
+    (
+        "prometheus.headers",
+        "Extra headers, such as a tenant. Values are never shown or logged; a secret is { env }, { file } or { command }, with an optional prefix.",
+    ),
     ("prometheus.custom", "Queries of the profile `custom`; see the README for the placeholders."),
     ("freshness", "When evidence is too old to act on without an override."),
     ("safety", "What may be written to, and how hard it is to say yes."),

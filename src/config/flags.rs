@@ -323,6 +323,9 @@ impl<'a> Reader<'a, '_> {
             return self.mistake(at, name, "this is no name of a header that can be set");
         }
         let header = match value.get_ref() {
+            DeValue::String(_) if secret::is_one(name) => {
+                return self.mistake(at, name, format!("this is a secret by its name: write where it is kept, {FORM}"));
+            }
             DeValue::String(text) if HeaderValue::from_str(text).is_ok() => Header::Plain(text.to_string()),
             DeValue::Table(_) => match secret::read(value) {
                 Ok(secret) => Header::Secret(secret),

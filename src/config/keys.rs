@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    config::layer::{Mistake, Origin},
+    config::layer::{Entry, Mistake, Origin},
     intent::{COMMANDS, Command},
 };
 
@@ -48,24 +48,28 @@ pub fn valid(key: &str) -> bool {
 }
 
 /// The keymap: the table's keys, with those of named commands replaced.
-pub fn bind(changes: BTreeMap<String, Vec<String>>, origin: Option<&Origin>, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, Command> {
-    let origin = origin.cloned().unwrap_or(Origin::Default);
-    let mut wrong = |text: String| mistakes.push(Mistake { origin: origin.clone(), text });
+pub fn bind(changes: &BTreeMap<String, Entry>, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, Command> {
+    let place = |name: &str| changes.get(name).map(|entry| entry.origin.clone());
+    let mut wrong = |name: &str, text: String| mistakes.push(Mistake { origin: place(name).unwrap_or(Origin::Default), text });
     for name in changes.keys().filter(|n| !COMMANDS.iter().any(|r| r.name == n.as_str())) {
         let names: Vec<&str> = COMMANDS.iter().map(|r| r.name).collect();
-        wrong(format!("keys.{name}: no such command; commands: {}", names.join(", ")));
+        wrong(name, format!("keys.{name}: no such command; commands: {}", names.join(", ")));
     }
     let mut map = BTreeMap::new();
     for row in COMMANDS {
-        let keys: Vec<String> = changes.get(row.name).cloned().unwrap_or_else(|| row.keys.iter().map(|k| (*k).to_owned()).collect());
+        let own = changes.get(row.name).map(|entry| entry.texts.clone());
+        let keys: Vec<String> = own.unwrap_or_else(|| row.keys.iter().map(|k| (*k).to_owned()).collect());
         for key in keys {
             if !valid(&key) {
-                wrong(format!("keys.{}: '{key}' is no key; write a character, ctrl-x, alt-x, or one of {}", row.name, NAMED.join(", ")));
+                let names = NAMED.join(", ");
+                wrong(row.name, format!("keys.{}: '{key}' is no key; write a character, ctrl-x, alt-x, or one of {names}", row.name));
             } else if changes.contains_key(row.name) && RESERVED.contains(&key.as_str()) && !row.keys.contains(&key.as_str()) {
-                wrong(format!("keys.{}: '{key}' answers action cards and cannot start anything", row.name));
+                wrong(row.name, format!("keys.{}: '{key}' answers action cards and cannot start anything", row.name));
             } else if let Some(other) = map.insert(key.clone(), row.command) {
                 let other = COMMANDS.iter().find(|r| r.command == other).map_or("?", |r| r.name);
-                wrong(format!("key '{key}' is bound to both {other} and {}", row.name));
+                // The one that was changed, and of two the later in the table.
+                let changed = if changes.contains_key(row.name) { row.name } else { other };
+                wrong(changed, format!("key '{key}' is bound to both {other} and {}", row.name));
             }
         }
     }

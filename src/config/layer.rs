@@ -7,7 +7,11 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::fields::{FIELDS, Field, Kind, find};
+use super::{
+    fields::{FIELDS, Field, Kind, find},
+    secret,
+};
+use crate::secret::Secret;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +41,21 @@ pub enum Value {
     Bool(bool),
     Duration(std::time::Duration),
     List(Vec<String>),
-    Table(BTreeMap<String, Vec<String>>),
+    Table(BTreeMap<String, Entry>),
     /// Rules as they were written, each with its place.
     Rules(Vec<(super::rules::Written, Origin)>),
     Flags(std::sync::Arc<Vec<crate::engine::flag::Flag>>),
     /// Channels as they were written, each with its place.
     Channels(Vec<(super::notify::Written, Origin)>),
+}
+
+/// What one name of a table stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// None where a secret stands.
+    pub texts: Vec<String>,
+    pub secret: Option<Secret>,
+    pub origin: Origin,
 }
 
 /// A mistake, with its place and the way out.
@@ -185,17 +198,54 @@ impl Reader<'_> {
             Kind::Rules => return self.rules(field, value),
             Kind::Flags => return self.flags(field, value),
             Kind::Channels => return self.channels(field, value),
+            Kind::Table => return self.entries(field, value),
             _ => {}
         }
         match convert(field, value.get_ref()) {
-            // An empty table says nothing.
-            Ok(Value::Table(table)) if table.is_empty() => {}
             Ok(checked) => {
                 let origin = self.origin(at);
                 self.layer.insert(field.path, (checked, origin));
             }
             Err(text) => self.wrong(at, text),
         }
+    }
+}
+
+impl Reader<'_> {
+    /// Names and what they stand for, each with its place.
+    fn entries(&mut self, field: &'static Field, value: &Spanned<DeValue<'_>>) {
+        let at = value.span().start;
+        let Some(table) = value.get_ref().as_table() else {
+            return self.wrong(at, format!("{} must be {}", field.path, field.expects()));
+        };
+        let mut out = BTreeMap::new();
+        for (key, value) in table {
+            let (name, at) = (key.get_ref().to_string(), key.span().start);
+            match entry(field, &name, value) {
+                Ok((texts, secret)) => drop(out.insert(name, Entry { texts, secret, origin: self.origin(at) })),
+                Err((at, text)) => self.wrong(at, text),
+            }
+        }
+        // An empty table says nothing.
+        if !out.is_empty() {
+            let origin = self.origin(at);
+            self.layer.insert(field.path, (Value::Table(out), origin));
+        }
+    }
+}
+
+/// One entry of a table; of a table with secrets those that are one by their name must not stand there in clear.
+fn entry(field: &Field, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(Vec<String>, Option<Secret>), (usize, String)> {
+    let at = value.span().start;
+    match texts(value.get_ref()) {
+        Some(_) if field.secret && secret::is_one(name) => {
+            Err((at, format!("{}.{name} is a secret by its name: write where it is kept, {}", field.path, secret::FORM)))
+        }
+        Some(texts) => Ok((texts, None)),
+        None if field.secret => secret::read(value)
+            .map(|secret| (Vec::new(), Some(secret)))
+            .map_err(|(at, fix)| (at, format!("{}.{name} must be a text, a list of texts, or a secret: {fix}", field.path))),
+        None => Err((at, format!("{}.{name} must be a text or a list of texts", field.path))),
     }
 }
 
@@ -210,22 +260,12 @@ fn convert(field: &Field, value: &DeValue<'_>) -> Result<Value, String> {
         (Kind::List, DeValue::Array(_)) => {
             texts(value).map(Value::List).ok_or_else(|| format!("{} must be {}", field.path, field.expects()))
         }
-        (Kind::Table, DeValue::Table(table)) => table_of(field, table),
         (Kind::List | Kind::Table | Kind::Rules | Kind::Flags | Kind::Channels, _) => {
             Err(format!("{} must be {}", field.path, field.expects()))
         }
         (_, DeValue::String(text)) => parse(field, text),
         _ => Err(format!("{} must be {}", field.path, field.expects())),
     }
-}
-
-fn table_of(field: &Field, table: &DeTable<'_>) -> Result<Value, String> {
-    let mut out = BTreeMap::new();
-    for (key, value) in table {
-        let texts = texts(value.get_ref()).ok_or_else(|| format!("{}.{} must be a text or a list of texts", field.path, key.get_ref()))?;
-        out.insert(key.get_ref().to_string(), texts);
-    }
-    Ok(Value::Table(out))
 }
 
 fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {

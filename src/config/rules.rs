@@ -270,7 +270,8 @@ fn rule(written: &Written, origin: &Origin, series: &Own) -> Result<Rule, Vec<Mi
     };
     let mut mistakes = Vec::new();
     for (key, (text, at)) in written {
-        let never = if key == "when" { split(text).and_then(|(metric, ..)| series.problem(metric)) } else { None };
+        let never =
+            if key == "when" && odd_operator(text).is_none() { split(text).and_then(|(metric, ..)| series.problem(metric)) } else { None };
         let problem = match SETTINGS.iter().find(|(name, _)| name == key) {
             Some(_) if never.is_some() => never.map(|why| format!("rules.{key} = '{text}': {why}")),
             Some((_, read)) => read(&mut rule, text).err().map(|fix| format!("rules.{key} = '{text}': {fix}")),
@@ -327,6 +328,9 @@ const METRICS: &[(&str, Series)] =
 /// `errors > 3x stable`, `p99 >= 2 s`, `ready < 80 %`, `queue-depth > 100`, `errors unlike stable`.
 fn condition(text: &str) -> Result<(Metric, Operator, Limit), String> {
     const FORM: &str = "write METRIC OPERATOR LIMIT, such as \"errors > 3x stable\", \"p99 > 2 s\" or \"ready < 80 %\"";
+    if let Some(sign) = odd_operator(text) {
+        return Err(format!("'{sign}' is no operator; there are >, >=, <, <= and unlike"));
+    }
     let (metric, operator, limit) = split(text).ok_or(FORM)?;
     let metric = match METRICS.iter().find(|(name, _)| *name == metric) {
         Some((_, series)) => Metric::Of(*series),
@@ -335,6 +339,13 @@ fn condition(text: &str) -> Result<(Metric, Operator, Limit), String> {
     };
     let limit = self::limit(&metric, operator, limit)?;
     Ok((metric, operator, limit))
+}
+
+/// Signs where the operator stands, that are none.
+fn odd_operator(text: &str) -> Option<String> {
+    let is_sign = |c: char| "<>=!~".contains(c);
+    let sign: String = text.chars().skip_while(|c| !is_sign(*c)).take_while(|c| is_sign(*c)).collect();
+    (!sign.is_empty() && ![">", ">=", "<", "<="].contains(&sign.as_str())).then_some(sign)
 }
 
 /// Metric, operator and limit, none of them empty.

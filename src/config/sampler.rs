@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use super::Config;
+use super::{Config, layer::Mistake};
 use crate::prometheus::{
     Problem, ProfileChoice, Settings,
     profile::{Custom, CustomLabels, LatencyUnit, OwnSeries},
@@ -28,11 +28,17 @@ pub fn settings(config: &Config) -> Result<Option<Settings>, Problem> {
         ca_file: config.path("prometheus.ca-file"),
         insecure: config.flag("prometheus.insecure"),
         headers: headers(config),
+        secret_headers: config.secrets("prometheus.headers"),
         profile: profile(config)?,
         ..Settings::new(url.parse()?)
     };
     settings.check()?;
     Ok(Some(settings))
+}
+
+/// The same as any other mistake in the settings: with its place, and the name it has there.
+pub fn mistake(config: &Config, problem: &Problem) -> Mistake {
+    config.mistake(&format!("prometheus.{}", problem.field), format!("prometheus.{problem}"))
 }
 
 fn headers(config: &Config) -> Vec<(String, SecretString)> {
@@ -52,7 +58,7 @@ const KNOWN: [&str; 11] =
     ["rate", "errors", "error-share", "p50", "p95", "p99", "latency-unit", "namespace-label", "service-label", "hash-label", "pod-label"];
 
 /// The series to show, by name.
-pub fn own_names(table: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+pub fn own_names<T>(table: &BTreeMap<String, T>) -> Vec<String> {
     table.keys().filter(|name| !KNOWN.contains(&name.as_str())).cloned().collect()
 }
 

@@ -11,6 +11,15 @@ use crate::secret::{Secret, Source};
 
 pub const FORM: &str = "{ env = \"NAME\" }, { file = \"PATH\" } or { command = [\"program\", \"argument\"] }";
 
+/// Whether what a header of this name says is a secret.
+pub fn is_one(header: &str) -> bool {
+    let name = header.to_ascii_lowercase();
+    // It tells one request from another, and nobody from anybody.
+    let harmless = name == "idempotency-key";
+    let parts = ["authorization", "cookie", "token", "secret", "password", "credential"];
+    !harmless && (parts.iter().any(|part| name.contains(part)) || name.ends_with("key"))
+}
+
 /// Reads the table of a secret.
 ///
 /// # Errors
@@ -54,6 +63,17 @@ pub fn expanded(path: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use toml::de::DeTable;
+
+    #[test]
+    fn a_secret_is_known_by_its_name() {
+        for name in ["Authorization", "proxy-authorization", "Cookie", "X-Api-Key", "apikey", "X-Auth-Token", "Client-Secret", "X-Token-Id"]
+        {
+            assert!(super::is_one(name), "{name}");
+        }
+        for name in ["X-Scope-OrgID", "Content-Type", "Idempotency-Key", "Accept", "X-Team"] {
+            assert!(!super::is_one(name), "{name}");
+        }
+    }
 
     #[test]
     fn every_mistake_says_what_to_write() {

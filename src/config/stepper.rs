@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::layer::{Layer, Mistake, Origin, Value};
+use super::layer::{Entry, Layer, Mistake, Origin, Value};
 use crate::settings::{Conventions, Stage};
 
 const PHASES: &str = "stepper.phases";
@@ -20,8 +20,10 @@ pub fn conventions(values: &Layer, mistakes: &mut Vec<Mistake>) -> Conventions {
         _ => Conventions::USUAL.phases,
     };
     let rollouts = match values.get(ROLLOUTS) {
-        Some((Value::Table(table), origin)) => {
-            table.iter().map(|(name, list)| (name.clone(), read(&format!("{ROLLOUTS}.{name:?}"), origin, list))).collect()
+        Some((Value::Table(table), _)) => {
+            let read =
+                |(name, entry): (&String, &Entry)| (name.clone(), read(&format!("{ROLLOUTS}.{name:?}"), &entry.origin, &entry.texts));
+            table.iter().map(read).collect()
         }
         _ => Conventions::USUAL.rollouts,
     };

@@ -27,6 +27,8 @@ use crate::{
 
 /// Redirects followed within one server.
 const HOPS: usize = 3;
+/// How long a secret header is used before it is read again: it may take a program to tell it, and there are queries each second.
+const RENEWED: Duration = Duration::from_secs(30);
 /// A clock difference below this is network time and the whole seconds of `Date`.
 const SKEW_SEEN: i64 = 5_000;
 /// Longest wait a server can impose.
@@ -40,6 +42,8 @@ struct Inner {
     way: Way,
     settings: Settings,
     headers: HeaderMap,
+    /// Headers whose values are kept elsewhere, as they were read last.
+    fetched: tokio::sync::Mutex<Option<(tokio::time::Instant, HeaderMap)>>,
     /// The server once answered 405 to a POST.
     get_only: AtomicBool,
     queries: AtomicU64,
@@ -92,6 +96,7 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             way,
             headers: headers(&settings.headers)?,
+            fetched: tokio::sync::Mutex::default(),
             settings: settings.clone(),
             get_only: AtomicBool::new(false),
             queries: AtomicU64::new(0),
@@ -214,7 +219,7 @@ impl Client {
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, Fault> {
         self.0.requests.fetch_add(1, Relaxed);
         let fault = |e: reqwest::Error| Fault::of_transport(&e.without_url(), self.0.settings.timeout);
-        let mut response = request.headers(self.0.headers.clone()).send().await.map_err(fault)?;
+        let mut response = request.headers(self.headers().await?).send().await.map_err(fault)?;
         let mut reply = self.reply(response.status(), response.headers());
         while let Some(chunk) = response.chunk().await.map_err(fault)? {
             self.append(&mut reply.body, &chunk)?;
@@ -229,7 +234,7 @@ impl Client {
         let mut request = http::Request::get(format!("{}/{path}{mark}{query}", service.base()))
             .body(kube::client::Body::empty())
             .map_err(|e| Fault::NoRoute(Text::clean(&e.to_string())))?;
-        request.headers_mut().extend(self.0.headers.clone());
+        request.headers_mut().extend(self.headers().await?);
         let response = cluster.send(request).await.map_err(|e| self.cluster_fault(&e))?;
         let mut reply = self.reply(response.status(), response.headers());
         let mut body = response.into_body();
@@ -273,17 +278,39 @@ impl Client {
         Ok(())
     }
 
+    /// The headers of the settings, secret ones as they are now.
+    async fn headers(&self) -> Result<HeaderMap, Fault> {
+        let mut all = self.0.headers.clone();
+        if self.0.settings.secret_headers.is_empty() {
+            return Ok(all);
+        }
+        let mut fetched = self.0.fetched.lock().await;
+        fetched.take_if(|(at, _)| at.elapsed() >= RENEWED);
+        if fetched.is_none() {
+            let mut map = HeaderMap::new();
+            for (name, secret) in &self.0.settings.secret_headers {
+                let hint = |why: &str| Fault::Unauthorized { hint: Text::clean(&format!("headers.{name}: {why}")) };
+                let value = secret.get().await.map_err(|why| hint(&why))?;
+                let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| hint("is no header name"))?;
+                map.append(key, sensitive(&value).ok_or_else(|| hint("holds characters that cannot be in a header"))?);
+            }
+            *fetched = Some((tokio::time::Instant::now(), map));
+        }
+        all.extend(fetched.iter().flat_map(|(_, map)| map.clone()));
+        Ok(all)
+    }
+
     async fn with_login(&self, request: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, Fault> {
         let s = &self.0.settings;
         if let Some(file) = &s.bearer_token_file {
-            let token = secret("bearer_token_file", file).await?;
+            let token = secret("bearer-token-file", file).await?;
             let value = SecretString::from(format!("Bearer {}", token.expose_secret()));
             let value = sensitive(&value)
-                .ok_or_else(|| Fault::Unauthorized { hint: "bearer_token_file holds characters that cannot be in a token".into() })?;
+                .ok_or_else(|| Fault::Unauthorized { hint: "bearer-token-file holds characters that cannot be in a token".into() })?;
             return Ok(request.header(header::AUTHORIZATION, value));
         }
         if let (Some(user), Some(file)) = (&s.basic_user, &s.basic_password_file) {
-            let password = secret("basic_password_file", file).await?;
+            let password = secret("password-file", file).await?;
             return Ok(request.basic_auth(user, Some(password.expose_secret())));
         }
         Ok(request)
@@ -304,13 +331,13 @@ impl Settings {
     /// What to renew when the login is refused.
     fn login(&self) -> &'static str {
         if self.bearer_token_file.is_some() {
-            "renew the token in bearer_token_file"
+            "renew the token in bearer-token-file"
         } else if self.basic_user.is_some() {
-            "check basic_user and basic_password_file"
+            "check username and password-file"
         } else if self.client_certificate_file.is_some() {
-            "renew client_certificate_file"
+            "renew cert-file"
         } else {
-            "it wants a login: set bearer_token_file, basic_user or client_certificate_file"
+            "it wants a login: set bearer-token-file, username or cert-file"
         }
     }
 }
@@ -324,22 +351,22 @@ fn http_client(s: &Settings) -> Result<reqwest::Client, Problem> {
         .pool_max_idle_per_host(6);
     if let Some(file) = &s.ca_file {
         let fix = "give a PEM file with `BEGIN CERTIFICATE`";
-        let trusted = web::authorities(&read("ca_file", file)?).ok_or_else(|| Problem::new("ca_file", "holds no certificate", fix))?;
+        let trusted = web::authorities(&read("ca-file", file)?).ok_or_else(|| Problem::new("ca-file", "holds no certificate", fix))?;
         builder = builder.tls_certs_only(trusted);
     }
     if let (Some(certificate), Some(key)) = (&s.client_certificate_file, &s.client_key_file) {
-        let mut pem = read("client_certificate_file", certificate)?;
+        let mut pem = read("cert-file", certificate)?;
         pem.push(b'\n');
-        pem.extend(read("client_key_file", key)?);
+        pem.extend(read("key-file", key)?);
         let identity = reqwest::Identity::from_pem(&pem).map_err(|_| {
             let fix = "give PEM files: `BEGIN CERTIFICATE` and an unencrypted `BEGIN PRIVATE KEY`";
-            Problem::new("client_certificate_file", "certificate or key cannot be read", fix)
+            Problem::new("cert-file", "certificate or key cannot be read", fix)
         })?;
         builder = builder.identity(identity);
     }
     builder.tls_danger_accept_invalid_certs(s.insecure).build().map_err(|e| {
-        let field = if s.client_certificate_file.is_some() { "client_certificate_file" } else { "ca_file" };
-        let fix = "check that certificate and key belong together, or give ca_file if this machine has no authorities";
+        let field = if s.client_certificate_file.is_some() { "cert-file" } else { "ca-file" };
+        let fix = "check that certificate and key belong together, or give ca-file if this machine has no authorities";
         Problem::new(field, format!("TLS cannot be set up: {}", Text::clean(&web::cause(&e))), fix)
     })
 }

@@ -100,7 +100,7 @@ fn of_tls(error: &rustls::Error) -> Fault {
     let text = Text::clean(&error.to_string());
     match error {
         // Their refusal of ours: the certificate to renew is the client's.
-        rustls::Error::AlertReceived(_) => Fault::Unauthorized { hint: Text::clean(&format!("check client_certificate_file: {text}")) },
+        rustls::Error::AlertReceived(_) => Fault::Unauthorized { hint: Text::clean(&format!("check cert-file: {text}")) },
         rustls::Error::InvalidMessage(_) => Fault::Garbage(Text::clean(&format!("no TLS spoken there: {text}"))),
         _ => Fault::BadCertificate(text),
     }

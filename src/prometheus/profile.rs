@@ -474,10 +474,10 @@ impl Custom {
             return problem("asks nothing".into(), "give at least `rate`");
         }
         if self.errors.is_some() && self.error_share.is_some() {
-            return problem("has both errors and error_share".into(), "keep one");
+            return problem("has both errors and error-share".into(), "keep one");
         }
         if self.errors.is_some() && self.rate.is_none() {
-            return problem("has errors without rate".into(), "add `rate`, or use error_share");
+            return problem("has errors without rate".into(), "add `rate`, or use error-share");
         }
         if self.own.len() > OWN_SERIES {
             return problem(format!("has more than {OWN_SERIES} own series"), "remove some: each is a query");
@@ -496,17 +496,17 @@ impl Custom {
         let tell: Vec<&String> = [&l.service, &l.hash, &l.pod].into_iter().flatten().collect();
         let bad = |problem: &str, fix: &str| Err(Problem::new("profile", format!("{}: {problem}", self.name), fix));
         if tell.iter().copied().chain(&l.namespace).any(|label| !label_name(label)) {
-            return bad("labels holds a name that is no label name", "use letters, digits and `_`");
+            return bad("a *-label holds a name that is no label name", "use letters, digits and `_`");
         }
         if tell.len() > 1 {
-            return bad("labels names more than one of service, hash and pod", "keep one");
+            return bad("has more than one of service-label, hash-label and pod-label", "keep one");
         }
         if tell.is_empty() && self.serves_fleet() && self.templates().next().is_some() {
-            let fix = "give labels.service, labels.hash or labels.pod, or use placeholders";
+            let fix = "give service-label, hash-label or pod-label, or use placeholders";
             return bad("nothing tells the rollouts apart", fix);
         }
         if l.service.is_some() && l.namespace.is_none() && !self.uses(&ROLLOUT_WORDS) {
-            return bad("labels.service needs labels.namespace", "add the label that holds the namespace");
+            return bad("service-label needs namespace-label", "add the label that holds the namespace");
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::profile::Custom;
+use crate::secret::Secret;
 
 /// Everything the configuration can say about Prometheus.
 ///
@@ -34,6 +35,8 @@ pub struct Settings {
     pub insecure: bool,
     /// Such as `X-Scope-OrgID`.
     pub headers: Vec<(String, SecretString)>,
+    /// Such as `X-Api-Key`.
+    pub secret_headers: Vec<(String, Secret)>,
     pub profile: ProfileChoice,
     /// Largest answer read, bytes after decompression.
     pub body_limit: usize,
@@ -55,6 +58,7 @@ impl Settings {
             ca_file: None,
             insecure: false,
             headers: Vec::new(),
+            secret_headers: Vec::new(),
             profile: ProfileChoice::Auto,
             body_limit: 16 << 20,
         }
@@ -94,10 +98,10 @@ impl Settings {
     fn check_login(&self) -> Result<(), Problem> {
         let basic = self.basic_user.is_some() || self.basic_password_file.is_some();
         if self.bearer_token_file.is_some() && basic {
-            return Err(Problem::new("bearer_token_file", "is given together with basic_user", "keep one of the two"));
+            return Err(Problem::new("bearer-token-file", "is given together with username", "keep one of the two"));
         }
         if self.basic_user.is_some() != self.basic_password_file.is_some() {
-            return Err(Problem::new("basic_user", "needs basic_password_file and the other way round", "give both"));
+            return Err(Problem::new("username", "needs password-file and the other way round", "give both"));
         }
         let login = basic || self.bearer_token_file.is_some() || self.client_certificate_file.is_some();
         if login && matches!(self.url, Address::Proxy(_)) {
@@ -109,18 +113,18 @@ impl Settings {
 
     fn check_tls(&self) -> Result<(), Problem> {
         if self.client_certificate_file.is_some() != self.client_key_file.is_some() {
-            let problem = "needs client_key_file and the other way round";
-            return Err(Problem::new("client_certificate_file", problem, "give both"));
+            return Err(Problem::new("cert-file", "needs key-file and the other way round", "give both"));
         }
         if self.insecure && self.ca_file.is_some() {
-            return Err(Problem::new("insecure", "makes ca_file meaningless", "keep one of the two"));
+            return Err(Problem::new("insecure", "makes ca-file meaningless", "keep one of the two"));
         }
         Ok(())
     }
 
     fn check_headers(&self) -> Result<(), Problem> {
         let login = self.bearer_token_file.is_some() || self.basic_user.is_some();
-        for (name, _) in &self.headers {
+        let secret = self.secret_headers.iter().map(|(name, _)| name);
+        for name in self.headers.iter().map(|(name, _)| name).chain(secret) {
             if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
                 return Err(Problem::new("headers", format!("`{name}` is no header name"), "use letters, digits and `-`"));
             }
@@ -153,11 +157,7 @@ impl FromStr for ProfileChoice {
             "auto" => Ok(Self::Auto),
             "istio" => Ok(Self::Istio),
             "ingress-nginx" => Ok(Self::IngressNginx),
-            other => Err(Problem::new(
-                "profile",
-                format!("`{other}` is unknown"),
-                "use auto, istio, ingress-nginx, or the name of a profile of your own",
-            )),
+            other => Err(Problem::new("profile", format!("`{other}` is unknown"), "use auto, istio, ingress-nginx or custom")),
         }
     }
 }
@@ -225,7 +225,7 @@ fn http_url(raw: &str) -> Result<Url, Problem> {
         return Err(Problem::new("url", "is neither http nor https", GRAMMAR));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Problem::new("url", "holds a user or a password", "move them to basic_user and basic_password_file"));
+        return Err(Problem::new("url", "holds a user or a password", "move them to username and password-file"));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Problem::new("url", "ends in `?…` or `#…`", "give the address only; secrets go to headers or files"));
@@ -322,14 +322,14 @@ mod tests {
         let mut s = settings("http://h");
         s.check().unwrap();
         s.basic_user = Some("u".into());
-        assert_eq!(s.check().unwrap_err().field, "basic_user");
+        assert_eq!(s.check().unwrap_err().field, "username");
         s.basic_password_file = Some("p".into());
         s.check().unwrap();
         s.headers = vec![("Authorization".into(), "x".into())];
         assert_eq!(s.check().unwrap_err().field, "headers");
         s.headers.clear();
         s.bearer_token_file = Some("t".into());
-        assert_eq!(s.check().unwrap_err().field, "bearer_token_file");
+        assert_eq!(s.check().unwrap_err().field, "bearer-token-file");
 
         let mut s = settings("k8s:a/b:1");
         s.check().unwrap();
@@ -338,7 +338,7 @@ mod tests {
 
         let mut s = settings("https://h");
         s.client_key_file = Some("k".into());
-        assert_eq!(s.check().unwrap_err().field, "client_certificate_file");
+        assert_eq!(s.check().unwrap_err().field, "cert-file");
         s.client_key_file = None;
         (s.insecure, s.ca_file) = (true, Some("c".into()));
         assert_eq!(s.check().unwrap_err().field, "insecure");

@@ -27,9 +27,11 @@ const LINGER: Duration = Duration::from_secs(4);
 /// A verb was asked for: a question first where it needs one, else a card.
 pub fn begin(state: &mut State, verb: Verb, now: Time, effects: &mut Vec<Effect>) {
     let Some(known) = state.subject().cloned() else {
-        state.note = Some((now, "no rollout is selected".into()));
+        state.note = Some((now, super::input::nobody(state)));
         return;
     };
+    // Whatever becomes of it, the next key is for the same one.
+    state.view.selected_uid = Some(Text::from(&*known.rollout.id.uid));
     // Only the last wish counts.
     state.view.pending = None;
     match verb {

@@ -116,17 +116,25 @@ pub fn arm_or_disarm(state: &State, known: &Known) -> Verb {
     }
 }
 
+/// Whether this is the screen for a command.
+///
+/// # Errors
+/// Which one is.
+pub fn place(state: &State, command: Command) -> Result<(), Text> {
+    let here = matches!(state.view.screen, Screen::Rollout(_));
+    match describe(command).map(|r| r.place) {
+        Some(Place::Rollout) if !here => Err("open a rollout first".into()),
+        Some(Place::Fleet) if here => Err("on the fleet screen".into()),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a command works here, and if not why.
 ///
 /// # Errors
 /// The reason, one phrase.
 pub fn availability(state: &State, command: Command, now: Time) -> Result<(), Text> {
-    let here = matches!(state.view.screen, Screen::Rollout(_));
-    match describe(command).map(|r| r.place) {
-        Some(Place::Rollout) if !here => return Err("open a rollout first".into()),
-        Some(Place::Fleet) if here => return Err("on the fleet screen".into()),
-        _ => {}
-    }
+    place(state, command)?;
     let verb = match command {
         Command::Act(verb) => verb,
         Command::PauseOrResume => match state.subject() {
@@ -136,7 +144,7 @@ pub fn availability(state: &State, command: Command, now: Time) -> Result<(), Te
         Command::ArmOrDisarm => state.subject().map_or(Verb::Arm, |known| arm_or_disarm(state, known)),
         _ => return Ok(()),
     };
-    let known = state.subject().ok_or_else(|| Text::from("no rollout is selected"))?;
+    let known = state.subject().ok_or_else(|| super::input::nobody(state))?;
     match probe(state, known, verb, now) {
         // Set image asks for its words first; what is wrong with none shows nothing.
         Err(_) if verb == Verb::SetImage && state.mode != Mode::Watch => Ok(()),

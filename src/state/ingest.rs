@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Known, Screen, State, action, armed, filter, input, podlogs};
+use super::{Effect, Finished, Known, Screen, State, action, armed, filter, input, order, podlogs};
 use crate::{
     engine::{self, ENGINES, Engine, survey},
     guard::arming::LEASE,
@@ -25,6 +25,9 @@ const HISTORY: usize = 4_320;
 const GLIMPSE: usize = 180;
 /// Lines kept about a rollout that is not open.
 const LOG: usize = 60;
+/// By how much the share of failed requests must rise after a release to be said aloud, and how many a minute must fail.
+const RELAPSE: f64 = 0.02;
+const FEW: f64 = 5.0;
 /// Lines of the timeline that are kept.
 const TIMELINE: usize = 500;
 
@@ -65,6 +68,11 @@ pub fn tick(state: &mut State, now: Time) {
     }
     state.unsorted |= changed;
     rejudge(state, now);
+    for known in state.rollouts.values_mut() {
+        let stalled = order::stalls(&known.rollout, now);
+        state.unsorted |= std::mem::replace(&mut known.stalled, stalled) != stalled;
+        state.unsorted |= known.finished.take_if(|finished| order::is_past(finished, now)).is_some();
+    }
     if state.note.as_ref().is_some_and(|(at, _)| (now - *at).num_seconds() >= 10) {
         state.note = None;
     }
@@ -260,6 +268,10 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
         return;
     }
     let seen = before.map(|k| changes(&k.rollout, &rollout, at)).unwrap_or_default();
+    let finished = before.and_then(|k| match order::moves(&k.rollout) {
+        true => Some(Finished { at, errors_before: state.metrics.get(uid).and_then(usual_errors), errors: None }),
+        false => k.finished,
+    });
     if before.is_none_or(|k| {
         k.rollout.subject != rollout.subject || k.rollout.in_flight() != rollout.in_flight() || hashes(&k.rollout) != hashes(&rollout)
     }) {
@@ -275,7 +287,10 @@ pub fn remodel(state: &mut State, engine: &dyn Engine, uid: &str, at: Time, effe
     let verdict = verdict::judge(&case(state, uid, &rollout, at));
     let haystack = filter::haystack(&rollout);
     let key: Text = uid.into();
-    state.rollouts.insert(key.clone(), Box::new(Known { rollout, verdict, unobserved_since, deleted: None, haystack, offers: None }));
+    let finished = finished.filter(|_| !order::moves(&rollout));
+    let stalled = order::stalls(&rollout, at);
+    let known = Known { rollout, verdict, unobserved_since, deleted: None, haystack, offers: None, finished, stalled };
+    state.rollouts.insert(key.clone(), Box::new(known));
     state.unsorted = true;
     for entry in seen {
         log(state, &key, entry);
@@ -340,6 +355,24 @@ fn changes(before: &Rollout, after: &Rollout, at: Time) -> Vec<Entry> {
         say("weight", format!("{from} → {to} %"), false);
     }
     lines
+}
+
+/// What share of requests to the old side failed while the new one was there.
+fn usual_errors(metrics: &RolloutMetrics) -> Option<f64> {
+    use crate::model::metrics::{Series, Side};
+    let history = metrics.history.get(&(Side::Old, Series::Errors));
+    let seen: Vec<f64> = history.into_iter().flatten().filter_map(|(_, value)| *value).collect();
+    match seen.len() {
+        0 => metrics.old.errors.value(),
+        n => Some(seen.iter().sum::<f64>() / n as f64),
+    }
+}
+
+/// What share fails now, where that is clearly more than before the release, and of more than a handful.
+fn relapsed(finished: Finished, metrics: &RolloutMetrics) -> Option<f64> {
+    let (before, now) = (finished.errors_before?, metrics.old.errors.value()?);
+    let a_minute = metrics.old.rate.value().map(|rate| rate * now * 60.0);
+    (now >= before + RELAPSE && now >= 3.0 * before && a_minute.is_none_or(|n| n >= FEW)).then_some(now)
 }
 
 /// Adds a line at its place in time.
@@ -429,6 +462,13 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
         }
         if let (Some(known), Some(trial)) = (state.rollouts.get(&uid), state.trials.get_mut(&uid)) {
             trial.watch(&state.settings.rules, &known.rollout, kept);
+        }
+        if let Some(known) = state.rollouts.get_mut(&uid)
+            && let Some(finished) = known.finished.as_mut()
+        {
+            let errors = state.metrics.get(&uid).and_then(|metrics| relapsed(*finished, metrics));
+            state.unsorted |= errors.is_some() != finished.errors.is_some();
+            finished.errors = errors;
         }
         let verdict = state.rollouts.get(&uid).map(|known| verdict::judge(&case(state, &uid, &known.rollout, now)));
         if let (Some(verdict), Some(known)) = (verdict, state.rollouts.get_mut(&uid)) {

@@ -3,7 +3,7 @@
 use super::{Effect, Key, Overlay, Pane, Screen, State, WINDOWS, action, available, ingest, view};
 use crate::{
     engine::{self, gitops},
-    intent::{COMMANDS, Command, palette_rows},
+    intent::{COMMANDS, Command, Verb, palette_rows},
     model::{Text, Time},
 };
 
@@ -26,8 +26,12 @@ pub fn key(state: &mut State, key: &Key, now: Time, effects: &mut Vec<Effect>) {
 }
 
 fn lookup(state: &mut State, key: &Key, now: Time, effects: &mut Vec<Effect>) {
-    if let Some(command) = state.keys.get(&key.name).copied() {
-        run(state, command, now, effects);
+    let Some(command) = state.keys.get(&key.name).copied() else { return };
+    // The windows are of the charts beside a fleet as well.
+    let anywhere = matches!(command, Command::WindowShorter | Command::WindowLonger);
+    match available::place(state, command) {
+        Err(why) if state.view.screen == Screen::Fleet && !anywhere => state.note = Some((now, why)),
+        _ => run(state, command, now, effects),
     }
 }
 
@@ -102,15 +106,12 @@ pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Eff
         Command::Copy => copy(state, now, effects),
         Command::Act(verb) => action::begin(state, verb, now, effects),
         Command::PauseOrResume => {
-            if let Some(known) = state.subject().cloned() {
-                let verb = available::pause_or_resume(state, &known, now);
-                action::begin(state, verb, now, effects);
-            }
+            let verb = state.subject().map_or(Verb::Pause, |known| available::pause_or_resume(state, known, now));
+            action::begin(state, verb, now, effects);
         }
         Command::ArmOrDisarm => {
-            if let Some(verb) = state.subject().map(|known| available::arm_or_disarm(state, known)) {
-                action::begin(state, verb, now, effects);
-            }
+            let verb = state.subject().map_or(Verb::Arm, |known| available::arm_or_disarm(state, known));
+            action::begin(state, verb, now, effects);
         }
         Command::Redraw => effects.push(Effect::Redraw),
         // It acts only while this runs.
@@ -137,6 +138,8 @@ fn select(state: &mut State, row: usize) {
 }
 
 fn move_by(state: &mut State, by: usize, down: bool) {
+    // Where the row went, the one below has come up into its place.
+    let by = if down && state.view.screen == Screen::Fleet && state.lost_selection() { by - 1 } else { by };
     // Logs are read from their end.
     let onward = down != state.view.reads_logs();
     let step = |from: usize| if onward { from.saturating_add(by) } else { from.saturating_sub(by) };
@@ -147,9 +150,20 @@ fn move_by(state: &mut State, by: usize, down: bool) {
 }
 
 fn open_selected(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
-    if let (Screen::Fleet, Some(uid)) = (&state.view.screen, state.order.get(state.view.selected).cloned()) {
-        select(state, state.view.selected);
-        open(state, &uid, now, effects);
+    if state.view.screen != Screen::Fleet {
+        return;
+    }
+    match state.subject().map(|known| Text::from(&*known.rollout.id.uid)) {
+        Some(uid) => open(state, &uid, now, effects),
+        None => state.note = Some((now, nobody(state))),
+    }
+}
+
+/// Why the keys have nobody to act on.
+pub fn nobody(state: &State) -> Text {
+    match state.lost_selection() {
+        true => "the selected rollout is gone, nothing was done: choose a row first".into(),
+        false => "no rollout is selected".into(),
     }
 }
 
@@ -164,6 +178,8 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
     let selections = engine.selections(root, &state.objects).into_iter().chain(owner.map(gitops::selections).unwrap_or_default()).collect();
     effects.push(Effect::Watch { epoch: state.epoch, selections });
     state.view.screen = Screen::Rollout(uid.into());
+    state.view.selected_uid = Some(uid.into());
+    state.unsorted = true;
     state.view.pane = None;
     state.view.zoom = None;
     state.view.scroll = 0;

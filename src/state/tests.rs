@@ -721,3 +721,181 @@ fn a_key_that_comes_before_the_details_waits_for_them_but_not_for_what_may_not_b
 }
 
 mod flag;
+
+/// The fleet screen over these, one for each name: the first recorded object under another name and uid.
+fn fleet_of(list: &str, names: &[&str]) -> State {
+    let mut state = state(list, Mode::Interactive);
+    press(&mut state, "esc", at(0));
+    let uid = state.rollouts.keys().next().cloned().unwrap();
+    send(&mut state, Body::Deleted { source: Source::Fleet, resource: &kinds::ROLLOUT, uid });
+    for name in names {
+        let root = named(list, name, |_| {});
+        send(&mut state, Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(root) });
+    }
+    state.view.selected_uid = None;
+    state.view.selected = 0;
+    update::settle(&mut state, at(0));
+    state
+}
+
+fn named(list: &str, name: &str, change: impl Fn(&mut Value)) -> Object {
+    changed(list, |root| {
+        root["metadata"]["uid"] = name.into();
+        root["metadata"]["name"] = name.into();
+        change(root);
+    })
+}
+
+fn subject(state: &State) -> Option<String> {
+    state.subject().map(|known| known.rollout.id.name.to_string())
+}
+
+/// It is stable now: nothing of it moves any more.
+fn completed(root: &mut Value) {
+    root["metadata"]["resourceVersion"] = "9999".into();
+    root["status"]["stableRS"] = root["status"]["currentPodHash"].clone();
+    root["status"]["currentStepIndex"] = root["spec"]["strategy"]["canary"]["steps"].as_array().unwrap().len().into();
+    root["status"]["pauseConditions"] = Value::Null;
+    root["status"]["controllerPause"] = json!(false);
+    root["status"]["phase"] = "Healthy".into();
+    root["status"]["message"] = Value::Null;
+}
+
+fn apply(state: &mut State, object: Object, now: Time) {
+    let body = Body::Applied { source: Source::Fleet, scope: 0, object: Box::new(object) };
+    update(state, Event::Msg(Msg { at: now, epoch: 0, body }), now);
+    update::settle(state, now);
+}
+
+#[test]
+fn after_an_act_the_same_key_means_the_same_rollout() {
+    let mut state = fleet_of(ROUTER_PAUSED, &["alpha", "beta"]);
+    assert_eq!((subject(&state).as_deref(), state.view.selected_uid.as_deref()), (Some("alpha"), None));
+    press(&mut state, "P", at(1));
+    press(&mut state, "esc", at(2));
+    apply(&mut state, named(ROUTER_PAUSED, "alpha", completed), at(3));
+    assert_eq!(subject(&state).as_deref(), Some("alpha"), "{:?}", state.order);
+    press(&mut state, "P", at(4));
+    assert_eq!(state.card.as_ref().map(|card| &*card.target.name), Some("alpha"));
+}
+
+#[test]
+fn what_has_just_ended_is_not_folded_away() {
+    let mut state = fleet_of(ROUTER_PAUSED, &["alpha", "beta", "gamma"]);
+    apply(&mut state, named(ROUTER_PAUSED, "gamma", completed), at(3));
+    let rows = |state: &State| state.order.iter().map(|uid| uid.to_string()).collect::<Vec<_>>();
+    assert_eq!(rows(&state), ["alpha", "beta", "gamma"]);
+    update(&mut state, Event::Tick, at(3 + 599));
+    update::settle(&mut state, at(3 + 599));
+    assert_eq!(rows(&state).len(), 3);
+    update(&mut state, Event::Tick, at(3 + 600));
+    update::settle(&mut state, at(3 + 600));
+    assert_eq!(rows(&state), ["alpha", "beta"], "ten minutes later it is one of many");
+}
+
+#[test]
+fn a_row_that_vanishes_leaves_the_keys_with_nobody() {
+    for key in ["p", "P", "a", "f", "space", "A", "u", "R", "i", "enter"] {
+        let mut state = fleet_of(ROUTER_PAUSED, &["alpha", "beta", "gamma"]);
+        press(&mut state, "j", at(1));
+        assert_eq!(subject(&state).as_deref(), Some("beta"));
+        send(&mut state, Body::Deleted { source: Source::Fleet, resource: &kinds::ROLLOUT, uid: "beta".into() });
+        update::settle(&mut state, at(2));
+        assert_eq!(subject(&state), None);
+        press(&mut state, key, at(3));
+        assert!(state.card.is_none() && state.view.overlay.is_none() && state.view.screen == Screen::Fleet, "{key}");
+        assert!(state.note.as_ref().is_some_and(|(_, note)| note.contains("choose a row")), "{key} {:?}", state.note);
+        // The next one has come up into its place.
+        press(&mut state, "j", at(4));
+        assert_eq!(subject(&state).as_deref(), Some("gamma"), "{key}");
+    }
+}
+
+#[test]
+fn a_release_that_fails_once_it_is_finished_is_loud() {
+    let mut state = fleet_of(ROUTER_PAUSED, &["alpha", "beta"]);
+    let id = |state: &State| state.get("beta").unwrap().rollout.id.clone();
+    let measure = |state: &mut State, errors: f64, rate: f64| {
+        let mut metrics = RolloutMetrics { at: Some(at(4)), ..Default::default() };
+        metrics.old.errors = Reading::Value(errors);
+        metrics.old.rate = Reading::Value(rate);
+        let readings = vec![(id(state), metrics)];
+        send(state, Body::Metrics(readings));
+        update::settle(state, at(4));
+        (state.order[0] == *"beta", state.tally().failing)
+    };
+    measure(&mut state, 0.002, 10.0);
+    apply(&mut state, named(ROUTER_PAUSED, "beta", completed), at(3));
+    assert_eq!(measure(&mut state, 0.003, 10.0), (false, 0), "as before");
+    assert_eq!(measure(&mut state, 0.4, 0.1), (false, 0), "two requests a minute say nothing");
+    assert_eq!(measure(&mut state, 0.4, 10.0), (true, 1));
+    assert_eq!(measure(&mut state, 0.003, 10.0), (false, 0), "it is over");
+}
+
+#[test]
+fn a_key_that_needs_an_open_rollout_says_so() {
+    for key in ["v", "1", "d", "t", "tab"] {
+        let mut state = fleet_of(ROUTER_PAUSED, &["alpha"]);
+        press(&mut state, key, at(1));
+        assert!(state.note.as_ref().is_some_and(|(_, note)| note.contains("open a rollout first")), "{key} {:?}", state.note);
+        press(&mut state, "enter", at(2));
+        press(&mut state, key, at(3));
+        assert!(state.note.is_none(), "{key} {:?}", state.note);
+    }
+}
+
+#[test]
+fn a_hold_stands_above_what_waits_without_harm() {
+    let mut state = fleet_of(ROUTER_PAUSED, &["alpha", "beta"]);
+    let known = state.rollouts.get_mut("beta").unwrap();
+    known.verdict.is = crate::verdict::Advice::Hold;
+    order::sort(&mut state, at(1));
+    assert_eq!(state.order[0], *"beta");
+    // Nothing is heard of any: that is no reason to look at this one.
+    state.rollouts.get_mut("beta").unwrap().verdict.stale = true;
+    order::sort(&mut state, at(1));
+    assert_eq!(state.order[0], *"alpha");
+}
+
+#[test]
+fn pods_without_progress_come_to_the_top_in_time() {
+    let begun = items(ROUTER_PAUSED).iter().find(|v| v["kind"] == "Rollout").unwrap()["metadata"]["creationTimestamp"].clone();
+    let begun = crate::model::moment(begun.as_str().unwrap()).unwrap();
+    let moving = |updated: Time| {
+        move |root: &mut Value| {
+            root["metadata"]["resourceVersion"] = "9999".into();
+            root["status"]["phase"] = "Progressing".into();
+            root["status"]["message"] = "more replicas need to be updated".into();
+            root["status"]["pauseConditions"] = Value::Null;
+            root["status"]["controllerPause"] = json!(false);
+            root["status"]["currentStepIndex"] = json!(0);
+            let new = root["status"]["updatedReplicas"].as_i64().unwrap();
+            let all = root["status"]["replicas"].as_i64().unwrap();
+            root["status"]["readyReplicas"] = json!(all - new);
+            root["status"]["conditions"] = json!([{"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated",
+                "lastUpdateTime": updated.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)}]);
+            root["spec"]["progressDeadlineSeconds"] = json!(600);
+            root["metadata"].as_object_mut().unwrap().remove("managedFields");
+        }
+    };
+    let mut state = fleet_of(ROUTER_PAUSED, &["beta"]);
+    let since = begun + TimeDelta::seconds(3_600);
+    for name in ["alpha", "gamma"] {
+        // One makes progress, the other does not.
+        let updated = if name == "gamma" { since } else { since + TimeDelta::seconds(50) };
+        apply(&mut state, named(ROUTER_PAUSED, name, moving(updated)), since);
+    }
+    let known = state.get("gamma").unwrap();
+    assert_eq!(known.rollout.phase, crate::model::Phase::Progressing);
+    assert_eq!(known.rollout.next.at, Some(since + TimeDelta::seconds(600)), "{:?}", known.rollout.next);
+    assert!(known.rollout.wait.as_ref().is_some_and(|w| w.reason.contains("0 of")), "{:?}", known.rollout.wait);
+    let order = |state: &mut State, seconds: i64| {
+        update(state, Event::Tick, since + TimeDelta::seconds(seconds));
+        update::settle(state, since + TimeDelta::seconds(seconds));
+        state.order.iter().map(|uid| uid.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&mut state, 59), ["beta", "gamma", "alpha"]);
+    assert!(!state.get("gamma").unwrap().stalled);
+    order(&mut state, 60);
+    assert!(state.get("gamma").unwrap().stalled && !state.get("alpha").unwrap().stalled);
+}

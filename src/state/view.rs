@@ -116,7 +116,7 @@ pub struct View {
     pub screen: Screen,
     /// Row of the fleet.
     pub selected: usize,
-    /// The rollout of that row: the selection stays on it when rows move. `None` until a person has moved it.
+    /// The rollout of that row: the selection stays on it when rows move. `None` until a person has moved it, or acted.
     pub selected_uid: Option<Text>,
     /// First row drawn; the view keeps the selection inside.
     pub offset: usize,

@@ -5,10 +5,10 @@ use ratatui::{buffer::Buffer, layout::Rect, style::Modifier, style::Style};
 use super::{Ctx, footer, format, glyphs, header, layout, line, line::Writer, links, panes::pods, rollout, selected_row};
 use crate::{
     model::{
-        LinkState, Phase, Severity, Source, Strategy, WaitFor,
+        LinkState, Phase, Severity, Source, Strategy, Time, WaitFor,
         metrics::{Reading, Series, Side},
     },
-    state::Known,
+    state::{Finished, Known},
     verdict::Advice,
 };
 
@@ -30,6 +30,9 @@ pub struct Plan {
 const BELOW: u16 = 11;
 const BELOW_ROOMY: u16 = 14;
 
+/// Rows for the two sentences about the selected rollout and the rule above them.
+const ABOUT: u16 = 3;
+
 /// Lays the screen out below the header, which takes its rows itself.
 pub fn plan(ctx: &Ctx<'_>, area: Rect) -> Plan {
     if area.height <= layout::LINES_ONLY {
@@ -49,7 +52,9 @@ fn parts(ctx: &Ctx<'_>, mut area: Rect) -> Plan {
         area = list;
     }
     if area.height >= 6 {
-        let lines = if area.height >= 10 { 3 } else { 2 };
+        let titles = 1;
+        let free = area.height.saturating_sub(ABOUT + titles + u16::try_from(ctx.state.order.len()).unwrap_or(u16::MAX));
+        let lines = if area.height >= 10 { about_rows(ctx, area.width, free) } else { ABOUT - 1 };
         plan.about = layout::bottom(&mut area, lines);
     }
     if area.height >= 4 {
@@ -57,7 +62,11 @@ fn parts(ctx: &Ctx<'_>, mut area: Rect) -> Plan {
     }
     let spare = usize::from(area.height).saturating_sub(ctx.state.order.len());
     if plan.beside.is_empty() && area.width >= 100 && spare > usize::from(BELOW) && !ctx.state.order.is_empty() {
-        let rows = if spare > usize::from(BELOW_ROOMY + 4) { BELOW_ROOMY } else { BELOW };
+        let rows = match u16::try_from(spare).unwrap_or(u16::MAX).saturating_sub(4) {
+            rows @ rollout::TWO_ROWS.. => rows.min(2 * BELOW_ROOMY),
+            BELOW_ROOMY.. => BELOW_ROOMY,
+            _ => BELOW,
+        };
         plan.below = layout::bottom(&mut area, rows);
     }
     plan.rows = area;
@@ -121,8 +130,8 @@ fn filter(ctx: &Ctx<'_>) -> line::Words {
     if ctx.view.filtering {
         out.push(" ", ctx.ink.select);
     }
-    for term in ctx.view.filter.unknown_terms() {
-        out.push(format!("  {term}: is no field"), ctx.ink.warn);
+    for mistake in ctx.view.filter.mistakes() {
+        out.push(format!("  {mistake}"), ctx.ink.warn);
     }
     out.put(format!("  {} shown ", ctx.state.order.len()), ctx.ink.dim).line()
 }
@@ -167,9 +176,12 @@ const COLUMNS: &[Column] = &[
         rank: 7,
         cell: |c, k| reading(c, k, main_side(k), Series::P99, format::latency, c.ink.plain),
     },
-    Column { title: "WAIT", width: 8, right: true, rank: 3, cell: wait },
+    Column { title: "WAIT", width: WAIT as u16, right: true, rank: 3, cell: wait },
     Column { title: "VERDICT", width: 16, right: false, rank: 8, cell: verdict },
 ];
+
+/// Columns for how long it waits.
+const WAIT: usize = 8;
 
 /// Sign before the name, and the least a name is given.
 const SIGN: u16 = 3;
@@ -214,7 +226,7 @@ fn table(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {
     for ((uid, row), index) in ctx.state.order.iter().skip(first).zip(plan.rows.rows()).zip(first..) {
         if let Some(known) = ctx.state.rollouts.get(uid) {
             line::draw(buf, row, entry(ctx, known, &columns, usize::from(name)));
-            if index == selected_row(ctx) {
+            if index == selected_row(ctx) && !ctx.lost_selection() {
                 line::select(buf, row);
             }
         }
@@ -227,11 +239,15 @@ fn entry(ctx: &Ctx<'_>, known: &Known, columns: &[&Column], name: usize) -> line
     let mark = if stale { "~" } else { " " };
     let path = known.rollout.id.path();
     let urgent = known.verdict.is == Advice::Abort && known.rollout.in_flight();
+    let held = known.verdict.is == Advice::Hold && known.rollout.in_flight();
+    let relapsed = relapse(known).is_some();
     let name_style = if needs_a_person(known) { ctx.ink.strong } else { ctx.ink.plain };
     let out = Writer::new().put(format!("{mark}{sign} "), style).put(format::middle(&path, name), name_style).pad(usize::from(SIGN) + name);
     let out = columns.iter().fold(out, |out, column| match column.title {
         "TRAFFIC" => out.put(" ", ctx.ink.plain).append(bar(ctx, known, column.width.into())),
+        "WAIT" if relapsed => out.append(aligned("fails", ctx.ink.bad, column)),
         "WAIT" if urgent && !columns.iter().any(|c| c.title == "VERDICT") => out.append(aligned("abort?", ctx.ink.bad, column)),
+        "WAIT" if held && !columns.iter().any(|c| c.title == "VERDICT") => out.append(aligned(&hold(ctx, known), ctx.ink.warn, column)),
         _ => {
             let (text, style) = (column.cell)(ctx, known);
             out.append(aligned(&text, style, column))
@@ -248,21 +264,31 @@ fn aligned(text: &str, style: Style, column: &Column) -> line::Words {
     if column.right { out.put(gap, Style::new()).put(text, style).line() } else { out.put(text, style).put(gap, Style::new()).line() }
 }
 
+/// What share fails since a release came to its end, and what failed before, where it is clearly more.
+fn relapse(known: &Known) -> Option<(f64, f64, &Finished)> {
+    let finished = known.finished.as_ref()?;
+    Some((finished.errors?, finished.errors_before?, finished))
+}
+
 fn needs_a_person(known: &Known) -> bool {
-    known.verdict.is == Advice::Abort || !matches!(known.rollout.phase, Phase::Healthy | Phase::Progressing | Phase::Paused)
+    relapse(known).is_some()
+        || known.stalled
+        || known.verdict.is == Advice::Abort
+        || !matches!(known.rollout.phase, Phase::Healthy | Phase::Progressing | Phase::Paused)
 }
 
 /// One sign for where a rollout stands; a verdict to abort stands above all.
 pub fn sign(ctx: &Ctx<'_>, known: &Known) -> (&'static str, Style) {
     match known.rollout.phase {
         _ if known.deleted.is_some() => ("×", ctx.ink.dim),
-        _ if known.verdict.is == Advice::Abort && known.rollout.in_flight() => (glyphs::ALERT, ctx.ink.bad),
+        _ if relapse(known).is_some() || known.verdict.is == Advice::Abort && known.rollout.in_flight() => (glyphs::ALERT, ctx.ink.bad),
         // What goes on by itself does not look like what needs a person.
         Phase::Paused if known.rollout.wait.as_ref().is_some_and(|w| w.who == WaitFor::Timer) => (glyphs::TIMED, ctx.ink.new),
         Phase::Waiting | Phase::Paused => (glyphs::PAUSED, ctx.ink.warn),
         Phase::Failing | Phase::Aborted => (glyphs::FAILED, ctx.ink.bad),
         Phase::Stuck => (glyphs::STUCK, ctx.ink.bad),
         Phase::Unknown => (glyphs::UNKNOWN, ctx.ink.warn),
+        Phase::Progressing if known.stalled => (glyphs::STUCK, ctx.ink.warn),
         Phase::Progressing => (glyphs::MOVING, ctx.ink.new),
         Phase::Healthy => (glyphs::DONE, ctx.ink.good),
     }
@@ -276,6 +302,7 @@ pub fn step(ctx: &Ctx<'_>, known: &Known) -> Cell {
         (Phase::Aborted, ..) => "abort".into(),
         (Phase::Unknown, ..) => "?".into(),
         (Phase::Stuck, ..) => "stuck".into(),
+        (Phase::Healthy, ..) if known.finished.is_some() => "done".into(),
         (Phase::Healthy, ..) => glyphs::DASH.into(),
         (_, Strategy::BlueGreen, _) => "flip".into(),
         (_, _, Some(i)) if !r.steps.items.is_empty() => format!("{}/{}", (i + 1).min(r.steps.items.len()), r.steps.items.len()),
@@ -317,7 +344,7 @@ fn ready(ctx: &Ctx<'_>, known: &Known) -> Cell {
 }
 
 fn errors(ctx: &Ctx<'_>, known: &Known) -> Cell {
-    let style = if known.verdict.is == Advice::Abort { ctx.ink.bad } else { ctx.ink.plain };
+    let style = if known.verdict.is == Advice::Abort || relapse(known).is_some() { ctx.ink.bad } else { ctx.ink.plain };
     reading(ctx, known, main_side(known), Series::Errors, format::ratio, style)
 }
 
@@ -325,7 +352,10 @@ fn errors(ctx: &Ctx<'_>, known: &Known) -> Cell {
 fn was(ctx: &Ctx<'_>, known: &Known) -> Cell {
     match known.rollout.in_flight() {
         true => reading(ctx, known, Side::Old, Series::Errors, format::ratio, ctx.ink.dim),
-        false => (glyphs::DASH.into(), ctx.ink.dim),
+        false => match known.finished.and_then(|finished| finished.errors_before) {
+            Some(before) => (format::ratio(before), ctx.ink.dim),
+            None => (glyphs::DASH.into(), ctx.ink.dim),
+        },
     }
 }
 
@@ -355,13 +385,33 @@ pub fn brief(reading: Reading) -> &'static str {
 }
 
 fn wait(ctx: &Ctx<'_>, known: &Known) -> Cell {
-    let Some(wait) = known.rollout.wait.as_ref() else { return (glyphs::DASH.into(), ctx.ink.dim) };
-    let style = if wait.who == WaitFor::Human { ctx.ink.warn } else { ctx.ink.plain };
+    let Some(wait) = known.rollout.wait.as_ref() else {
+        return match known.finished {
+            Some(finished) => (ago(ctx, finished.at), ctx.ink.dim),
+            None => (glyphs::DASH.into(), ctx.ink.dim),
+        };
+    };
+    let style = if wait.who == WaitFor::Human || known.stalled { ctx.ink.warn } else { ctx.ink.plain };
     match (wait.until, wait.since) {
         (Some(until), _) => (due(&ctx.clock.until(until)), style),
         (None, Some(since)) => (ctx.clock.since(since), style),
         (None, None) => (glyphs::DASH.into(), ctx.ink.dim),
     }
+}
+
+/// How long ago, in at most eight columns.
+fn ago(ctx: &Ctx<'_>, at: Time) -> String {
+    match ctx.clock.age(at).as_str() {
+        "now" => "now".into(),
+        age => format!("{age} ago"),
+    }
+}
+
+/// That it should be held, with the time if there is room for it.
+fn hold(ctx: &Ctx<'_>, known: &Known) -> String {
+    let time = known.rollout.wait.as_ref().and_then(|w| w.until.map(|at| ctx.clock.until(at)).or(w.since.map(|at| ctx.clock.since(at))));
+    let long = format!("ho? {}", time.unwrap_or_default());
+    if line::columns(&long) <= WAIT { long.trim_end().into() } else { "hold?".into() }
 }
 
 /// A countdown, never to be read as overdue.
@@ -380,29 +430,65 @@ pub fn verdict(ctx: &Ctx<'_>, known: &Known) -> Cell {
     (if idle { glyphs::DASH } else { known.verdict.is.words() }.into(), style)
 }
 
-/// Two sentences about the selected rollout.
+/// Two sentences about the selected rollout, a rule above them.
 fn about(ctx: &Ctx<'_>, buf: &mut Buffer, mut area: Rect) {
-    let Some(known) = ctx.selected() else { return };
     if area.height > 2 {
         let rule = layout::top(&mut area, 1);
         line::draw(buf, rule, line::words(glyphs::RULE.repeat(usize::from(rule.width)), ctx.ink.border));
     }
-    let mut first = Writer::new().put(format!(" {} ", known.rollout.id.path()), ctx.ink.strong);
-    match alarm(ctx, known) {
-        Some((text, style)) => first.push(format!(" {text}"), style),
-        None => first = first.put(" ", ctx.ink.plain).append(rollout::verdict_words(ctx, known)),
+    let Some(known) = ctx.selected() else {
+        return line::draw(buf, area, line::words(" The selected rollout is gone: choose another row.", ctx.ink.warn));
+    };
+    line::draw_all(buf, area, sentences(ctx, known, area.width, area.height));
+}
+
+/// Rows that they would take at this width, the rule among them, where so many more are free.
+fn about_rows(ctx: &Ctx<'_>, width: u16, spare: u16) -> u16 {
+    let lines = ctx.selected().map_or(2, |known| sentences(ctx, known, width, ABOUT - 1 + spare).len());
+    1 + u16::try_from(lines).unwrap_or(u16::MAX)
+}
+
+/// The two sentences in as many rows as they need, or as fit: the first is the one that must be read.
+fn sentences(ctx: &Ctx<'_>, known: &Known, width: u16, rows: u16) -> Vec<line::Words> {
+    let (columns, rows) = (usize::from(width), usize::from(rows));
+    let indented = |line: line::Words| Writer::new().put(" ", ctx.ink.plain).append(line).line();
+    let broken = |line: line::Words| line::wrap(line, columns.saturating_sub(2)).into_iter().map(indented).collect::<Vec<_>>();
+    let name = known.rollout.id.path();
+    let titled = |name: String| {
+        let out = Writer::new().put(name, ctx.ink.strong).put(" ", ctx.ink.plain);
+        match alarm(ctx, known) {
+            Some((text, style)) => out.put(text, style).line(),
+            None => out.append(rollout::verdict_words(ctx, known)).line(),
+        }
+    };
+    let first = titled(format!("{name} "));
+    // Lines break at spaces: the one that sets the name apart is not to go.
+    let mut whole = broken(titled("x".repeat(line::columns(&name) + 1)));
+    if let Some(span) = whole.first_mut().and_then(|line| line.spans.get_mut(1)) {
+        span.content = format!("{name} ").into();
     }
-    line::draw(buf, layout::top(&mut area, 1), first.line());
-    line::draw(
-        buf,
-        layout::top(&mut area, 1),
-        Writer::new().put(" ", ctx.ink.plain).append(rollout::next_words(ctx, known, usize::from(area.width.saturating_sub(2)))).line(),
-    );
+    let next = rollout::next_words(ctx, known, columns.saturating_sub(2));
+    let (coming, back) = (rollout::coming(ctx, known, false), rollout::back_words(ctx, known));
+    let apart = if coming.width() + 2 + back.width() + 2 > columns {
+        [broken(coming), broken(back)].concat()
+    } else {
+        vec![indented(next.clone())]
+    };
+    let apart: Vec<_> = apart.into_iter().filter(|line| line.width() > 1).collect();
+    let most = [[whole.clone(), apart].concat(), [whole, vec![indented(next.clone())]].concat()];
+    most.into_iter().find(|lines| lines.len() <= rows).unwrap_or_else(|| vec![indented(first), indented(next)])
 }
 
 /// What stands before the verdict: danger always, lesser trouble where the verdict has nothing to say.
 fn alarm(ctx: &Ctx<'_>, known: &Known) -> Option<Cell> {
     let r = &known.rollout;
+    if let Some((now, before, finished)) = relapse(known) {
+        let (now, before, ago) = (format::ratio(now), format::ratio(before), ago(ctx, finished.at));
+        return Some((format!("{now} fail since the release was finished ({ago}), {before} before"), ctx.ink.bad));
+    }
+    if let Some(said) = stall(ctx, known) {
+        return Some((said, ctx.ink.warn));
+    }
     let silent = matches!(known.verdict.is, Advice::None | Advice::NotEnoughData);
     let notice = r.alarm().filter(|n| n.severity == Severity::Danger || (silent && n.severity == Severity::Warning));
     match notice {
@@ -417,6 +503,15 @@ fn alarm(ctx: &Ctx<'_>, known: &Known) -> Option<Cell> {
             .filter(|text| !text.is_empty())
             .map(|text| (text, ctx.ink.bad)),
     }
+}
+
+/// Pods that do not come up, for how long already, and until when they have.
+fn stall(ctx: &Ctx<'_>, known: &Known) -> Option<String> {
+    let pods = known.rollout.new_side().and_then(|new| pods::first_trouble(new));
+    let wait = known.rollout.wait.as_ref().filter(|_| known.stalled && known.verdict.is != Advice::Abort)?;
+    let end = known.rollout.next.at.filter(|at| ctx.clock.ahead(*at)).map(|at| format!(", gives up in {}", ctx.clock.until(at)));
+    let why = pods.map(|why| format!(": {why}")).unwrap_or_else(|| "; open it to see why".into());
+    Some(format!("{}, no progress for {}{}{why}", wait.reason, ctx.clock.since(wait.since?), end.unwrap_or_default()))
 }
 
 fn beside(ctx: &Ctx<'_>, buf: &mut Buffer, plan: &Plan) {

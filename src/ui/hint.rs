@@ -4,7 +4,10 @@
 use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::{Ctx, footer, format, layout, line, line::Writer};
-use crate::intent::{COMMANDS, Command};
+use crate::{
+    intent::{COMMANDS, Command, Place},
+    state::Screen,
+};
 
 /// Below this height every row is needed for what is supervised.
 const ENOUGH: u16 = 20;
@@ -27,10 +30,22 @@ pub fn draw(ctx: &Ctx<'_>, buf: &mut Buffer, area: Rect) {
 }
 
 fn lines(ctx: &Ctx<'_>, area: Rect) -> Vec<String> {
-    match ctx.hint {
-        Some(hint) if area.height >= ENOUGH => format::wrap(&resolved(ctx, hint), usize::from(area.width).saturating_sub(2)),
-        _ => Vec::new(),
+    match ctx.hint.filter(|_| area.height >= ENOUGH).and_then(|hint| told(ctx, hint)) {
+        Some(hint) => format::wrap(&resolved(ctx, &hint), usize::from(area.width).saturating_sub(2)),
+        None => Vec::new(),
     }
+}
+
+/// Without what is of the fleet alone, while a rollout is open.
+fn told(ctx: &Ctx<'_>, hint: &str) -> Option<String> {
+    let elsewhere = |clause: &str| COMMANDS.iter().any(|row| row.place == Place::Fleet && clause.contains(&format!("{{{}}}", row.name)));
+    let open = matches!(ctx.view.screen, Screen::Rollout(_));
+    let kept: Vec<String> = hint
+        .split("; ")
+        .map(|part| part.split(", ").filter(|clause| !(open && elsewhere(clause))).collect::<Vec<_>>().join(", "))
+        .filter(|part| !part.is_empty())
+        .collect();
+    Some(kept.join("; ")).filter(|hint| !hint.is_empty())
 }
 
 /// `{promote}` becomes the key of that command, wherever the settings have put it.

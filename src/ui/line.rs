@@ -88,6 +88,28 @@ pub fn fit(line: Words, width: usize) -> Words {
     Line::from(kept)
 }
 
+/// Breaks a line at spaces into lines of at most this many columns; each word keeps its style.
+pub fn wrap(line: Words, width: usize) -> Vec<Words> {
+    if line.width() <= width {
+        return vec![line];
+    }
+    let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+    let mut styled = line.spans.iter().flat_map(|span| span.content.chars().map(|c| (c, span.style)));
+    let mut style_of = |c: char| styled.find(|(own, _)| *own == c).map(|(_, style)| style).unwrap_or_default();
+    let again = |words: String| {
+        let mut spans: Vec<Span<'static>> = Vec::new();
+        for c in words.chars() {
+            let style = style_of(c);
+            match spans.last_mut().filter(|last| last.style == style) {
+                Some(last) => last.content.to_mut().push(c),
+                None => spans.push(Span::styled(c.to_string(), style)),
+            }
+        }
+        Line::from(spans)
+    };
+    format::wrap(&text, width).into_iter().map(again).collect()
+}
+
 /// Ends a line with an ellipsis, as what follows it is not shown.
 pub fn broken_off(line: Words, width: usize) -> Words {
     let style = line.spans.last().map(|s| s.style).unwrap_or_default();

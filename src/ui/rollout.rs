@@ -137,6 +137,9 @@ fn sentences(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, mut area: Rect, ana
     boxed(ctx, known, Pane::Timeline, buf, area, Joint::Last);
 }
 
+/// From so many rows on, the panes below the fleet stand in two rows.
+pub const TWO_ROWS: u16 = 20;
+
 /// Panes of the selected rollout beside the fleet.
 pub fn beside(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, mut area: Rect) {
     layout::left(&mut area, 1);
@@ -153,8 +156,15 @@ pub fn beside(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, mut area: Rect) {
     pair(ctx, known, buf, area, half, [Pane::Errors, Pane::Latency]);
 }
 
-/// Panes of the selected rollout below the fleet.
+/// Panes of the selected rollout below the fleet; in two rows where there is room.
 pub fn below(ctx: &Ctx<'_>, known: &Known, buf: &mut Buffer, mut area: Rect) {
+    if area.height >= TWO_ROWS {
+        let height = area.height / 2;
+        let mut lower = layout::bottom(&mut area, height);
+        let verdict = layout::left(&mut lower, area.width * 60 / 100);
+        boxed(ctx, known, Pane::Verdict, buf, verdict, Joint::Alone);
+        boxed(ctx, known, Pane::Latency, buf, lower, Joint::Alone);
+    }
     for (pane, percent) in [(Pane::Traffic, 36), (Pane::Steps, 38), (Pane::Errors, 100)] {
         let columns = (u32::from(area.width) * percent / 100) as u16;
         boxed(ctx, known, pane, buf, layout::left(&mut area, columns), Joint::Alone);
@@ -291,7 +301,7 @@ fn shortened(what: &str) -> String {
     }
 }
 
-fn coming(ctx: &Ctx<'_>, known: &Known, short: bool) -> Words {
+pub fn coming(ctx: &Ctx<'_>, known: &Known, short: bool) -> Words {
     let r = &known.rollout;
     let mut next = Writer::new();
     if !r.next.what.is_empty() {
@@ -307,7 +317,7 @@ fn coming(ctx: &Ctx<'_>, known: &Known, short: bool) -> Words {
     faded(ctx, known, next.line())
 }
 
-fn back_words(ctx: &Ctx<'_>, known: &Known) -> Words {
+pub fn back_words(ctx: &Ctx<'_>, known: &Known) -> Words {
     let back = &known.rollout.way_back;
     if back.what.is_empty() {
         return Words::default();

@@ -110,7 +110,7 @@ async fn statuses_become_states() {
         assert_eq!(state_of(&settings(&url)).await, state, "{code} {body}");
     }
     let (url, _) = always(401, "").await;
-    assert!(matches!(state_of(&settings(&url)).await, LinkState::Expired { hint } if hint.contains("bearer_token_file")));
+    assert!(matches!(state_of(&settings(&url)).await, LinkState::Expired { hint } if hint.contains("bearer-token-file")));
     let (url, _) = always(403, "no tenant").await;
     assert!(matches!(state_of(&settings(&url)).await, LinkState::Forbidden { .. }));
     let (url, _) = always(200, EMPTY).await;

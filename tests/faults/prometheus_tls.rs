@@ -91,7 +91,7 @@ async fn our_certificate_is_shown_where_it_is_wanted() {
     let url = office.serve(true);
     let without = Settings { ca_file: Some(office.file("ca.pem")), ..settings(&url) };
     let state = state_of(&without).await;
-    assert!(matches!(&state, LinkState::Expired { hint } if hint.contains("client_certificate_file")), "{state:?}");
+    assert!(matches!(&state, LinkState::Expired { hint } if hint.contains("cert-file")), "{state:?}");
     let with =
         Settings { client_certificate_file: Some(office.file("client.pem")), client_key_file: Some(office.file("client.key")), ..without };
     assert_eq!(ask(&with).await, Ok(Some(1.0)));
@@ -107,5 +107,5 @@ fn unusable_files_are_named() {
     assert_eq!(field(&Settings { ca_file: Some(office.file("gone")), ..settings("https://h") }), "ca_file");
     assert_eq!(field(&Settings { ca_file: Some(empty.clone()), ..settings("https://h") }), "ca_file");
     let ours = Settings { client_certificate_file: Some(office.file("client.pem")), client_key_file: Some(empty), ..settings("https://h") };
-    assert_eq!(field(&ours), "client_certificate_file");
+    assert_eq!(field(&ours), "cert-file");
 }

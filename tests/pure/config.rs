@@ -55,12 +55,14 @@ fn every_mistake_is_named_with_line_and_choices() {
         (4, "is not a duration"),
         (6, "is not one of default, high-contrast, mono"),
         (7, "unknown setting 'nowhere'"),
+        (10, "'p' is bound to both promote and abort"),
+        (11, "keys.foo: no such command"),
+        (12, "'yy' is no key"),
+        (13, "'y' answers action cards"),
     ] {
         assert!(errors.lines().any(|l| l.contains(&format!("config.toml:{line}:")) && l.contains(words)), "line {line}: {words}\n{errors}");
     }
-    for words in ["keys.foo: no such command", "'p' is bound to both promote and abort", "'yy' is no key", "'y' answers action cards"] {
-        assert!(errors.contains(words), "{words}\n{errors}");
-    }
+    assert!(load("[keys]\nabort = [\"X\"]\nretry = 3\n").unwrap_err().contains("config.toml:3: keys.retry must be a text"));
 }
 
 #[test]
@@ -169,7 +171,7 @@ fn a_key_can_be_moved_and_only_that_one_moves() {
 fn a_session_elsewhere_takes_looks_and_locks_and_leaves_addresses() {
     let (_dir, path) = file(
         "[cluster]\ncontext = \"prod\"\nnamespace = \"pay\"\n[prometheus]\nurl = \"https://prom.corp\"\nprofile = \"istio\"\n\
-         [prometheus.headers]\nAuthorization = \"Bearer hunter2\"\n[safety]\nread-only = true\njournal = \"/var/audit\"\n\
+         [prometheus.headers]\nX-Scope-OrgID = \"hunter2\"\n[safety]\nread-only = true\njournal = \"/var/audit\"\n\
          [display]\ntheme = \"mono\"\n[keys]\nabort = [\"X\"]\n[freshness]\nkubernetes = \"5s\"\n",
     );
     let flags = vec![("cluster.namespace", "--namespace", "shop".to_owned())];
@@ -187,7 +189,61 @@ fn a_session_elsewhere_takes_looks_and_locks_and_leaves_addresses() {
 
 #[test]
 fn secrets_never_show() {
-    let config = load("[prometheus.headers]\nAuthorization = \"Bearer hunter2\"\n").unwrap();
+    let config = load("[prometheus.headers]\nX-Scope-OrgID = \"hunter2\"\n").unwrap();
     assert!(!config.effective().contains("hunter2"));
     assert!(config.effective().contains("prometheus.headers = (hidden)"));
+}
+
+#[test]
+fn a_secret_header_says_where_it_is_kept() {
+    for (text, line) in [
+        ("[prometheus]\nheaders = { Authorization = \"Bearer hunter2\" }\n", 2),
+        ("[prometheus.headers]\nX-Scope-OrgID = \"a\"\nx-api-key = \"hunter2\"\n", 3),
+        ("[prometheus.headers]\nCookie = [\"hunter2\"]\n", 2),
+    ] {
+        let errors = load(text).unwrap_err();
+        let named = errors.contains(&format!("config.toml:{line}: prometheus.headers.")) && errors.contains("is a secret by its name");
+        assert!(named && errors.contains("{ env = ") && !errors.contains("hunter2"), "{errors}");
+    }
+    let text = "[prometheus]\nurl = \"http://p\"\n[prometheus.headers]\nX-Scope-OrgID = \"a\"\nAuthorization = { env = \"T\", prefix = \"Bearer \" }\n";
+    let settings = rolltop::config::sampler::settings(&load(text).unwrap()).unwrap().unwrap();
+    assert_eq!(settings.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["X-Scope-OrgID"]);
+    assert_eq!(settings.secret_headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["Authorization"]);
+}
+
+/// What is wrong with Prometheus is named as the settings name it, at its place.
+#[test]
+fn problems_of_prometheus_use_the_names_of_the_settings() {
+    use rolltop::config::sampler;
+    let url = "url = \"http://p\"\n";
+    for (line, text) in [
+        (2, "url = \"http://me:hunter2@p:9090\"\n".to_owned()),
+        (3, format!("{url}username = \"me\"\n")),
+        (5, format!("{url}username = \"me\"\npassword-file = \"p\"\nbearer-token-file = \"t\"\n")),
+        (3, format!("{url}cert-file = \"c\"\n")),
+        (4, format!("{url}ca-file = \"c\"\ninsecure = true\n")),
+        (3, format!("{url}interval = \"1ms\"\n")),
+        (3, format!("{url}profile = \"custom\"\n[prometheus.custom]\nrate = \"r\"\nerrors = \"e\"\nerror-share = \"s\"\n")),
+    ] {
+        let config = load(&format!("[prometheus]\n{text}")).unwrap();
+        let problem = sampler::settings(&config).unwrap_err();
+        assert!(fields::find(&format!("prometheus.{}", problem.field)).is_some(), "{problem}");
+        let said = sampler::mistake(&config, &problem).to_string();
+        assert!(said.contains(&format!("config.toml:{line}: prometheus.{}: ", problem.field)), "line {line}: {said}");
+        let words = said.split(|c: char| !(c.is_ascii_lowercase() || "-_".contains(c)));
+        for word in words.filter(|word| word.contains('_') || word.ends_with("-file") || word.starts_with("user")) {
+            let known = word == "user" || fields::find(&format!("prometheus.{word}")).is_some();
+            assert!(known, "'{word}' is no setting: {said}");
+        }
+        assert!(!said.contains("hunter2"));
+    }
+    // The same for what is only said of a running server.
+    for source in [include_str!("../../src/prometheus/settings.rs"), include_str!("../../src/prometheus/client.rs")] {
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        let texts = source.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| line.split('"').skip(1).step_by(2));
+        for text in texts {
+            let odd = text.split_whitespace().find(|word| word.contains("_file") || word.contains("basic_"));
+            assert_eq!(odd, None, "{text}");
+        }
+    }
 }

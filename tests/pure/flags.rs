@@ -98,6 +98,7 @@ fn every_mistake_is_named_with_its_line() {
         ("[[flags]]\nheaders = { Host = \"x\" }\n", 2, "no name of a header that can be set"),
         ("[[flags]]\nheaders = { X = { vault = \"x\" } }\n", 2, "unknown setting 'vault'"),
         ("[[flags]]\nheaders = { X = 3 }\n", 2, "write printable text"),
+        ("[[flags]]\nheaders = { Authorization = \"hunter2\" }\n", 2, "secret by its name: write where it is kept, { env = "),
     ] {
         let errors = load(text).unwrap_err();
         let here = errors.lines().any(|l| l.contains(&format!("config.toml:{line}:")) && l.contains(says));
@@ -121,7 +122,7 @@ fn plain_http_stays_on_this_machine_unless_it_is_said() {
 
 #[test]
 fn the_settings_show_how_many_and_no_secret() {
-    let text = written(OFF, READ, "headers = { Authorization = \"hunter2\" }");
+    let text = written(OFF, READ, "headers = { X-Team = \"hunter2\" }");
     let config = load(&text).unwrap();
     assert!(config.effective().contains("flags = 1 of them") && !config.effective().contains("hunter2"));
     assert!(!format!("{config:?}").contains("hunter2"), "nor does a debugger's view");

@@ -16,7 +16,7 @@ use super::sample;
 
 fn known(rollout: Rollout, is: Advice) -> Known {
     let verdict = Verdict { is, because: "canary fails 4.1 %".into(), ..Verdict::default() };
-    Known { rollout, verdict, unobserved_since: None, deleted: None, haystack: "".into(), offers: None }
+    Known { rollout, verdict, unobserved_since: None, deleted: None, haystack: "".into(), offers: None, finished: None, stalled: false }
 }
 
 fn moving(phase: Phase) -> Rollout {

@@ -669,3 +669,125 @@ fn a_link_that_is_down_does_not_understate_its_silence() {
     let seen = show(&state, (80, 24));
     assert!(seen.contains("no answer 51s") && seen.contains("picture 51s old"), "{seen}");
 }
+
+#[test]
+fn a_hint_about_the_fleet_is_not_said_of_what_is_open() {
+    for (hint, kept) in [
+        ("{open} opens shop/checkout, {promote} takes it to the next step", Some("try: p takes it to the next step")),
+        ("{open} opens shop/checkout; compare both sides", Some("try: compare both sides")),
+        ("{open} opens shop/checkout", None),
+    ] {
+        let open = State { hint: Some(hint.into()), ..sample::open() };
+        let seen = show(&open, (80, 24));
+        assert!(!seen.contains("opens shop/checkout"), "{seen}");
+        assert_eq!(kept.is_some_and(|kept| seen.contains(kept)), kept.is_some(), "{seen}");
+        let fleet = State { hint: Some(hint.into()), ..sample::fleet() };
+        assert!(show(&fleet, (80, 24)).contains("try: Enter opens shop/checkout"));
+    }
+}
+
+/// The row of a rollout on the fleet screen.
+fn row_of(state: &State, path: &str) -> String {
+    let seen = show(state, (80, 24));
+    seen.lines().find(|line| line.contains(path)).unwrap_or_else(|| panic!("{seen}")).to_owned()
+}
+
+#[test]
+fn an_advised_hold_is_a_word_in_its_row() {
+    let mut state = sample::fleet();
+    let known = state.rollouts.get_mut(&sample::uid("shop", "cart")).unwrap();
+    known.verdict.is = rolltop::verdict::Advice::Hold;
+    known.rollout.wait.as_mut().unwrap().until = Some(sample::ago(-108));
+    assert!(row_of(&state, "shop/cart").ends_with("ho? 1:48"), "{}", row_of(&state, "shop/cart"));
+    state.rollouts.get_mut(&sample::uid("shop", "cart")).unwrap().rollout.wait.as_mut().unwrap().until = Some(sample::ago(-250));
+    assert!(row_of(&state, "shop/cart").ends_with("hold?"), "{}", row_of(&state, "shop/cart"));
+}
+
+#[test]
+fn the_sentence_that_matters_is_whole_where_there_is_room() {
+    let because =
+        "canary is slow in 14 % of 4 041 requests (over 50 ms), stable 1.2 % of 36 369; odds over a million : 1; 517 users hit so far";
+    let next = "nothing until someone promotes; then weight 50 %, then pause 10m, then weight 100 %, then all users on the new version";
+    let mut state = sample::fleet();
+    let uid = state.order[0].clone();
+    let known = state.rollouts.get_mut(&uid).unwrap();
+    known.verdict = rolltop::verdict::Verdict { is: rolltop::verdict::Advice::Hold, because: because.into(), ..Default::default() };
+    known.rollout.notices.clear();
+    known.rollout.next.what = next.into();
+    for size in [(80, 24), (120, 40)] {
+        let seen = show(&state, size).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(seen.contains(&format!("HOLD advised: {because}")) && seen.contains(next), "{seen}");
+    }
+    // Rows come first.
+    let seen = show(&state, (80, 17));
+    assert_eq!(
+        seen.lines()
+            .filter(|line| ["shop/", "pay/", "ml/", "web/"].iter().any(|ns| line.chars().take(8).collect::<String>().contains(ns)))
+            .count(),
+        10,
+        "{seen}"
+    );
+}
+
+#[test]
+fn one_release_on_a_large_screen_leaves_no_desert() {
+    let mut state = sample::fleet();
+    state.order.truncate(1);
+    let seen = show(&state, (120, 40));
+    let blank = seen.lines().filter(|line| line.trim_matches(['│', ' ']).is_empty()).count();
+    assert!(blank <= 12, "{blank} blank lines:\n{seen}");
+    assert!(seen.contains("─ Verdict ") || seen.contains(" Verdict "), "{seen}");
+    snapshot("fleet_of_one", &state, (120, 40));
+}
+
+#[test]
+fn what_was_chosen_and_is_gone_has_no_row_and_no_keys() {
+    let mut state = sample::fleet();
+    state.view.selected_uid = Some("gone".into());
+    let buffer = picture(&state, (80, 24), sample::now());
+    assert!(!buffer.content.iter().any(|c| c.modifier.contains(ratatui::style::Modifier::REVERSED)), "{}", text(&buffer));
+    let seen = text(&buffer);
+    assert!(seen.contains("The selected rollout is gone: choose another row."), "{seen}");
+    assert!(!seen.lines().last().unwrap().contains("abort"), "{seen}");
+}
+
+#[test]
+fn pods_that_do_not_come_up_are_no_good_release() {
+    let mut state = sample::fleet();
+    let uid = sample::uid("shop", "cart");
+    state.view.selected = state.order.iter().position(|o| *o == uid).unwrap();
+    let known = state.rollouts.get_mut(&uid).unwrap();
+    known.verdict = Default::default();
+    known.rollout.phase = Phase::Progressing;
+    known.rollout.notices.clear();
+    known.rollout.next = rolltop::model::Next { at: Some(sample::ago(-5)), what: "gives up unless 2 more pods get ready".into() };
+    known.rollout.wait =
+        Some(Wait { who: WaitFor::Pods, reason: "0 of 2 new pods ready".into(), since: Some(sample::ago(110)), until: None });
+    known.stalled = true;
+    let seen = show(&state, (80, 24)).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(seen.contains("0 of 2 new pods ready, no progress for 1m50s, gives up in 0:05; open it to see why"), "{seen}");
+    assert!(!row_of(&state, "shop/cart").contains('▸'), "{}", row_of(&state, "shop/cart"));
+}
+
+#[test]
+fn a_release_that_fails_once_finished_is_loud_and_says_what_it_was() {
+    let mut state = sample::fleet();
+    let uid = sample::uid("shop", "search");
+    let metrics =
+        rolltop::model::metrics::RolloutMetrics { at: Some(sample::ago(2)), old: sample::readings(9.0, 0.4, 0.077), ..Default::default() };
+    state.metrics.insert(uid.clone(), metrics);
+    let known = state.rollouts.get_mut(&uid).unwrap();
+    known.finished = Some(rolltop::state::Finished { at: sample::ago(60), errors_before: Some(0.002), errors: None });
+    let row = row_of(&state, "shop/search");
+    assert!(row.contains("✔ shop/search") && row.contains("done") && row.ends_with("1m ago"), "{row}");
+    known_of(&mut state, &uid).finished.as_mut().unwrap().errors = Some(0.4);
+    state.view.selected = state.order.iter().position(|o| *o == uid).unwrap();
+    let row = row_of(&state, "shop/search");
+    assert!(row.contains("! shop/search") && row.contains("40%  0.2%") && row.ends_with("fails"), "{row}");
+    let seen = show(&state, (80, 24));
+    assert!(seen.contains("40% fail since the release was finished (1m ago), 0.2% before") && seen.contains(" failing"), "{seen}");
+}
+
+fn known_of<'a>(state: &'a mut State, uid: &str) -> &'a mut Known {
+    state.rollouts.get_mut(uid).unwrap()
+}

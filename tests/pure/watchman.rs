@@ -19,7 +19,7 @@ const SPAN: Duration = Duration::from_secs(600);
 
 fn known(rollout: Rollout, is: Advice) -> Known {
     let verdict = Verdict { is, ..Verdict::default() };
-    Known { rollout, verdict, unobserved_since: None, deleted: None, haystack: "".into(), offers: None }
+    Known { rollout, verdict, unobserved_since: None, deleted: None, haystack: "".into(), offers: None, finished: None, stalled: false }
 }
 
 fn moving(phase: Phase, is: Advice) -> Known {
@@ -128,7 +128,7 @@ fn what_has_failed_already_is_told_at_once_and_is_no_matter_of_time() {
     }
     let awaits = |goal, span, looks: &[Known]| {
         let mut watchman = Watchman::new(goal, Duration::from_secs(span), sample::now());
-        looks.iter().for_each(|known| drop(watchman.look(Some(known), sample::now())));
+        looks.iter().for_each(|known| _ = watchman.look(Some(known), sample::now()));
         watchman.awaits(&looks.last().unwrap().rollout)
     };
     let at = |seconds| sample::ahead(seconds).format("%H:%M:%SZ").to_string();

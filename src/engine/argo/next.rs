@@ -5,6 +5,7 @@ use super::{
     facts::{Facts, Set},
     status::{self, Situation, situation},
     steps::{self, short},
+    tracks,
 };
 use crate::{
     intent::Verb,
@@ -87,9 +88,10 @@ fn named(f: &Facts<'_>, reason: String) -> String {
 fn for_pods(f: &Facts<'_>) -> Option<Wait> {
     // The condition is of the release before until the controller has begun with this one.
     let begun = f.in_flight().then(|| super::started(f).or_else(|| f.root.meta.written())).flatten();
-    let since = condition_since(f, "Progressing").max(begun);
-    let reason = match f.set(f.current()) {
-        Some(set) if set.ready() < set.wanted() => format!("{} of {} new pods ready", set.ready(), set.wanted()),
+    let progressed = f.condition("Progressing").and_then(|c| c.last_update_time.0);
+    let since = condition_since(f, "Progressing").max(progressed).max(begun);
+    let reason = match tracks::ready_of_new(f) {
+        (ready, wanted) if ready < wanted => format!("{ready} of {wanted} new pods ready"),
         _ => status::word(f).message,
     };
     wait_for(WaitFor::Pods, named(f, reason), since)
@@ -186,7 +188,8 @@ fn running_next(f: &Facts<'_>) -> String {
 
 /// The moment the controller stops waiting for pods, while some are missing and the clock runs.
 fn gives_up(f: &Facts<'_>) -> Option<Next> {
-    let set = f.set(f.current()).filter(|s| s.ready() < s.wanted())?;
+    let (ready, wanted) = tracks::ready_of_new(f);
+    let missing = wanted.checked_sub(ready).filter(|missing| *missing > 0)?;
     let progressing = f.condition("Progressing").filter(|c| c.status == "True")?;
     let blocked = [dto_step_holds_clock(f), !f.ro.status.pause_conditions.is_empty(), f.ro.spec.paused];
     if blocked.contains(&true) {
@@ -194,7 +197,6 @@ fn gives_up(f: &Facts<'_>) -> Option<Next> {
     }
     #[allow(clippy::cast_precision_loss)]
     let at = steps::after(progressing.last_update_time.0?, f.progress_deadline().max(0) as f64)?;
-    let missing = set.wanted() - set.ready();
     Some(Next {
         at: Some(at),
         what: format!("gives up unless {missing} more {} ready", if missing == 1 { "pod gets" } else { "pods get" }).into(),
@@ -225,9 +227,15 @@ fn idle_next(f: &Facts<'_>) -> Next {
     let leaving = f.sets.iter().filter(|s| s.hash != f.current()).filter_map(Set::deadline).min();
     match leaving {
         Some(at) => Next { at: Some(at), what: "the old pods are removed".into() },
+        None if status::word(f).phase == "Healthy" && unseen_old(f) => phrase("nothing for users"),
         None if status::word(f).phase == "Healthy" => phrase("nothing"),
         None => gives_up(f).unwrap_or_else(|| phrase("steady once all pods are ready")),
     }
+}
+
+/// Whether old pods may still be there to flip back to: what they are is only known of an open rollout.
+fn unseen_old(f: &Facts<'_>) -> bool {
+    f.is_blue_green() && f.sets.is_empty()
 }
 
 fn verify_next(f: &Facts<'_>) -> Next {
@@ -313,6 +321,9 @@ fn idle_back(f: &Facts<'_>) -> WayBack {
     if let Some(old) = flip_target(f) {
         let until = old.deadline();
         return WayBack { until, ..back(Verb::Flip, Some(ABORT_SECONDS), "flip back: the old pods are still there") };
+    }
+    if unseen_old(f) {
+        return back(Verb::Undo, None, "open it: flip back while the old pods live, else undo");
     }
     let others = f.sets.iter().any(|s| s.hash != f.current());
     if !f.sets.is_empty() && !others {

@@ -93,6 +93,16 @@ fn images(f: &Facts<'_>, hash: &str, set: Option<&Set<'_>>) -> Vec<Text> {
 
 type Counts = (u32, u32, u32, u32);
 
+/// Ready and wanted pods of the wanted version; from the Rollout's own counts while its ReplicaSets are not at hand.
+pub fn ready_of_new(f: &Facts<'_>) -> (u32, u32) {
+    let (wanted, _, ready, _) = match f.set(f.current()) {
+        Some(set) => set_counts(set),
+        None if f.sets.is_empty() && f.in_flight() => told_counts(f, f.current()),
+        None => Default::default(),
+    };
+    (ready, wanted)
+}
+
 fn set_counts(set: &Set<'_>) -> Counts {
     let s = &set.dto.status;
     (set.wanted(), s.replicas.count(), s.ready_replicas.count(), s.available_replicas.count())

@@ -170,7 +170,7 @@ fn scene() -> Scene {
     let config = Config::load(&Sources::default(), |_| None).unwrap();
     let mut settings = config.settings("bench", "", |_| None);
     settings.prometheus = true;
-    let keys = keys::bind(Default::default(), None, &mut Vec::new());
+    let keys = keys::bind(&Default::default(), &mut Vec::new());
     let mut state = State::new(Mode::Interactive, "bench", "all namespaces", settings, keys);
     state.grant = Some(Arc::new(grant()));
     state.view.size = (120, 40);

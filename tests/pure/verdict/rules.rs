@@ -133,6 +133,12 @@ when = "errors > 5 %"
 every = "1m"
 passes = "errors <= 5 %"
 inconclusive-limit = -1
+[[rules]]
+when = "p99 >> 3x stable"
+[[rules]]
+when = "p99 => 2 s"
+[[rules]]
+when = "errors == 5 %"
 "#;
     let errors = load(text).unwrap_err();
     for (line, words) in [
@@ -161,6 +167,9 @@ inconclusive-limit = -1
         (41, "rules.inconclusive-limit needs `passes`"),
         (45, "rules.passes must be about the metric of `when`"),
         (50, "write how many are accepted"),
+        (52, "'>>' is no operator; there are >, >=, <, <= and unlike"),
+        (54, "'=>' is no operator"),
+        (56, "'==' is no operator"),
     ] {
         assert!(errors.lines().any(|l| l.contains(&format!("config.toml:{line}:")) && l.contains(words)), "line {line}: {words}\n{errors}");
     }
