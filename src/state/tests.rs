@@ -50,7 +50,7 @@ fn items(list: &str) -> Vec<Value> {
 
 /// A state that has seen these objects, the rollout open, everything live.
 fn state(list: &str, mode: Mode) -> State {
-    let keys = keys::bind(Default::default(), None, &mut Vec::new());
+    let keys = keys::bind(&Default::default(), &mut Vec::new());
     let mut state = State::new(mode, "prod", "all namespaces", Settings::default(), keys);
     if mode == Mode::Interactive {
         state.grant = Some(Arc::new(Grant::for_test()));

@@ -507,7 +507,7 @@ fn alarm(ctx: &Ctx<'_>, known: &Known) -> Option<Cell> {
 
 /// Pods that do not come up, for how long already, and until when they have.
 fn stall(ctx: &Ctx<'_>, known: &Known) -> Option<String> {
-    let pods = known.rollout.new_side().and_then(|new| pods::first_trouble(new));
+    let pods = known.rollout.new_side().and_then(pods::first_trouble);
     let wait = known.rollout.wait.as_ref().filter(|_| known.stalled && known.verdict.is != Advice::Abort)?;
     let end = known.rollout.next.at.filter(|at| ctx.clock.ahead(*at)).map(|at| format!(", gives up in {}", ctx.clock.until(at)));
     let why = pods.map(|why| format!(": {why}")).unwrap_or_else(|| "; open it to see why".into());

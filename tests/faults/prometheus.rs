@@ -220,6 +220,25 @@ async fn logins_are_read_anew_and_never_shown() {
 }
 
 #[tokio::test]
+async fn a_secret_header_is_fetched_and_never_shown() {
+    use rolltop::secret::{Secret, Source};
+    let (url, log) = always(200, ONE).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let secret = Secret { source: Source::File(file.clone()), prefix: "Key ".into() };
+    let keyed = Settings { secret_headers: vec![("X-Api-Key".into(), secret)], ..settings(&url) };
+    ask(&keyed).await.unwrap();
+    assert_eq!(log.lock().unwrap().last().unwrap().header("x-api-key"), "Key hunter2");
+    std::fs::remove_file(&file).unwrap();
+    let fault = ask(&keyed).await.unwrap_err();
+    assert!(matches!(fault.state(), LinkState::Expired { hint } if hint.contains("X-Api-Key")), "{fault:?}");
+    std::fs::write(&file, "hunter2\u{1}").unwrap();
+    let fault = ask(&keyed).await.unwrap_err();
+    assert!(!format!("{fault} {fault:?} {keyed:?}").contains("hunter2"));
+}
+
+#[tokio::test]
 async fn no_login_follows_a_redirect_to_another_server() {
     let (elsewhere, stolen) = always(200, ONE).await;
     let to = elsewhere.clone();

@@ -104,8 +104,8 @@ fn unusable_files_are_named() {
     let empty = office.file("empty");
     std::fs::write(&empty, "nothing").unwrap();
     let field = |s: &Settings| rolltop::prometheus::Client::new(s, None).err().unwrap().field;
-    assert_eq!(field(&Settings { ca_file: Some(office.file("gone")), ..settings("https://h") }), "ca_file");
-    assert_eq!(field(&Settings { ca_file: Some(empty.clone()), ..settings("https://h") }), "ca_file");
+    assert_eq!(field(&Settings { ca_file: Some(office.file("gone")), ..settings("https://h") }), "ca-file");
+    assert_eq!(field(&Settings { ca_file: Some(empty.clone()), ..settings("https://h") }), "ca-file");
     let ours = Settings { client_certificate_file: Some(office.file("client.pem")), client_key_file: Some(empty), ..settings("https://h") };
     assert_eq!(field(&ours), "cert-file");
 }

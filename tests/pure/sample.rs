@@ -331,10 +331,8 @@ pub fn add(state: &mut State, rollout: Rollout, verdict: Verdict, metrics: Optio
         state.metrics.insert(uid.clone(), metrics);
     }
     state.order.push(uid.clone());
-    state.rollouts.insert(
-        uid,
-        Box::new(Known { rollout, verdict, unobserved_since: None, deleted: None, haystack, offers: None, finished: None, stalled: false }),
-    );
+    let known = Known { rollout, verdict, unobserved_since: None, deleted: None, haystack, offers: None, finished: None, stalled: false };
+    state.rollouts.insert(uid, Box::new(known));
 }
 
 fn says(is: Advice, because: &str) -> Verdict {
