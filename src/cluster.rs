@@ -21,6 +21,7 @@ pub mod decode;
 mod discovery;
 pub mod gate;
 mod hub;
+mod logs;
 mod pace;
 pub mod path;
 mod plugin;
@@ -37,6 +38,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 pub use connect::{ConnectError, Connection, Options};
 pub use gate::{NoAnswer, Refused};
+pub use logs::{POD_LOG, Wanted as WantedLog, follow_logs};
 pub use pace::{Backoff, Pace};
 pub use reader::{ReadError, Reader};
 pub use trouble::Trouble;

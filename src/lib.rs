@@ -39,6 +39,8 @@
 //!   flight from what they were a step before, so that blocks never share a request ([`prometheus::counting`]).
 //! - A feature flag lives outside the cluster ([`engine::flag`]): its card is a plan like any other, but its request, and the
 //!   reading back that stands for a dry run and for the watches, go to its own server. Only the writer has a client for that.
+//! - Logs are followed only while somebody looks: the reducer says whose ([`state::podlogs`]), the reading room follows them
+//!   ([`cluster::follow_logs`]), and no more is kept than a person would scroll through.
 //! - All tasks tell the time by [`clock`], which `rolltop demo --speed` scales; views and engines still get `now`.
 //! - [`demo`] is a cluster in the process: a store under an API server's rules, controllers over it in virtual time,
 //!   a traffic model and a Prometheus, all behind loopback HTTP. Nothing outside that room knows of it. Its token also

@@ -7,6 +7,7 @@
 pub mod analysis;
 pub mod evidence;
 pub mod link;
+pub mod log;
 pub mod metrics;
 pub mod phase;
 pub mod step;

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{Plan, flag::Reading},
-    model::{Id, Link, Source, Text, Time, metrics::RolloutMetrics},
+    model::{Id, Link, Source, Text, Time, log, metrics::RolloutMetrics},
     object::{Object, Resource},
 };
 
@@ -73,6 +73,8 @@ pub enum Body {
         card: u64,
         reading: Reading,
     },
+    /// What a pod of the open rollout has written.
+    Log(Box<log::News>),
     /// Something the person should read once, on the status line.
     Note(Text),
     /// Somebody could not be told; nothing when all can be again.

@@ -135,6 +135,7 @@ impl<H: Hands> Loop<'_, H> {
         self.fold();
         let now = crate::clock::now();
         settle(&mut self.state, now);
+        self.session.listen(&self.state);
         self.dirty = false;
         if let Some(ring) = self.session.notifier.observe(&self.state, now) {
             self.screen.ring(&ring).map_err(|_| End::Gone)?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    cluster::{self, Connection, DetailWatch, ReadError, Reader, Scope},
+    cluster::{self, Connection, DetailWatch, ReadError, Reader, Scope, WantedLog},
     config::Config,
     engine,
     guard::arming,
@@ -16,7 +16,7 @@ use crate::{
     object::{Selection, kinds},
     prometheus::{self, Focus, Target},
     settings::Settings,
-    state::{Mode, Screen, State, WINDOWS},
+    state::{Mode, Screen, State, WINDOWS, podlogs},
 };
 
 /// Messages waiting for the reducer before their senders must wait too.
@@ -34,6 +34,7 @@ pub struct Session {
     pub notifier: Notifier,
     targets: watch::Sender<Arc<Vec<Target>>>,
     focus: watch::Sender<Option<Focus>>,
+    logs: watch::Sender<(u64, Vec<WantedLog>)>,
     detail: Option<DetailWatch>,
     tasks: tokio::task::JoinSet<()>,
 }
@@ -51,16 +52,18 @@ impl Session {
         let (tx, rx) = mpsc::channel(QUEUE);
         let (targets, targets_rx) = watch::channel(Arc::default());
         let (focus, focus_rx) = watch::channel(None);
+        let (logs, logs_rx) = watch::channel((0, Vec::new()));
         let reader = connection.reader();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(cluster::watch_fleet(reader.clone(), engine::fleet_kinds(), wanted.scope.clone(), tx.clone()));
         // Whose guard is armed, here or elsewhere.
         tasks.spawn(cluster::watch_marked(reader.clone(), &arming::LEASE, arming::MARK, wanted.scope.clone(), tx.clone()));
         tasks.spawn(introduce(reader.clone(), tx.clone()));
+        tasks.spawn(cluster::follow_logs(reader.clone(), logs_rx, tx.clone()));
         if let Some(settings) = sampler {
             tasks.spawn(sample(settings, reader.clone(), targets_rx, focus_rx, tx.clone()));
         }
-        Self { reader, tx, rx, notifier: Notifier::none(), targets, focus, detail: None, tasks }
+        Self { reader, tx, rx, notifier: Notifier::none(), targets, focus, logs, detail: None, tasks }
     }
 
     /// Watches what belongs to the open rollout, instead of what was watched before.
@@ -75,23 +78,16 @@ impl Session {
 
     /// Tells the sampler whom to measure; says nothing when that is nothing new.
     pub fn measure(&self, state: &State) {
-        let wanted = targets(state);
-        self.targets.send_if_modified(|current| {
-            let changed = **current != wanted;
-            if changed {
-                *current = Arc::new(wanted);
-            }
-            changed
-        });
+        set(&self.targets, Arc::new(targets(state)));
     }
 
     pub fn focus(&self, state: &State, now: Time) {
-        let wanted = focus(state, now);
-        self.focus.send_if_modified(|current| {
-            let changed = *current != wanted;
-            *current = wanted;
-            changed
-        });
+        set(&self.focus, focus(state, now));
+    }
+
+    /// Follows the logs that somebody looks at, and no others.
+    pub fn listen(&self, state: &State) {
+        set(&self.logs, (state.epoch, podlogs::wanted(state)));
     }
 
     /// The one namespace that is looked at, if there is none of that name. Who may not ask cannot tell.
@@ -109,6 +105,15 @@ impl Session {
     pub fn is_alone(&self) -> bool {
         self.tasks.is_empty()
     }
+}
+
+/// Tells whoever listens, if that is news.
+fn set<T: PartialEq>(listeners: &watch::Sender<T>, wanted: T) {
+    listeners.send_if_modified(|current| {
+        let changed = *current != wanted;
+        *current = wanted;
+        changed
+    });
 }
 
 async fn introduce(reader: Reader, tx: mpsc::Sender<Msg>) {

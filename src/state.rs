@@ -10,6 +10,7 @@ pub mod filter;
 pub mod ingest;
 pub mod input;
 pub mod order;
+pub mod podlogs;
 pub mod update;
 pub mod view;
 
@@ -39,6 +40,7 @@ use crate::{
 pub use armed::Armed;
 pub use card::{Card, Confirm, Stage};
 pub use filter::{Filter, Group};
+pub use podlogs::PodLogs;
 pub use update::{Effect, Event, Key, update};
 pub use view::{Overlay, Pane, Prompt, PromptKind, Screen, View, WINDOWS};
 
@@ -74,6 +76,8 @@ pub struct State {
     pub timeline: VecDeque<Entry>,
     /// What was seen or done while a rollout was not open, or was open before; by uid.
     pub logs: HashMap<Text, VecDeque<Entry>>,
+    /// What the pods of the open rollout write, while somebody looks.
+    pub pod_logs: PodLogs,
     pub view: View,
     /// The action being confirmed or tracked.
     pub card: Option<Card>,
@@ -169,6 +173,7 @@ impl State {
             trials: HashMap::new(),
             timeline: VecDeque::new(),
             logs: HashMap::new(),
+            pod_logs: PodLogs::default(),
             view: View { window: 1, ..View::default() },
             card: None,
             arms: BTreeMap::new(),

@@ -12,6 +12,8 @@ mod flags;
 mod gate;
 #[path = "faults/lists.rs"]
 mod lists;
+#[path = "faults/logs.rs"]
+mod logs;
 #[path = "faults/notify.rs"]
 mod notify;
 #[path = "faults/prometheus.rs"]

@@ -110,7 +110,7 @@ impl Reader {
         }))
     }
 
-    /// kube's client behind the read-only gate, for what has no method here (logs).
+    /// kube's client behind the read-only gate, for what has no method here.
     pub fn client(&self) -> kube::Client {
         self.0.client.clone()
     }
@@ -291,10 +291,12 @@ impl Reader {
 
     /// Opens an answer: its head came in time and says 2xx.
     pub(super) async fn open(&self, path: &str, ask: &Ask<'_>) -> Result<Response<Body>, Trouble> {
-        // Watches must not be compressed: from Kubernetes 1.37 each event is a gzip member of its own,
+        // What streams must not be compressed: from Kubernetes 1.37 each event of a watch is a gzip member of its own,
         // and the decoder in kube's stack reads only the first.
-        let mut request = Request::get(path).header(ACCEPT, "application/json");
-        if path.contains("watch=1") {
+        let streams = path.contains("watch=1") || path.contains("follow=true");
+        let accepted = if path.contains("/log?") { "*/*" } else { "application/json" };
+        let mut request = Request::get(path).header(ACCEPT, accepted);
+        if streams {
             request = request.header(ACCEPT_ENCODING, "identity");
         }
         self.answer(request.body(Body::empty()), ask).await
@@ -410,7 +412,7 @@ pub(super) fn collection(resource: &Resource, namespace: Option<&str>) -> String
     }
 }
 
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     escape(text, b"-._~:")
 }
 

@@ -94,6 +94,7 @@ pub fn viewer() -> Role {
         ("For whatever drives a release", read(COMMON.into_iter())),
         ("Who owns an object, and when a change is taken back: Argo CD, Flux", read(gitops::KINDS.into_iter())),
         ("Whose guard is armed", read([&arming::LEASE].into_iter())),
+        ("What pods write, where somebody looks", merged([("", "pods/log".to_owned(), vec!["get"])].into_iter())),
         ("Whether a namespace exists, and where to look for who may not read all of them", read([&kinds::NAMESPACE].into_iter())),
     ];
     for engine in ENGINES {
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn every_engine_can_be_read_and_nothing_but_reading_is_in_the_viewers_role() {
         let viewer = viewer();
-        assert!(viewer.rules().all(|rule| rule.verbs == READ));
+        assert!(viewer.rules().all(|rule| rule.verbs.iter().all(|verb| READ.contains(verb))));
         for kind in super::super::fleet_kinds() {
             assert!(viewer.rules().any(|rule| rule.group == kind.group && rule.resources.iter().any(|r| r == kind.plural)), "{kind:?}");
         }

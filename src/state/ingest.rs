@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Effect, Finished, Known, Screen, State, action, armed, filter, input, order};
+use super::{Effect, Finished, Known, Screen, State, action, armed, filter, input, order, podlogs};
 use crate::{
     engine::{self, ENGINES, Engine, survey},
     guard::arming::LEASE,
@@ -53,6 +53,7 @@ pub fn message(state: &mut State, msg: Msg, effects: &mut Vec<Effect>) {
         Body::Acted { card, outcome } => action::acted(state, card, outcome, at, effects),
         Body::Held { uid, renewed } => armed::held(state, &uid, renewed, at, effects),
         Body::FlagRead { card, reading } => action::flag_read(state, card, reading),
+        Body::Log(news) => podlogs::heard(state, *news),
         Body::Note(text) => state.note = Some((at, text)),
     }
 }

@@ -47,7 +47,8 @@ pub fn paste(state: &mut State, text: &str) {
             prompt.input.push_str(&clean);
         }
         None if state.view.filtering && state.card.is_none() => {
-            state.view.filter.text.push_str(&clean);
+            state.view.filter_text().push_str(&clean);
+            state.view.scroll = 0;
             state.unsorted = true;
         }
         _ => {}
@@ -88,6 +89,7 @@ pub fn run(state: &mut State, command: Command, now: Time, effects: &mut Vec<Eff
         Command::Zoom(n) => zoom(state, Pane::number(n), effects),
         Command::Timeline => zoom(state, Some(Pane::Timeline), effects),
         Command::Rules => zoom(state, Some(Pane::Rules), effects),
+        Command::Logs => zoom(state, Some(Pane::Logs), effects),
         Command::Diff => diff(state, effects),
         Command::Filter => filter(state),
         Command::FindNext => move_by(state, 1, true),
@@ -138,7 +140,9 @@ fn select(state: &mut State, row: usize) {
 fn move_by(state: &mut State, by: usize, down: bool) {
     // Where the row went, the one below has come up into its place.
     let by = if down && state.view.screen == Screen::Fleet && state.lost_selection() { by - 1 } else { by };
-    let step = |from: usize| if down { from.saturating_add(by) } else { from.saturating_sub(by) };
+    // Logs are read from their end.
+    let onward = down != state.view.reads_logs();
+    let step = |from: usize| if onward { from.saturating_add(by) } else { from.saturating_sub(by) };
     match state.view.screen {
         Screen::Fleet => select(state, step(state.view.selected)),
         Screen::Rollout(_) => state.view.scroll = step(state.view.scroll).min(crate::ui::scroll_limit(state)),
@@ -168,6 +172,8 @@ pub fn open(state: &mut State, uid: &str, now: Time, effects: &mut Vec<Effect>) 
     let Some(engine) = state.rollouts.get(uid).and_then(|k| engine::of(k.rollout.engine)) else { return };
     let Some(root) = engine::root(engine, &state.objects, uid) else { return };
     state.epoch += 1;
+    state.pod_logs = Default::default();
+    state.view.log_filter.clear();
     let owner = state.rollouts.get(uid).and_then(|known| known.rollout.owner.as_ref());
     let selections = engine.selections(root, &state.objects).into_iter().chain(owner.map(gitops::selections).unwrap_or_default()).collect();
     effects.push(Effect::Watch { epoch: state.epoch, selections });
@@ -194,6 +200,9 @@ fn back(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
         }
     } else if state.frozen.is_some() {
         thaw(state);
+    } else if state.view.reads_logs() && !state.view.log_filter.is_empty() {
+        state.view.log_filter.clear();
+        state.view.scroll = 0;
     } else if state.view.zoom.is_some() {
         state.view.zoom = None;
         state.view.scroll = 0;
@@ -210,6 +219,8 @@ fn back(state: &mut State, now: Time, effects: &mut Vec<Effect>) {
 fn close(state: &mut State, effects: &mut Vec<Effect>) {
     let Screen::Rollout(uid) = std::mem::take(&mut state.view.screen) else { return };
     state.epoch += 1;
+    state.pod_logs = Default::default();
+    state.view.log_filter.clear();
     effects.push(Effect::Unwatch);
     effects.push(Effect::Focus);
     ingest::forget_detail(state);
@@ -259,7 +270,7 @@ fn diff(state: &mut State, effects: &mut Vec<Effect>) {
 }
 
 fn filter(state: &mut State) {
-    if state.view.screen == Screen::Fleet {
+    if state.view.screen == Screen::Fleet || state.view.reads_logs() {
         state.view.filtering = true;
     }
 }
@@ -268,19 +279,30 @@ fn filter_key(state: &mut State, key: &Key) {
     match key.name.as_str() {
         "enter" => {
             state.view.filtering = false;
-            select(state, state.view.selected);
+            keep_selected(state);
         }
         "esc" => {
             // The row that was found stays selected when the others come back.
-            select(state, state.view.selected);
+            keep_selected(state);
             state.view.filtering = false;
-            state.view.filter.text.clear();
+            state.view.filter_text().clear();
         }
         "down" => move_by(state, 1, true),
         "up" => move_by(state, 1, false),
-        _ => edit(&mut state.view.filter.text, key),
+        _ => {
+            edit(state.view.filter_text(), key);
+            if state.view.reads_logs() {
+                state.view.scroll = 0;
+            }
+        }
     }
     state.unsorted = true;
+}
+
+fn keep_selected(state: &mut State) {
+    if state.view.screen == Screen::Fleet {
+        select(state, state.view.selected);
+    }
 }
 
 /// One-line editing: what is typed, backspace, ctrl-w, ctrl-u.

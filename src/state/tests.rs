@@ -17,7 +17,7 @@ use crate::{
     guard::Grant,
     intent::Verb,
     model::{
-        Link, LinkState, Source,
+        Link, LinkState, Source, log,
         metrics::{Block, Counts, Reading},
     },
     msg::{Body, Check, Findings, Msg, Outcome},
@@ -483,6 +483,35 @@ fn a_canary_that_is_found_worse_needs_an_override() {
         let objections = &state.card.as_ref().unwrap().objections;
         assert_eq!(objections.iter().any(|o| o.text.contains("ABORT is advised")), blocked, "{bad} {objections:?}");
     }
+}
+
+/// Whoever has scrolled back reads on undisturbed; at the end one sees what comes.
+#[test]
+fn logs_stay_where_one_reads_them() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    press(&mut state, "l", at(0));
+    let news = |n: usize| {
+        let line = |i: usize| log::Line { at: Some(at(i as i64)), pod: "web-1".into(), text: format!("line {i}").into(), before: false };
+        Body::Log(Box::new(log::News { pod: "web-1".into(), lines: (0..n).map(line).collect(), skipped: 0, following: None }))
+    };
+    send(&mut state, news(20));
+    assert_eq!(state.view.scroll, 0);
+    press(&mut state, "k", at(0));
+    press(&mut state, "k", at(0));
+    assert_eq!(state.view.scroll, 2, "up is back in time");
+    send(&mut state, news(5));
+    assert_eq!(state.view.scroll, 7);
+    press(&mut state, "G", at(0));
+    assert_eq!(state.view.scroll, 0);
+    // Esc takes the filter away first, then the pane; closing forgets what was written.
+    for (key, shown) in [("/", "l"), ("x", "l"), ("enter", "l"), ("esc", "l"), ("esc", "")] {
+        let text = (key.len() == 1).then(|| key.chars().next()).flatten();
+        update(&mut state, Event::Key(Key { name: key.into(), text }), at(0));
+        assert_eq!(state.view.reads_logs(), shown == "l", "{key}");
+    }
+    assert!(state.view.log_filter.is_empty() && state.view.filter.is_empty());
+    press(&mut state, "esc", at(0));
+    assert!(state.pod_logs.lines.is_empty());
 }
 
 #[test]

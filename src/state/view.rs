@@ -27,6 +27,7 @@ pub enum Pane {
     Rate,
     Diff,
     Rules,
+    Logs,
 }
 
 impl Pane {
@@ -50,6 +51,7 @@ impl Pane {
             Self::Rate => "Request rate",
             Self::Diff => "Diff old → new",
             Self::Rules => "Rules",
+            Self::Logs => "Logs",
         }
     }
 }
@@ -119,14 +121,16 @@ pub struct View {
     /// First row drawn; the view keeps the selection inside.
     pub offset: usize,
     pub filter: Filter,
-    /// Typing goes into the filter.
+    /// Typing goes into the filter of what is shown: the fleet, or the logs.
     pub filtering: bool,
+    /// Words that lines of the logs must hold.
+    pub log_filter: String,
     /// Show rollouts that stand still.
     pub steady: bool,
     pub pane: Option<Pane>,
     /// One pane on the whole screen.
     pub zoom: Option<Pane>,
-    /// Lines scrolled in the focused or zoomed pane.
+    /// Lines scrolled in the focused or zoomed pane; in the logs, how far back from the newest.
     pub scroll: usize,
     /// Index into [`WINDOWS`].
     pub window: usize,
@@ -139,4 +143,15 @@ pub struct View {
     pub pending: Option<crate::intent::Verb>,
     /// What differs between the two sides, made when the pane is opened.
     pub diff: Vec<crate::engine::Change>,
+}
+
+impl View {
+    /// The filter of what is shown.
+    pub fn filter_text(&mut self) -> &mut String {
+        if self.reads_logs() { &mut self.log_filter } else { &mut self.filter.text }
+    }
+
+    pub fn reads_logs(&self) -> bool {
+        self.zoom == Some(Pane::Logs) && self.screen != Screen::Fleet
+    }
 }

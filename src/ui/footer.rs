@@ -29,11 +29,12 @@ const KEYS: &[(Command, &str, When)] = &[
     (Command::Act(Verb::ScaleDown), "scale down old", |r| r.strategy == Strategy::BlueGreen && !r.in_flight()),
     (Command::Act(Verb::Retry), "retry", |r| r.phase == Phase::Aborted),
     (Command::Act(Verb::Undo), "undo", |_| true),
+    (Command::Back, "back", |_| true),
     (Command::Filter, "filter", |_| true),
     (Command::Help, "help", |_| true),
-    (Command::Back, "back", |_| true),
     (Command::Quit, "quit", |_| true),
     (Command::Palette, "command", |_| true),
+    (Command::Logs, "logs", |_| true),
     (Command::Diff, "diff", |_| true),
     (Command::Timeline, "timeline", |_| true),
     (Command::NextPane, "pane", |_| true),
@@ -121,6 +122,7 @@ fn here(ctx: &Ctx<'_>, command: Command) -> bool {
     let leads_somewhere = match command {
         Command::Back => open || !ctx.view.filter.is_empty(),
         Command::Open => ctx.selected().is_some(),
+        Command::Filter => !open || ctx.view.reads_logs(),
         _ => true,
     };
     place && can && leads_somewhere

@@ -3,6 +3,7 @@
 pub mod analysis;
 pub mod chart;
 pub mod diff;
+pub mod logs;
 pub mod pods;
 pub mod rules;
 pub mod steps;
@@ -23,7 +24,7 @@ use crate::{
     state::{Known, Pane},
 };
 
-/// The lines of a text pane; nothing for a chart.
+/// The lines of a text pane; nothing for those that draw themselves.
 pub fn lines(ctx: &Ctx<'_>, known: &Known, pane: Pane, width: usize, height: usize) -> Option<Vec<Words>> {
     Some(match pane {
         Pane::Traffic => traffic::lines(ctx, known, width),
@@ -34,7 +35,7 @@ pub fn lines(ctx: &Ctx<'_>, known: &Known, pane: Pane, width: usize, height: usi
         Pane::Timeline => timeline::lines(ctx, width),
         Pane::Diff => diff::lines(ctx, width),
         Pane::Rules => rules::lines(ctx, known, width),
-        Pane::Errors | Pane::Latency | Pane::Rate => return None,
+        Pane::Logs | Pane::Errors | Pane::Latency | Pane::Rate => return None,
     })
 }
 
@@ -60,6 +61,7 @@ pub fn draw(ctx: &Ctx<'_>, known: &Known, pane: Pane, buf: &mut Buffer, area: Re
             line::draw_all(buf, area, shown);
             hidden
         }
+        None if pane == Pane::Logs => logs::draw(ctx, known, buf, area),
         None => {
             chart::draw(ctx, known, pane, buf, area);
             (0, 0)
@@ -84,7 +86,11 @@ fn in_two(buf: &mut Buffer, area: Rect, all: Vec<Words>, scroll: usize) {
 pub fn title(ctx: &Ctx<'_>, known: &Known, pane: Pane, focused: bool) -> Words {
     let name = if focused { ctx.ink.focus } else { ctx.ink.strong };
     let key = Pane::ORDER.iter().position(|p| *p == pane).and_then(|i| u8::try_from(i + 1).ok());
-    let command = if pane == Pane::Timeline { Some(Command::Timeline) } else { key.map(Command::Zoom) };
+    let command = match pane {
+        Pane::Timeline => Some(Command::Timeline),
+        Pane::Logs => Some(Command::Logs),
+        _ => key.map(Command::Zoom),
+    };
     let key = command.and_then(|c| footer::key_of(ctx, c)).map(|k| format!("{k} ")).unwrap_or_default();
     let (series, show): (Series, fn(f64) -> String) = match pane {
         Pane::Errors => (Series::Errors, format::ratio),

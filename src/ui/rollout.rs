@@ -59,6 +59,9 @@ pub fn scroll_limit(ctx: &Ctx<'_>, mut area: Rect) -> usize {
     let (Some(known), Some(pane)) = (ctx.open(), ctx.view.zoom.or(ctx.view.pane)) else { return 0 };
     header::take(ctx, &mut area);
     layout::bottom(&mut area, 1);
+    if pane == Pane::Logs {
+        return ctx.state.pod_logs.matching(&ctx.view.log_filter).count().saturating_sub(1);
+    }
     let visible = match ctx.view.zoom {
         Some(_) => usize::from(area.height.saturating_sub(6)),
         // Focused among others: a pane shows a handful of lines, the rest is scrolled to.

@@ -1,9 +1,10 @@
 //! Logs of pods that run nothing: the rig's fake nodes have none, the embedded cluster's do.
 
 use crate::{
-    cluster::{Canary, Identity, Pods, Rig},
+    cluster::{Canary, Fixtures, Identity, Pods, Rig},
     suite::{
-        app::PATIENCE,
+        app::{PATIENCE, Start},
+        armed::waiting_canary,
         clients::{Person, contains_all},
     },
 };
@@ -31,17 +32,46 @@ async fn kubectl_logs() {
 
     // What a container said before it fell.
     fx.release("checkout", "v2", Pods::CrashLoop).await;
+    let fallen = fallen(&fx).await;
+    assert!(!me.run(&format!("kubectl logs {fallen} --previous")).is_empty());
+}
+
+async fn fallen(fx: &Fixtures) -> String {
     let restarted = |pods: &[serde_json::Value]| {
         let fallen = pods.iter().find(|pod| pod["status"]["containerStatuses"][0]["restartCount"].as_i64().unwrap_or_default() > 0);
         fallen.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
     };
     let begin = std::time::Instant::now();
-    let fallen = loop {
+    loop {
         if let Some(name) = restarted(&fx.pods("checkout").await) {
-            break name;
+            return name;
         }
         assert!(begin.elapsed() < PATIENCE, "no pod fell");
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    };
-    assert!(!me.run(&format!("kubectl logs {fallen} --previous")).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_screen_shows_what_both_sides_write_and_what_one_wrote_before_it_fell() {
+    let Some(rig) = Rig::shared().await else { return };
+    let ns = rig.namespace("reads").await;
+    let fx = waiting_canary(rig, &ns).await;
+    let app = Start::new(rig, &ns).who(Identity::Viewer).args(["-n", &ns, "checkout"]).run();
+    app.shows(&["Traffic", "Steps"]);
+    app.press("l");
+    // Lines of either side begin with its name.
+    app.shows(&["Logs", "canary pods and 2 of", "stable  ", "canary  ", "GET /"]);
+    // Only errors, then everything again.
+    app.press("/no-such-word\r");
+    app.shows(&["/no-such-word"]);
+    assert!(!app.shows(&["/no-such-word"]).contains("GET /"));
+    app.press("\u{1b}");
+    app.shows(&["GET /"]);
+    app.press("\u{1b}");
+    app.shows(&["Traffic", "Steps"]);
+
+    fx.release("checkout", "v3", Pods::CrashLoop).await;
+    fallen(&fx).await;
+    app.press("l");
+    app.shows(&["before its restart:"]);
 }

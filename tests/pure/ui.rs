@@ -5,7 +5,10 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
 use rolltop::{
-    model::{EngineKind, Link, LinkState, Notice, Phase, Severity, Source, Steps, Time, Wait, WaitFor},
+    model::{
+        EngineKind, Link, LinkState, Notice, Phase, Severity, Source, Steps, Text, Time, Wait, WaitFor,
+        log::{Following, Line},
+    },
     settings::Colours,
     state::{Card, Known, Overlay, Pane, Prompt, PromptKind, Screen, Stage, State},
     ui,
@@ -213,6 +216,52 @@ fn zoomed_panes() {
         state.view.diff = sample::plan().changes;
         snapshot(&format!("zoom_{pane:?}").to_lowercase(), &state, (80, 24));
     }
+}
+
+#[test]
+fn logs_of_both_sides() {
+    let mut state = sample::open();
+    state.view.zoom = Some(Pane::Logs);
+    let (new, old) = {
+        let rollout = &state.open().unwrap().rollout;
+        let chosen = rolltop::state::podlogs::chosen(rollout);
+        let first = |new: bool| chosen.iter().find(|(side, _)| side.is_new == new).unwrap().1.name.clone();
+        (first(true), first(false))
+    };
+    let line = |seconds: i64, pod: &Text, text: &str, before: bool| Line {
+        at: Some(sample::ago(seconds)),
+        pod: pod.clone(),
+        text: text.into(),
+        before,
+    };
+    state.pod_logs.lines = [
+        line(40, &new, "panic: runtime error: invalid memory address", true),
+        line(9, &old, "GET /cart 200 12ms", false),
+        line(
+            8,
+            &new,
+            "level=warning msg=\"retrying: the upstream did not answer within its time, this is the second of three attempts\"",
+            false,
+        ),
+        line(5, &new, "ERROR 500 could not reach payments", false),
+        line(3, &"gone-12345".into(), "bye", false),
+    ]
+    .into();
+    state.pod_logs.skipped = 1_204;
+    state.pod_logs.following.insert(
+        old.clone(),
+        Following::Not {
+            state: LinkState::ServerError { code: 400 },
+            detail: "container \"api\" is waiting to start: ImagePullBackOff".into(),
+        },
+    );
+    snapshot("zoom_logs", &state, (80, 24));
+    state.view.log_filter = "error".into();
+    state.view.filtering = true;
+    let shown = show(&state, (80, 24));
+    assert!(shown.contains("/error") && shown.contains("could not reach payments") && !shown.contains("GET /cart"), "{shown}");
+    state.pod_logs = Default::default();
+    assert!(show(&state, (80, 24)).contains("nothing yet"));
 }
 
 /// No two ways of knowing nothing look alike: neither on an empty screen nor over the last picture.
