@@ -14,7 +14,7 @@ use crate::{
     msg::{Body, Msg},
     object::{Object, Resource},
     timeline::{self, Entry, Origin},
-    verdict,
+    verdict::{self, Advice},
 };
 
 /// A spec that the controller has not seen for this long is a controller that is not there.
@@ -474,8 +474,27 @@ fn measured(state: &mut State, readings: Vec<(crate::model::Id, RolloutMetrics)>
         if let (Some(verdict), Some(known)) = (verdict, state.rollouts.get_mut(&uid)) {
             state.unsorted |= known.verdict.is != verdict.is;
             known.verdict = verdict;
+            advised(state, &uid, now);
         }
     }
+}
+
+/// When an abort or a hold was first advised belongs to the story; one that comes and goes is told once.
+fn advised(state: &mut State, uid: &str, now: Time) {
+    const REASON: &str = "verdict";
+    let Some(verdict) = state.rollouts.get(uid).map(|known| &known.verdict) else { return };
+    if verdict.stale || !matches!(verdict.is, Advice::Abort | Advice::Hold) {
+        return;
+    }
+    let is_open = matches!(&state.view.screen, Screen::Rollout(open) if **open == *uid);
+    let story = if is_open { Some(&state.timeline) } else { state.logs.get(uid) };
+    let last = story.and_then(|story| story.iter().rev().find(|e| e.origin == Origin::Seen && &*e.reason == REASON));
+    if last.is_some_and(|last| last.message.starts_with(verdict.is.words())) {
+        return;
+    }
+    let message = format!("{}: {}", verdict.is.words(), verdict.because).into();
+    let warning = verdict.is == Advice::Abort;
+    log(state, uid, Entry { at: now, origin: Origin::Seen, warning, object: None, reason: REASON.into(), message, count: 1 });
 }
 
 fn extend(metrics: &mut RolloutMetrics, at: Time, keep: usize) {

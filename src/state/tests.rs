@@ -485,6 +485,32 @@ fn a_canary_that_is_found_worse_needs_an_override() {
     }
 }
 
+/// When an abort was first advised is part of the story, and told once.
+#[test]
+fn the_timeline_tells_when_an_abort_was_advised() {
+    let mut state = state(ROUTER_PAUSED, Mode::Interactive);
+    let (id, begin) = {
+        let rollout = &state.open().unwrap().rollout;
+        (rollout.id.clone(), rollout.new_side().unwrap().created.unwrap_or(at(-600)))
+    };
+    let counts = |all, bad| Some(Counts { all, bad, timed: None });
+    let block = |i: i64| Block {
+        from: begin + TimeDelta::seconds(5 * i),
+        to: begin + TimeDelta::seconds(5 * i + 5),
+        new: counts(50.0, 12.0),
+        old: counts(450.0, 1.0),
+        stretch: 1.0,
+    };
+    for round in 1..4 {
+        let blocks = ((round - 1) * 24..round * 24).map(block).collect();
+        let mut metrics = RolloutMetrics { at: Some(at(0)), blocks, ..Default::default() };
+        (metrics.new.rate, metrics.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
+        send(&mut state, Body::Metrics(vec![(id.clone(), metrics)]));
+    }
+    let told: Vec<&str> = state.timeline.iter().filter(|e| &*e.reason == "verdict").map(|e| &*e.message).collect();
+    assert!(told.len() == 1 && told[0].starts_with("ABORT advised: canary fails"), "{told:?}");
+}
+
 /// Whoever has scrolled back reads on undisturbed; at the end one sees what comes.
 #[test]
 fn logs_stay_where_one_reads_them() {

@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     model::{Pod, PodHealth, Role, Rollout, Time, Track, metrics::Reading},
-    state::Known,
+    state::{Known, Pane},
 };
 
 const LABEL: usize = 9;
@@ -113,7 +113,10 @@ fn trouble(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     }
     let style = if restarts == 0 { ctx.ink.dim } else { ctx.ink.warn };
     let mut lines: Vec<Words> = format::wrap_in(&text, width, 2).into_iter().map(|l| line::words(l, style)).collect();
-    lines.extend(stuck.map(|s| line::fit(line::words(s, ctx.ink.bad), width)));
+    // Whole where there is room for it: what image it was stands at its end.
+    let rows = if ctx.view.zoom == Some(Pane::Pods) { 6 } else { 1 };
+    let stuck = stuck.into_iter().flat_map(|s| format::wrap_in(&s, width, rows));
+    lines.extend(stuck.map(|s| line::words(s, ctx.ink.bad)));
     lines
 }
 
