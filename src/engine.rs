@@ -44,6 +44,9 @@ pub enum Manager {
     /// A name any program may have. It is the controller's only on the objects of its own engine, and only where it writes
     /// nothing but the status and finalizers ([`Writer::books`]).
     Books(&'static str),
+    /// Whoever writes nothing but the status and finalizers: on objects whose status steers nothing, such as routes, which
+    /// each gateway's controller signs in its own name.
+    Status,
 }
 
 /// Whether a controller has written this to a rollout of that engine. Whoever else did is a person, or acts for one.
@@ -55,6 +58,7 @@ pub fn is_controller(kind: EngineKind, writer: &Writer) -> bool {
     let signs = |manager: &Manager, own: bool| match manager {
         Manager::Named(name) => writer.manager.contains(name),
         Manager::Books(name) => own && writer.books && *writer.manager == **name,
+        Manager::Status => own && writer.books,
     };
     ENGINES.iter().any(|e| e.descriptor().managers.iter().any(|manager| signs(manager, e.kind() == kind)))
 }

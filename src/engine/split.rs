@@ -20,7 +20,7 @@ pub mod stepper;
 
 use crate::{
     engine::{
-        Change, Descriptor, Engine, Goal, Part, Plan, Progress, Refusal, Right,
+        Change, Descriptor, Engine, Goal, Manager, Part, Plan, Progress, Refusal, Right,
         workload::{bare, containers, owner, template},
     },
     intent::{Intent, Verb},
@@ -63,7 +63,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         Right::patch(&kinds::TRAFFIC_SPLIT),
         Right::patch(&kinds::HTTP_PROXY),
     ],
-    managers: &[],
+    managers: &[Manager::Status],
 };
 
 impl Engine for Split {

@@ -1,15 +1,12 @@
 //! From two looks at a release to what is to be told. Pure.
 
 use crate::{
+    guard,
     model::{Phase, Role, Rollout, Text, Time, WaitFor},
     notify::event::{Event, Kind, Slot, Topic, release},
     state::Known,
     verdict::Advice,
 };
-
-/// Managers whose writes are the release itself going on, by a part of their name.
-const CONTROLLERS: [&str; 9] =
-    ["controller", "manager", "argo-rollouts", "flagger", "knative", "networking", "kubelet", "autoscaler", "Go-http-client"];
 
 /// Our own name as a writer.
 const SELF: &str = "rolltop";
@@ -192,9 +189,8 @@ impl Look<'_> {
 
     fn acted(&self) -> Option<Change> {
         let before = self.before?;
-        // `kubectl-argo-rollouts` is a person's tool, whatever its name holds.
-        let is_person = |manager: &str| manager.contains("kubectl") || !CONTROLLERS.iter().any(|c| manager.contains(c));
-        let newest = self.rollout().writers.iter().find(|w| is_person(&w.manager))?;
+        // The release itself going on is no news.
+        let newest = guard::people(self.rollout()).next()?;
         let at = newest.at.filter(|at| before.written.is_none_or(|last| *at > last))?;
         let who = if *newest.manager == *SELF { "another rolltop" } else { &newest.manager };
         Some(self.event(Kind::Acted, format!("was changed by {who}")).marked(at.timestamp().to_string()).into())

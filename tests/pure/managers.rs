@@ -57,7 +57,18 @@ fn a_name_any_program_has_counts_for_the_engine_whose_controller_has_it() {
         assert!(is(&KNATIVE, name, false), "{name}: nobody else is called so");
     }
     for name in ["kubectl-argo-rollouts", "kubectl-edit", "rolltop", "argocd-controller", "helm"] {
-        assert!(!engine::ENGINES.iter().any(|e| is(*e, name, true)), "{name}");
+        assert!(!engine::ENGINES.iter().any(|e| is(*e, name, e.kind() != EngineKind::Split)), "{name}");
     }
     assert!(engine::of(EngineKind::Knative).is_some());
+}
+
+/// A gateway's controller says in the status that it has taken the weights over, by whatever name; it decides nothing.
+#[test]
+fn on_a_route_whoever_writes_the_status_alone_is_nobody() {
+    for name in ["istiod", "envoy-gateway", "GatewayController", "manager"] {
+        assert!(engine::is_controller(EngineKind::Split, &writer(name, true)), "{name}");
+        assert!(!engine::is_controller(EngineKind::Split, &writer(name, false)), "{name} with the weights in its hand");
+        assert!(!engine::is_controller(EngineKind::Argo, &writer(name, true)), "an abort is written into the status");
+    }
+    assert!(!engine::is_controller(EngineKind::Split, &writer("kubectl-edit", true)));
 }
