@@ -20,7 +20,10 @@ use std::{
 
 use crate::{
     engine::flag::Flag,
-    guard::{arming::LONGEST, promotion::Policy},
+    guard::{
+        arming::LONGEST,
+        promotion::{self, Policy},
+    },
     intent::Command,
     notify::channel::Channel,
     secret::Secret,
@@ -233,7 +236,7 @@ impl Config {
 
     /// Whether, and when, an armed guard may promote by one step. Only the command that is told so asks: no screen does.
     pub fn promotion(&self) -> Option<Policy> {
-        let words = self.text("verdict.promote").is_some_and(|words| words == "when as good as the old side");
+        let words = self.text("verdict.promote").is_some_and(|words| words == promotion::WORDS);
         words.then(|| Policy { after: self.duration("verdict.promote-after") })
     }
 

@@ -57,12 +57,8 @@ impl ReadError {
 
 fn sentence(trouble: &Trouble) -> String {
     match &trouble.state {
-        LinkState::Forbidden { verb, resource, namespace, role } => {
-            let place = namespace.as_ref().map(|n| format!(" in {n}")).unwrap_or_default();
-            format!("no right to {verb} {resource}{place}; an administrator can run: {role}")
-        }
         LinkState::Expired { hint } => format!("the credentials were refused ({}); run: {hint}", trouble.detail),
-        _ => trouble.detail.to_string(),
+        state => state.withheld().unwrap_or_else(|| trouble.detail.to_string()),
     }
 }
 

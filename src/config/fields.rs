@@ -1,6 +1,8 @@
 //! Every setting there is, as a table: the loader, the environment, `config.example.toml` and
 //! `rolltop config` are all read from it.
 
+use crate::guard::promotion;
+
 /// What a value may look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -229,7 +231,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field(
         "verdict.promote",
-        Kind::Choice(&["never", "when as good as the old side"]),
+        Kind::Choice(&["never", promotion::WORDS]),
         "\"never\"",
         "whether `guard --execute` may also promote, one step at a time, at a pause that waits for a person",
     ),

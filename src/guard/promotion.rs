@@ -17,6 +17,9 @@ use crate::{
     verdict::{self, Advice, Trial, rules},
 };
 
+/// The words by which a policy lets it.
+pub const WORDS: &str = "when as good as the old side";
+
 /// What the policy lets the guard do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {

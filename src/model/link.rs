@@ -46,6 +46,15 @@ pub enum LinkState {
     },
 }
 
+impl LinkState {
+    /// Which right is missing, and who can give it; nothing in any other state.
+    pub fn withheld(&self) -> Option<String> {
+        let Self::Forbidden { verb, resource, namespace, role } = self else { return None };
+        let place = namespace.as_ref().map(|n| format!(" in {n}")).unwrap_or_default();
+        Some(format!("no right to {verb} {resource}{place}; an administrator can run: {role}"))
+    }
+}
+
 /// One connection as the header shows it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Link {

@@ -458,6 +458,21 @@ fn evidence_that_goes_stale_under_an_open_card_counts() {
     assert_eq!(acts(&press(&mut state, "y", at(127))), 1);
 }
 
+/// Readings with these steps of five seconds counted: of 50 requests of the new side and 450 of the old one so many failed.
+fn counted(begin: Time, steps: std::ops::Range<i64>, new_bad: f64, old_bad: f64) -> RolloutMetrics {
+    let counts = |all, bad| Some(Counts { all, bad, timed: None });
+    let block = |i: i64| Block {
+        from: begin + TimeDelta::seconds(5 * i),
+        to: begin + TimeDelta::seconds(5 * i + 5),
+        new: counts(50.0, new_bad),
+        old: counts(450.0, old_bad),
+        stretch: 1.0,
+    };
+    let mut metrics = RolloutMetrics { at: Some(at(0)), blocks: steps.map(block).collect(), ..Default::default() };
+    (metrics.new.rate, metrics.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
+    metrics
+}
+
 #[test]
 fn a_canary_that_is_found_worse_needs_an_override() {
     for (bad, blocked) in [(12.0, true), (1.0, false)] {
@@ -467,18 +482,7 @@ fn a_canary_that_is_found_worse_needs_an_override() {
             (rollout.id.clone(), rollout.new_side().unwrap().created)
         };
         let begin = created.unwrap_or(at(-600));
-        let counts = |all, bad| Some(Counts { all, bad, timed: None });
-        let block = |i: i64| Block {
-            from: begin + TimeDelta::seconds(5 * i),
-            to: begin + TimeDelta::seconds(5 * i + 5),
-            new: counts(50.0, bad),
-            old: counts(450.0, 9.0),
-            stretch: 1.0,
-        };
-        let mut metrics = RolloutMetrics { at: Some(at(0)), blocks: (0..24).map(block).collect(), ..Default::default() };
-        metrics.new.rate = Reading::Value(10.0);
-        metrics.old.rate = Reading::Value(90.0);
-        send(&mut state, Body::Metrics(vec![(id, metrics)]));
+        send(&mut state, Body::Metrics(vec![(id, counted(begin, 0..24, bad, 9.0))]));
         press(&mut state, "p", at(0));
         let objections = &state.card.as_ref().unwrap().objections;
         assert_eq!(objections.iter().any(|o| o.text.contains("ABORT is advised")), blocked, "{bad} {objections:?}");
@@ -493,19 +497,8 @@ fn the_timeline_tells_when_an_abort_was_advised() {
         let rollout = &state.open().unwrap().rollout;
         (rollout.id.clone(), rollout.new_side().unwrap().created.unwrap_or(at(-600)))
     };
-    let counts = |all, bad| Some(Counts { all, bad, timed: None });
-    let block = |i: i64| Block {
-        from: begin + TimeDelta::seconds(5 * i),
-        to: begin + TimeDelta::seconds(5 * i + 5),
-        new: counts(50.0, 12.0),
-        old: counts(450.0, 1.0),
-        stretch: 1.0,
-    };
-    for round in 1..4 {
-        let blocks = ((round - 1) * 24..round * 24).map(block).collect();
-        let mut metrics = RolloutMetrics { at: Some(at(0)), blocks, ..Default::default() };
-        (metrics.new.rate, metrics.old.rate) = (Reading::Value(10.0), Reading::Value(90.0));
-        send(&mut state, Body::Metrics(vec![(id.clone(), metrics)]));
+    for round in 0..3 {
+        send(&mut state, Body::Metrics(vec![(id.clone(), counted(begin, round * 24..(round + 1) * 24, 12.0, 1.0))]));
     }
     let told: Vec<&str> = state.timeline.iter().filter(|e| &*e.reason == "verdict").map(|e| &*e.message).collect();
     assert!(told.len() == 1 && told[0].starts_with("ABORT advised: canary fails"), "{told:?}");

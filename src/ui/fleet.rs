@@ -240,7 +240,7 @@ fn entry(ctx: &Ctx<'_>, known: &Known, columns: &[&Column], name: usize) -> line
     let path = known.rollout.id.path();
     let urgent = known.verdict.is == Advice::Abort && known.rollout.in_flight();
     let held = known.verdict.is == Advice::Hold && known.rollout.in_flight();
-    let relapsed = relapse(known).is_some();
+    let relapsed = known.relapsed();
     let name_style = if needs_a_person(known) { ctx.ink.strong } else { ctx.ink.plain };
     let out = Writer::new().put(format!("{mark}{sign} "), style).put(format::middle(&path, name), name_style).pad(usize::from(SIGN) + name);
     let out = columns.iter().fold(out, |out, column| match column.title {
@@ -271,7 +271,7 @@ fn relapse(known: &Known) -> Option<(f64, f64, &Finished)> {
 }
 
 fn needs_a_person(known: &Known) -> bool {
-    relapse(known).is_some()
+    known.relapsed()
         || known.stalled
         || known.verdict.is == Advice::Abort
         || !matches!(known.rollout.phase, Phase::Healthy | Phase::Progressing | Phase::Paused)
@@ -281,7 +281,7 @@ fn needs_a_person(known: &Known) -> bool {
 pub fn sign(ctx: &Ctx<'_>, known: &Known) -> (&'static str, Style) {
     match known.rollout.phase {
         _ if known.deleted.is_some() => ("×", ctx.ink.dim),
-        _ if relapse(known).is_some() || known.verdict.is == Advice::Abort && known.rollout.in_flight() => (glyphs::ALERT, ctx.ink.bad),
+        _ if known.relapsed() || known.verdict.is == Advice::Abort && known.rollout.in_flight() => (glyphs::ALERT, ctx.ink.bad),
         // What goes on by itself does not look like what needs a person.
         Phase::Paused if known.rollout.wait.as_ref().is_some_and(|w| w.who == WaitFor::Timer) => (glyphs::TIMED, ctx.ink.new),
         Phase::Waiting | Phase::Paused => (glyphs::PAUSED, ctx.ink.warn),
@@ -344,7 +344,7 @@ fn ready(ctx: &Ctx<'_>, known: &Known) -> Cell {
 }
 
 fn errors(ctx: &Ctx<'_>, known: &Known) -> Cell {
-    let style = if known.verdict.is == Advice::Abort || relapse(known).is_some() { ctx.ink.bad } else { ctx.ink.plain };
+    let style = if known.verdict.is == Advice::Abort || known.relapsed() { ctx.ink.bad } else { ctx.ink.plain };
     reading(ctx, known, main_side(known), Series::Errors, format::ratio, style)
 }
 

@@ -9,7 +9,6 @@ use super::super::{
 };
 use crate::{
     model::{
-        LinkState,
         log::{Following, Line},
         moment,
     },
@@ -73,7 +72,7 @@ fn head(ctx: &Ctx<'_>, known: &Known, width: usize) -> Vec<Words> {
     let room = width.saturating_sub(filter.width() + 2);
     let mut lines = vec![line::both(line::fit(whose, room), filter, width)];
     let trouble = |(pod, following): (&_, &Following)| match following {
-        Following::Not { state, detail } => Some(format!("{pod}: {}", said(state, detail))),
+        Following::Not { state, detail } => Some(format!("{pod}: {}", state.withheld().unwrap_or_else(|| detail.to_string()))),
         Following::Live | Following::Over => None,
     };
     let troubles = logs.following.iter().filter(|(name, _)| chosen.iter().any(|(_, pod)| pod.name == **name)).filter_map(trouble);
@@ -89,16 +88,6 @@ fn filter(ctx: &Ctx<'_>) -> Words {
     }
     let out = Writer::new().put(format!("/{}", ctx.view.log_filter), ctx.ink.strong);
     if ctx.view.filtering { out.put(" ", ctx.ink.select).line() } else { out.line() }
-}
-
-fn said(state: &LinkState, detail: &str) -> String {
-    match state {
-        LinkState::Forbidden { verb, resource, namespace, role } => {
-            let place = namespace.as_ref().map(|n| format!(" in {n}")).unwrap_or_default();
-            format!("no right to {verb} {resource}{place}; an administrator can run: {role}")
-        }
-        _ => detail.to_owned(),
-    }
 }
 
 /// Time, side and pod before the text; further rows stand below the text.
